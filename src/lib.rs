@@ -1,1 +1,5 @@
-//! roundsman.
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod domain;
+pub mod runtime;
+pub mod store;

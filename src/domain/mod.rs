@@ -1,0 +1,20 @@
+//! The nouns: work items, runs, turns, pull requests, labels, policy.
+//!
+//! Values and their invariants, nothing else. This room knows no I/O, no `async`, no clock, no environment and no
+//! wire format: what Azure DevOps sends becomes one of these types in `ado`, what SQLite stores in `store`.
+
+pub mod ids;
+pub mod labels;
+pub mod policy;
+pub mod pull_request;
+pub mod run;
+pub mod turn;
+pub mod work_item;
+
+pub use ids::*;
+pub use labels::{LabelNames, Labels};
+pub use policy::{Brake, CloseOn, Policy};
+pub use pull_request::*;
+pub use run::*;
+pub use turn::*;
+pub use work_item::*;

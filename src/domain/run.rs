@@ -1,0 +1,296 @@
+//! A run: everything for one claimed item, from claim to close, as it is remembered between two ticks.
+//!
+//! A run holds only what cannot be read from the world again, or is needed to ask for it. History is kept for people
+//! and is no input to a decision; what decisions count (turns by kind, triggers already used) is in [`Run::turns`].
+
+use super::{
+    BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId, Repository, RunId, Trigger,
+    TriggerKey, Turn, TurnKind, TurnNumber,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Work item and tested revision.
+    pub id: RunId,
+    /// Who owns the run's containers.
+    pub executor: ExecutorId,
+    /// Random, made before the claim: tells two processes of one executor apart.
+    pub nonce: String,
+    /// Where the change goes.
+    pub repository: Repository,
+    /// The branch that the pull request targets.
+    pub target: BranchName,
+    /// The work item's type by name; its states are looked up by it.
+    pub kind: String,
+    /// The work item's title when it was claimed, for sentences.
+    pub title: String,
+    /// Who asked, that is put the label on. Mentioned when we need somebody.
+    pub requested_by: Option<Identity>,
+    /// Server time of the claim. All commits carry it, so that the same input gives the same commit ids.
+    pub claimed_at: Timestamp,
+    /// The one progress comment, once found or written.
+    pub progress_comment: Option<CommentId>,
+    /// Digest of the progress comment as last written: unchanged means nothing to write and nothing to read.
+    pub progress_digest: Option<String>,
+    /// Where the run stands.
+    pub stage: Stage,
+    /// All turns so far, oldest first; at most `MAX_TURNS`.
+    pub turns: Vec<TurnRecord>,
+    /// What we pushed last, confirmed by a read.
+    pub pushed: Option<Pushed>,
+    /// Our pull request, once seen.
+    pub pull_request: Option<PullRequestId>,
+    /// Since when the verdict on our work has been red; cleared by green.
+    pub red_since: Option<Timestamp>,
+    /// What we doubt: seen missing or unreadable, and since when.
+    pub doubts: Doubts,
+    /// When reviewers were reminded; once per run.
+    pub reminded_at: Option<Timestamp>,
+    /// How often it was saved.
+    #[serde(skip, default = "new_generation")]
+    pub generation: Generation,
+}
+
+fn new_generation() -> Generation {
+    Generation::NEW
+}
+
+/// Where a run stands between two ticks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "stage")]
+pub enum Stage {
+    /// The item is ours; no turn has started.
+    Claimed,
+    /// A turn is, or should be, executing this step.
+    Working {
+        /// The turn.
+        turn: Turn,
+        /// Its step.
+        step: Step,
+        /// Since when this step is due.
+        since: Timestamp,
+        /// Whether the runtime was seen to have its worker: then its absence means that it was lost.
+        started: Started,
+    },
+    /// Our branch is pushed; the pull request is not known yet.
+    Pushed {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The change is with checks and people.
+    InReview {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// People were asked; we only watch for their answer.
+    Escalated {
+        /// Why, as the people were told.
+        reason: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Over.
+    Closed {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+use super::Step;
+
+/// Whether a step's worker was ever seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Started {
+    /// Reserved; the worker may not exist yet.
+    NotYet,
+    /// The runtime had it.
+    Seen,
+}
+
+/// How a run closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The pull request was merged.
+    Merged,
+    /// All checks are green and policy says that is enough.
+    Green,
+    /// A person gave the pull request up or deleted its branch.
+    Declined,
+    /// A person took the item back.
+    HandedBack,
+    /// A later claim of the same item replaced this one.
+    Superseded,
+}
+
+impl Outcome {
+    /// All outcomes.
+    pub const ALL: [Self; 5] = [Self::Merged, Self::Green, Self::Declined, Self::HandedBack, Self::Superseded];
+
+    /// As it stands in logs and summaries.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Merged => "merged",
+            Self::Green => "green",
+            Self::Declined => "declined",
+            Self::HandedBack => "handed-back",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// What is remembered of a turn after it ended: enough to count and to never repeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnRecord {
+    /// Its number.
+    pub number: TurnNumber,
+    /// Its kind.
+    pub kind: TurnKind,
+    /// The input it answered.
+    pub trigger: TriggerKey,
+    /// When it was reserved.
+    pub at: Timestamp,
+    /// How it ended, once it did.
+    pub end: Option<TurnEnd>,
+}
+
+/// How a turn ended, as far as budgets care.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "end")]
+pub enum TurnEnd {
+    /// Pushed this head.
+    Pushed {
+        /// The head.
+        head: CommitId,
+    },
+    /// Ended properly without a push (an answer was enough).
+    Answered,
+    /// Lost to the cluster: costs an infrastructure attempt, never one of the agent's.
+    Lost,
+    /// Failed by the agent or its provider.
+    Failed,
+}
+
+/// The newest thing we pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// The head.
+    pub head: CommitId,
+    /// When it was seen.
+    pub at: Timestamp,
+}
+
+/// Absences and gaps become facts only with time and a second look; this is where the first look is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubts {
+    /// The work item answered "not there".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_gone_since: Option<Timestamp>,
+    /// Our branch was not there although we pushed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_gone_since: Option<Timestamp>,
+    /// The worker that we saw was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_gone_since: Option<Timestamp>,
+    /// Something needed could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap_since: Option<Timestamp>,
+}
+
+impl Run {
+    /// The branch of this run.
+    pub fn branch(&self) -> BranchName {
+        BranchName::of_run(self.id)
+    }
+
+    /// Whether the run is over.
+    pub fn is_closed(&self) -> bool {
+        match self.stage {
+            Stage::Closed { .. } => true,
+            Stage::Claimed
+            | Stage::Working { .. }
+            | Stage::Pushed { .. }
+            | Stage::InReview { .. }
+            | Stage::Escalated { .. } => false,
+        }
+    }
+
+    /// The turn being executed.
+    pub fn current_turn(&self) -> Option<(&Turn, Step)> {
+        match &self.stage {
+            Stage::Working { turn, step, .. } => Some((turn, *step)),
+            Stage::Claimed
+            | Stage::Pushed { .. }
+            | Stage::InReview { .. }
+            | Stage::Escalated { .. }
+            | Stage::Closed { .. } => None,
+        }
+    }
+
+    /// The number that the next turn gets.
+    pub fn next_turn_number(&self) -> TurnNumber {
+        self.turns.last().map_or(TurnNumber::FIRST, |last| last.number.next())
+    }
+
+    /// Turns of `kind` that count against its budget: everything that was not lost to the cluster.
+    pub fn spent(&self, kind: TurnKind) -> u32 {
+        count(self.turns.iter().filter(|t| t.kind == kind && t.end != Some(TurnEnd::Lost)))
+    }
+
+    /// Turns lost to the cluster.
+    pub fn lost(&self) -> u32 {
+        count(self.turns.iter().filter(|t| t.end == Some(TurnEnd::Lost)))
+    }
+
+    /// Whether this very input was already answered by a turn that was not lost to the cluster.
+    pub fn has_answered(&self, trigger: &Trigger) -> bool {
+        let key = trigger.key();
+        self.turns.iter().any(|t| t.trigger == key && t.end != Some(TurnEnd::Lost))
+    }
+}
+
+fn count(turns: impl Iterator) -> u32 {
+    u32::try_from(turns.count()).unwrap_or(u32::MAX)
+}
+
+impl Stage {
+    /// The legal moves: everything else is a bug, and the store refuses it.
+    pub fn can_become(&self, next: &Self) -> bool {
+        use Stage::{Claimed, Closed, Escalated, InReview, Pushed, Working};
+        match (self, next) {
+            // Over is over.
+            (Closed { .. }, _) => false,
+            // A person or the world can end a run, and we can ask for help, from anywhere.
+            (_, Closed { .. } | Escalated { .. }) => true,
+            // Only people lead out of an escalation; a resumed run goes back to where its work stands.
+            (Escalated { .. }, Working { .. } | Pushed { .. } | InReview { .. }) => true,
+            (Escalated { .. }, Claimed) => false,
+            // A claim is the beginning, but memory can be lost and the world be ahead of it.
+            (Claimed, Claimed | Working { .. } | Pushed { .. } | InReview { .. }) => true,
+            (Working { .. } | Pushed { .. } | InReview { .. }, Claimed) => false,
+            (Working { .. }, Working { .. } | Pushed { .. } | InReview { .. }) => true,
+            (Pushed { .. }, Pushed { .. } | InReview { .. } | Working { .. }) => true,
+            (InReview { .. }, InReview { .. } | Working { .. }) => true,
+            // A pull request does not become unknown again; a deleted one is declined.
+            (InReview { .. }, Pushed { .. }) => false,
+        }
+    }
+
+    /// One word, for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Working { .. } => "working",
+            Self::Pushed { .. } => "pushed",
+            Self::InReview { .. } => "in-review",
+            Self::Escalated { .. } => "escalated",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}

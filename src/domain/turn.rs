@@ -1,0 +1,404 @@
+//! A turn: one execution of the agent inside a run, as three steps, and what its workers left behind.
+//!
+//! What the agent step says is a *claim*; what fetch and publish say is *measured*. Both arrive as [`StepResult`], the
+//! last line of a worker's output, and are schema-checked before anything is decided from them.
+
+use super::{BuildId, CommentId, CommitId, Revision, ThreadId, TurnNumber};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// From 1 within its run.
+    pub number: TurnNumber,
+    /// Why the agent is called.
+    pub kind: TurnKind,
+    /// The input that it answers.
+    pub trigger: Trigger,
+    /// The head that it starts from; none before the first push.
+    pub base: Option<CommitId>,
+}
+
+/// Why the agent is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TurnKind {
+    /// Do what the work item asks for.
+    Implement,
+    /// Checks are red on our head.
+    FixForward,
+    /// People wrote to us.
+    Respond,
+    /// The branch conflicts with its target.
+    Conflict,
+    /// An earlier turn was lost; do its work again.
+    Redispatch,
+}
+
+impl TurnKind {
+    /// All kinds, in reading order.
+    pub const ALL: [Self; 5] =
+        [Self::Implement, Self::FixForward, Self::Respond, Self::Conflict, Self::Redispatch];
+
+    /// As it stands in logs, names and comments.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Implement => "implement",
+            Self::FixForward => "fix-forward",
+            Self::Respond => "respond",
+            Self::Conflict => "conflict",
+            Self::Redispatch => "redispatch",
+        }
+    }
+}
+
+impl fmt::Display for TurnKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// The input that a turn answers. Its [`key`](Trigger::key) is used once: an unchanged input never costs a second
+/// turn (promise *no-burn*).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "on")]
+pub enum Trigger {
+    /// The work item's text at the approved revision.
+    WorkItem {
+        /// The approved revision.
+        revision: Revision,
+    },
+    /// Failing checks on our head.
+    FailingChecks {
+        /// The head that is red.
+        head: CommitId,
+        /// Same failure, same signature; see `decide::verdict`.
+        signature: String,
+        /// The builds that tell why.
+        builds: Vec<BuildId>,
+    },
+    /// Threads whose newest word is a trusted person's.
+    Threads {
+        /// The head they speak of.
+        head: CommitId,
+        /// Thread and newest comment, ordered.
+        awaiting: Vec<Awaiting>,
+    },
+    /// The branch does not merge into its target.
+    Conflict {
+        /// Our head.
+        head: CommitId,
+    },
+}
+
+/// A thread that awaits us, with the comment that we would answer: the key of the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Awaiting {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The newest comment by a person in it.
+    pub comment: CommentId,
+}
+
+/// Text that is equal exactly when two triggers are the same input.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TriggerKey(pub String);
+
+impl fmt::Display for TriggerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Trigger {
+    /// Equal for equal input, whatever the order in which the service listed it.
+    pub fn key(&self) -> TriggerKey {
+        TriggerKey(match self {
+            Self::WorkItem { revision } => format!("item@{revision}"),
+            Self::FailingChecks { head, signature, builds: _ } => format!("checks@{}:{signature}", head.short()),
+            Self::Threads { head, awaiting } => {
+                let mut words: Vec<String> =
+                    awaiting.iter().map(|a| format!("{}.{}", a.thread, a.comment)).collect();
+                words.sort();
+                format!("threads@{}:{}", head.short(), words.join("+"))
+            }
+            Self::Conflict { head } => format!("conflict@{}", head.short()),
+        })
+    }
+
+    /// What kind of turn answers it when nothing was lost.
+    pub fn kind(&self) -> TurnKind {
+        match self {
+            Self::WorkItem { .. } => TurnKind::Implement,
+            Self::FailingChecks { .. } => TurnKind::FixForward,
+            Self::Threads { .. } => TurnKind::Respond,
+            Self::Conflict { .. } => TurnKind::Conflict,
+        }
+    }
+}
+
+/// A turn's containers, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Clones with a read token; no agent code.
+    Fetch,
+    /// Runs the agent and the repository's checks; no Azure DevOps token.
+    Agent,
+    /// Checks the result and pushes it with a write token; no agent code.
+    Publish,
+}
+
+impl Step {
+    /// All steps in order.
+    pub const ALL: [Self; 3] = [Self::Fetch, Self::Agent, Self::Publish];
+
+    /// The step after a good end of this one.
+    pub fn next(self) -> Option<Self> {
+        match self {
+            Self::Fetch => Some(Self::Agent),
+            Self::Agent => Some(Self::Publish),
+            Self::Publish => None,
+        }
+    }
+
+    /// As it stands in names and sentences.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Agent => "agent",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A worker that the runtime knows, whatever our memory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// The turn it belongs to, as its own labels tell: enough to adopt it after our memory was lost.
+    pub turn: Turn,
+    /// The step.
+    pub step: Step,
+    /// What it is doing.
+    pub state: WorkerState,
+}
+
+/// What a worker is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// Exists, was never started.
+    Created,
+    /// Running.
+    Running {
+        /// Since when, by the runtime's clock.
+        since: Timestamp,
+    },
+    /// Ended and left a status.
+    Finished(StepResult),
+    /// Ended without a status that we can read.
+    Crashed {
+        /// What is known about how, for people.
+        hint: String,
+    },
+}
+
+/// What a worker reports in the last line of its output, also kept in `status.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "step")]
+pub enum StepResult {
+    /// Of the fetch step.
+    Fetch(FetchResult),
+    /// Of the agent step.
+    Agent(AgentResult),
+    /// Of the publish step.
+    Publish(PublishResult),
+}
+
+impl StepResult {
+    /// The step that reports it.
+    pub fn step(&self) -> Step {
+        match self {
+            Self::Fetch(_) => Step::Fetch,
+            Self::Agent(_) => Step::Agent,
+            Self::Publish(_) => Step::Publish,
+        }
+    }
+}
+
+/// How fetch ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+pub enum FetchResult {
+    /// A clean checkout is ready.
+    Ready {
+        /// The commit that the agent starts from.
+        base: CommitId,
+        /// Tip of the target branch at that moment.
+        target: CommitId,
+    },
+    /// Our branch is not where we left it: a person or another epoch was here.
+    Moved {
+        /// Where it is now; none when it is gone.
+        found: Option<CommitId>,
+    },
+    /// The repository or its target branch could not be read; the cluster's failure, not the agent's.
+    Failed {
+        /// Redacted, bounded, for people.
+        detail: String,
+    },
+}
+
+/// How the agent step ended. A claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+pub enum AgentResult {
+    /// Commits are in the bundle.
+    Worked {
+        /// What the agent says it did, one paragraph.
+        summary: String,
+        /// Whether the repository's own checks passed at the end; none when it has none.
+        checks_passed: Option<bool>,
+        /// Files changed, as git counts them.
+        changed: DiffStat,
+        /// Threads for which a reply was left.
+        replies: Vec<ThreadId>,
+    },
+    /// Ended properly and changed nothing: for review turns an answer can be enough.
+    NothingChanged {
+        /// The agent's reason.
+        answer: String,
+        /// Threads for which a reply was left.
+        replies: Vec<ThreadId>,
+    },
+    /// The agent cannot go on without a person.
+    Question {
+        /// The question.
+        question: String,
+    },
+    /// Did not end properly.
+    Failed {
+        /// Which kind of failure: decides whether an attempt is charged.
+        class: AgentFailure,
+        /// Redacted, bounded, for people.
+        detail: String,
+    },
+}
+
+/// Kinds of failure of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentFailure {
+    /// The program could not be started, or a volume failed: ours, not the agent's.
+    Infrastructure,
+    /// The model provider did not answer: nobody's attempt.
+    Provider,
+    /// Ended with an error of its own.
+    Agent,
+    /// Silent for too long.
+    Idle,
+    /// Took longer than the turn limit.
+    Timeout,
+    /// Wrote more output than the cap.
+    TooMuchOutput,
+    /// Left a merge unfinished or conflict markers behind.
+    LeftConflict,
+    /// Left files that must not be committed, and did not remove them when asked.
+    Untidy,
+    /// Was told to stop.
+    Stopped,
+}
+
+impl AgentFailure {
+    /// All classes, for sweeps and tables.
+    pub const ALL: [Self; 9] = [
+        Self::Infrastructure,
+        Self::Provider,
+        Self::Agent,
+        Self::Idle,
+        Self::Timeout,
+        Self::TooMuchOutput,
+        Self::LeftConflict,
+        Self::Untidy,
+        Self::Stopped,
+    ];
+}
+
+/// How publish ended. Measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+pub enum PublishResult {
+    /// The branch is at `head`, confirmed by a read after the push.
+    Pushed {
+        /// The new head.
+        head: CommitId,
+        /// Files changed against the base, as git counts them.
+        changed: DiffStat,
+    },
+    /// A rule forbids the push; nothing was pushed.
+    Refused {
+        /// One sentence per broken rule.
+        rules: Vec<String>,
+    },
+    /// The branch is not where this turn started: a person or another epoch was here. Nothing was pushed.
+    Diverged {
+        /// Where it is now; none when it is gone.
+        found: Option<CommitId>,
+    },
+    /// Could not be pushed; the bundle is kept.
+    Failed {
+        /// Redacted, bounded, for people.
+        detail: String,
+    },
+}
+
+/// Size of a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffStat {
+    /// Files touched.
+    pub files: u32,
+    /// Lines added.
+    pub insertions: u32,
+    /// Lines removed.
+    pub deletions: u32,
+}
+
+impl fmt::Display for DiffStat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { files, insertions, deletions } = self;
+        let noun = if *files == 1 { "file" } else { "files" };
+        write!(f, "{files} {noun}, +{insertions} −{deletions}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_key_ignores_the_order_of_threads() {
+        let head: CommitId = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
+        let a = Awaiting { thread: ThreadId(7), comment: CommentId(1) };
+        let b = Awaiting { thread: ThreadId(12), comment: CommentId(3) };
+        let one = Trigger::Threads { head: head.clone(), awaiting: vec![a, b] };
+        let two = Trigger::Threads { head, awaiting: vec![b, a] };
+        assert_eq!(one.key(), two.key());
+        assert_eq!(one.key().to_string(), "threads@01234567:12.3+7.1");
+    }
+
+    #[test]
+    fn a_worker_line_reads_back_what_it_writes() {
+        let result = StepResult::Publish(PublishResult::Refused { rules: vec!["`ci.yml` is protected".into()] });
+        let line = serde_json::to_string(&result).unwrap();
+        assert_eq!(line, r#"{"step":"publish","result":"refused","rules":["`ci.yml` is protected"]}"#);
+        assert_eq!(serde_json::from_str::<StepResult>(&line).unwrap(), result);
+    }
+}

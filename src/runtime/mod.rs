@@ -1,0 +1,130 @@
+//! Where steps run: start a one-shot worker by name, find it again, read what it left, stop it, remove it.
+//!
+//! The name of a worker is (run, turn, step); it is the arbiter: a second start of the same name adopts the first.
+//! Objects of a live run are never removed, because they also count attempts when every other memory is lost.
+//! This room knows nothing about Azure DevOps, and decides nothing.
+
+pub mod process;
+pub mod spec;
+
+use crate::domain::{RunId, Step, TurnNumber, Worker};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use spec::WorkerSpec;
+use std::{collections::BTreeMap, time::Duration};
+
+/// An executor: one host, or one cluster.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Whether a step could be started now. Asked before a claim: claim nothing that cannot be finished.
+    async fn health(&self) -> Result<(), Error>;
+
+    /// Starts the worker that `spec` describes, or adopts it if it exists. When this returns `Ok` the worker exists
+    /// under its name; a crash right after is found by [`Runtime::workers`]. A worker that ended is never restarted.
+    /// The credential is handed over outside of `spec`, environment and arguments, to this one worker.
+    async fn start(&self, spec: &WorkerSpec, credential: Option<&Credential>) -> Result<Started, Error>;
+
+    /// Every worker that this executor has, by run, each list ordered by turn and step. Complete, or an error: what is
+    /// not listed is absent.
+    async fn workers(&self) -> Result<BTreeMap<RunId, Vec<Worker>>, Error>;
+
+    /// The workers of one run, ordered by turn and step. Complete, or an error.
+    async fn workers_of(&self, run: RunId) -> Result<Vec<Worker>, Error>;
+
+    /// Returns when the worker has ended or `limit` is over, whichever comes first.
+    async fn wait(&self, run: RunId, turn: TurnNumber, step: Step, limit: Duration) -> Result<(), Error>;
+
+    /// Stops every live worker of the run: asks, waits a grace period, kills. Work in progress is kept. When this
+    /// returns `Ok` nothing of the run is alive.
+    async fn stop(&self, run: RunId) -> Result<(), Error>;
+
+    /// A file that a turn left for us, cut to a sane size; none when it was not left. Untrusted text.
+    async fn left(&self, run: RunId, turn: TurnNumber, file: &Left) -> Result<Option<String>, Error>;
+
+    /// The end of a step's log: at most `bytes`, control characters stripped.
+    async fn log_tail(&self, run: RunId, turn: TurnNumber, step: Step, bytes: usize) -> Result<String, Error>;
+
+    /// Removes everything of a closed run. A live worker is an error.
+    async fn remove(&self, run: RunId) -> Result<(), Error>;
+}
+
+/// Whether a start made something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It did.
+    New,
+    /// The worker was there already.
+    Adopted,
+}
+
+/// Files in which an agent answers, below its `/out`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// `plan.md`: what it intends to do.
+    Plan,
+    /// `pr.md`: the pull request's description.
+    PullRequest,
+    /// `title.txt`: the pull request's title.
+    Title,
+    /// `replies/<thread>.md`: the answer to a thread.
+    Reply(crate::domain::ThreadId),
+    /// `question.md`: what it needs to know.
+    Question,
+}
+
+impl Left {
+    /// Path below `/out`.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Plan => "plan.md".into(),
+            Self::PullRequest => "pr.md".into(),
+            Self::Title => "title.txt".into(),
+            Self::Reply(thread) => format!("replies/{thread}.md"),
+            Self::Question => "question.md".into(),
+        }
+    }
+}
+
+/// How git authenticates in fetch and publish. Handed to the worker on its standard input as one JSON line.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// How the token is presented.
+    pub scheme: Scheme,
+    /// The token.
+    pub token: SecretString,
+}
+
+/// How a token is presented to Azure DevOps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// A personal access token: `Basic base64(":" + token)`.
+    Pat,
+    /// An Entra token: `Bearer token`.
+    Bearer,
+}
+
+/// Why an executor could not do something. Always infrastructure: never charged to an agent.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The executor does not answer, or its disk does not take what it must.
+    #[error("the executor is not usable: {0}")]
+    Unusable(String),
+    /// A worker of this name exists with another specification.
+    #[error("worker {name} exists with another specification")]
+    Differs {
+        /// Run, turn and step.
+        name: String,
+    },
+    /// A worker would not end.
+    #[error("worker {name} is still alive after {grace_seconds} s of grace and a kill")]
+    WillNotEnd {
+        /// Run, turn and step.
+        name: String,
+        /// How long it was waited for.
+        grace_seconds: u64,
+    },
+    /// Something of the run is alive that must not be.
+    #[error("run {0} still has a live worker")]
+    StillAlive(RunId),
+}

@@ -1,0 +1,1 @@
+//! Steps as child processes of this machine.

@@ -1,0 +1,178 @@
+//! Where runs are remembered between ticks. A journal and a cache: Azure DevOps, git and the runtime are the
+//! authority, and losing everything here may cost a repeated doorbell and slower polling, nothing else.
+
+pub mod sqlite;
+
+use crate::domain::{Generation, Outcome, Run, RunId, WorkItemId};
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+/// A memory of runs.
+#[async_trait]
+pub trait RunStore: Send + Sync {
+    /// Notes the intent to claim, before the claim is made. Durable when it returns. Repeating it is harmless.
+    async fn intend(&self, intent: &Intent) -> Result<(), Error>;
+
+    /// The intents that have neither become a run nor been dropped, oldest first.
+    async fn intents(&self) -> Result<Vec<Intent>, Error>;
+
+    /// Forgets an intent.
+    async fn drop_intent(&self, run: RunId) -> Result<(), Error>;
+
+    /// Remembers a new run and forgets its intent, in one transaction. A run that is remembered already stays as it is.
+    async fn open(&self, run: &Run) -> Result<Saved, Error>;
+
+    /// One run, closed ones too.
+    async fn load(&self, run: RunId) -> Result<Option<Run>, Error>;
+
+    /// All runs that are not closed, ordered by id.
+    async fn in_flight(&self) -> Result<Vec<Run>, Error>;
+
+    /// The newest runs, closed ones too, newest first.
+    async fn recent(&self, limit: u32) -> Result<Vec<Run>, Error>;
+
+    /// Saves `run` if it is still the generation that was loaded, together with what is to be rung and noted: one
+    /// transaction. An illegal move of the stage is an error and nothing is saved.
+    async fn save(&self, run: &Run, rings: &[Ring], note: Option<&Note>) -> Result<Saved, Error>;
+
+    /// How many runs were opened at or after `since`.
+    async fn opened_since(&self, since: Timestamp) -> Result<u32, Error>;
+
+    /// What happened in a run, oldest first. For people; no decision reads it.
+    async fn history(&self, run: RunId) -> Result<Vec<Note>, Error>;
+
+    /// Rings that are due at `now`, oldest first, at most `limit`.
+    async fn due_rings(&self, now: Timestamp, limit: u32) -> Result<Vec<Ring>, Error>;
+
+    /// A ring was delivered, or failed and is tried again at `next`; after too many failures it is dropped.
+    async fn rung(&self, key: &str, outcome: RingOutcome) -> Result<(), Error>;
+
+    /// A program's newest sign of life.
+    async fn beat(&self, program: &str, at: Timestamp) -> Result<(), Error>;
+
+    /// When a program last gave a sign of life.
+    async fn last_beat(&self, program: &str) -> Result<Option<Timestamp>, Error>;
+}
+
+/// A claim that is about to be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Work item and the revision that will be tested.
+    pub run: RunId,
+    /// Random: tells two processes of one executor apart.
+    pub nonce: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Whether a write went in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Saved {
+    /// It did; the run has this generation now.
+    Saved(Generation),
+    /// Somebody saved a newer generation first. Not an error: look again next tick.
+    Superseded,
+}
+
+/// A line of a run's history.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Note {
+    /// When.
+    pub at: Timestamp,
+    /// The stage after it, in one word.
+    pub stage: String,
+    /// The decision's sentence.
+    pub text: String,
+}
+
+/// A notification on its way: one per run and transition.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ring {
+    /// Unique: run and transition. Receivers may fold on it.
+    pub key: String,
+    /// What it is about.
+    pub kind: RingKind,
+    /// The run.
+    pub run: RunId,
+    /// The work item.
+    pub item: WorkItemId,
+    /// One line.
+    pub title: String,
+    /// A few sentences, plain text.
+    pub text: String,
+    /// Where to look.
+    pub link: Option<String>,
+    /// How often delivery was tried.
+    pub attempts: u32,
+    /// When it was noted.
+    pub at: Timestamp,
+}
+
+/// Kinds of notification: a closed vocabulary, so that receivers can filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RingKind {
+    /// A run closed as people wanted.
+    Done,
+    /// A run needs a person.
+    NeedsHuman,
+    /// A run is frozen with red work in place.
+    Frozen,
+}
+
+impl RingKind {
+    /// For a run that closed.
+    pub fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Merged | Outcome::Green => Some(Self::Done),
+            // People did this themselves; nobody needs to be told.
+            Outcome::Declined | Outcome::HandedBack | Outcome::Superseded => None,
+        }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingOutcome {
+    /// The receiver took it.
+    Delivered,
+    /// Try again then.
+    RetryAt(Timestamp),
+    /// Given up.
+    Dropped,
+}
+
+/// Why the memory could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else holds it; nothing was written.
+    #[error("the run store is busy: another roundsman process holds it")]
+    Busy,
+    /// Written by a newer roundsman.
+    #[error("the run store has schema {found}, this roundsman knows {known}: upgrade it, or give it its own file")]
+    Newer {
+        /// In the file.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// A stage that cannot follow the stored one: a bug, nothing was written.
+    #[error("run {run} cannot go from {from} to {to}")]
+    IllegalMove {
+        /// The run.
+        run: RunId,
+        /// Stored stage.
+        from: String,
+        /// Offered stage.
+        to: String,
+    },
+    /// The file cannot be read or written.
+    #[error("the run store {path} is not usable: {detail}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// Why.
+        detail: String,
+    },
+}
