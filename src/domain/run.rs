@@ -4,11 +4,12 @@
 //! and is no input to a decision; what decisions count (turns by kind, triggers already used) is in [`Run::turns`].
 
 use super::{
-    BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId, Repository, RunId, Trigger,
-    TriggerKey, Turn, TurnKind, TurnNumber,
+    BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId, Repository, RunId,
+    Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,10 @@ pub struct Run {
     pub doubts: Doubts,
     /// When reviewers were reminded; once per run.
     pub reminded_at: Option<Timestamp>,
+    /// Procedures already carried out, by key: each is tried once per head, so that one that has no effect cannot
+    /// become a write per tick.
+    #[serde(default)]
+    pub procedures: BTreeSet<String>,
     /// How often it was saved.
     #[serde(skip, default = "new_generation")]
     pub generation: Generation,
@@ -101,8 +106,6 @@ pub enum Stage {
     },
 }
 
-use super::Step;
-
 /// Whether a step's worker was ever seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -131,7 +134,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Self; 5] = [Self::Merged, Self::Green, Self::Declined, Self::HandedBack, Self::Superseded];
+    pub const ALL: [Self; 5] =
+        [Self::Merged, Self::Green, Self::Declined, Self::HandedBack, Self::Superseded];
 
     /// As it stands in logs and summaries.
     pub fn word(self) -> &'static str {
@@ -198,6 +202,9 @@ pub struct Doubts {
     /// The worker that we saw was not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_gone_since: Option<Timestamp>,
+    /// Our branch was at a commit that we never pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_head_since: Option<Timestamp>,
     /// Something needed could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_since: Option<Timestamp>,
@@ -246,6 +253,12 @@ impl Run {
     /// Turns lost to the cluster.
     pub fn lost(&self) -> u32 {
         count(self.turns.iter().filter(|t| t.end == Some(TurnEnd::Lost)))
+    }
+
+    /// Whether we ever knew `head` as the head of our branch.
+    pub fn knows_head(&self, head: &CommitId) -> bool {
+        self.pushed.as_ref().is_some_and(|p| p.head == *head)
+            || self.turns.iter().any(|t| matches!(&t.end, Some(TurnEnd::Pushed { head: own }) if own == head))
     }
 
     /// Whether this very input was already answered by a turn that was not lost to the cluster.

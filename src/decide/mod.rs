@@ -1,0 +1,687 @@
+//! The decisions: pure, total, and on one screen.
+//!
+//! [`decide()`] is a ladder, first match wins. Facts come before clocks, unknown is never bad news, what cannot be
+//! undone needs something known, and a verdict about another commit than our head counts as pending.
+//!
+//! | # | Seen | Decision |
+//! |---|---|---|
+//! | 1 | the kill switch is on `stop` | stop workers, wait |
+//! | 2 | pull request completed | close: merged |
+//! | 3 | item closed, gone (twice), our label removed, stop asked | close: handed back |
+//! | 4 | pull request abandoned, our branch deleted (twice) | close: declined |
+//! | 5 | people were asked, or a person holds the run | wait |
+//! | 6 | a gap in what the rungs below need | wait; escalate when it lasts |
+//! | 7 | a step is running | wait; past its deadline: stop it |
+//! | 8 | a step is due, or ended well | proceed |
+//! | 9 | the turn is over without a result, or a person pushed | redispatch or escalate |
+//! | 10 | pushed, no pull request | proceed: open it |
+//! | 11 | trusted people's threads await us | respond |
+//! | 12 | procedure, not work | proceed: do it |
+//! | 13 | the branch conflicts with its target | fix forward by merging |
+//! | 14 | failing on our head | fix forward, park, retry or freeze |
+//! | 15 | no verdict yet | wait, with a deadline |
+//! | 16 | voted down without words | escalate |
+//! | 17 | all good | close, or wait for people |
+//!
+//! A merged pull request outranks a closed item, because our own closing of the item is the last thing that happens
+//! before we remember it: after a crash in between, the run was still merged, not handed back.
+//!
+//! This room knows no I/O, no clock, no environment, no words beyond a reason's one sentence.
+
+pub mod admit;
+mod catch_up;
+pub mod conversation;
+pub mod deadline;
+pub mod observation;
+pub mod plan;
+pub mod reason;
+#[cfg(test)]
+mod sweep;
+pub mod verdict;
+
+pub use admit::{Admission, Candidate, Load, admit};
+pub use catch_up::catch_up;
+pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
+pub use plan::{Effect, Plan, plan};
+pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, WaitReason};
+pub use verdict::{Failing, Procedure, Verdict, verdict};
+
+use crate::domain::{
+    AgentFailure, AgentResult, CloseOn, CommitId, FetchResult, MergeState, Outcome, Policy, PublishResult,
+    PullRequest, PullRequestStatus, Run, Stage, Started, Step, StepResult, Trigger, Turn, TurnKind, Vote,
+    WorkItem, Worker, WorkerState,
+};
+use conversation::{conversation, has_spoken};
+use deadline::{Deadline, later};
+use jiff::Timestamp;
+use std::fmt;
+
+/// What to do about a run in this tick: exactly one thing, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Decision {
+    /// Nothing; somebody else moves next.
+    Wait(WaitReason),
+    /// End live workers, then look again.
+    StopWorkers(StopCause),
+    /// The next step of the road.
+    Proceed(Proceed),
+    /// The turn's work is done again.
+    Redispatch(RedispatchCause),
+    /// A turn that makes red green, or merges the target.
+    FixForward(Trigger),
+    /// A turn that answers people.
+    Respond(Trigger),
+    /// Ask a person.
+    Escalate(EscalateReason),
+    /// The run is over.
+    Close(Outcome),
+}
+
+/// Why workers are stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StopCause {
+    /// The kill switch is on `stop`.
+    Brake,
+    /// A step is past its deadline and does not end by itself.
+    TooLong,
+}
+
+/// The next step of the road.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proceed {
+    /// Reserve the first turn.
+    Implement,
+    /// Start the worker of the step that is due.
+    Start(Step),
+    /// The step ended well: this one is due.
+    Next(Step),
+    /// The turn pushed: remember it, answer whom it answers.
+    TurnPushed {
+        /// The new head.
+        head: CommitId,
+    },
+    /// The turn changed nothing, and its answer is enough.
+    TurnAnswered,
+    /// Open the pull request, or adopt it.
+    OpenPullRequest,
+    /// Procedure.
+    Do(Procedure),
+    /// Remind reviewers, once.
+    Remind,
+}
+
+/// Decides about one run. Same arguments, same answer.
+pub fn decide(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Decision {
+    let decision = ladder(run, seen, policy, now);
+    let starts_turn = decision.starts_turn();
+    if !policy.brake.allows_turns() && (starts_turn || decision.starts_work()) {
+        return Decision::Wait(WaitReason::Brake(policy.brake));
+    }
+    if starts_turn && run.next_turn_number().0 > policy.max_turns {
+        return Decision::Escalate(EscalateReason::TooManyTurns);
+    }
+    decision
+}
+
+fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Decision {
+    use Decision::{Close, Escalate, FixForward, Proceed as Go, Redispatch, Respond, StopWorkers, Wait};
+
+    if run.is_closed() {
+        return Wait(WaitReason::Over);
+    }
+    // 1
+    if policy.brake == crate::domain::Brake::Stop {
+        return if has_live_worker(seen) {
+            StopWorkers(StopCause::Brake)
+        } else {
+            Wait(WaitReason::Brake(policy.brake))
+        };
+    }
+    // 2
+    if status(seen) == Some(PullRequestStatus::Completed) {
+        return Close(Outcome::Merged);
+    }
+    // 3
+    match people_end_it(run, seen, policy, now) {
+        Some(Ended::For(outcome)) => return Close(outcome),
+        Some(Ended::Perhaps(missing)) => return Wait(WaitReason::LookAgain(missing)),
+        Some(Ended::Stale) => return Wait(WaitReason::StaleItem),
+        None => {}
+    }
+    // 4
+    if status(seen) == Some(PullRequestStatus::Abandoned) {
+        return Close(Outcome::Declined);
+    }
+    match run.doubts.branch_gone_since {
+        Some(since) if since < now => return Close(Outcome::Declined),
+        Some(_) => return Wait(WaitReason::LookAgain(Missing::Branch)),
+        None => {}
+    }
+    // 5
+    if let Stage::Escalated { .. } = run.stage {
+        return Wait(WaitReason::AskedPeople);
+    }
+    if let Some(pause) = paused(seen, policy) {
+        return Wait(WaitReason::Paused(pause));
+    }
+    // 6
+    if let Some(gap) = needed_gap(run, seen) {
+        return if Deadline::Gap.is_over(run, policy, now) {
+            Escalate(EscalateReason::Gap(gap))
+        } else {
+            Wait(WaitReason::Gap(gap))
+        };
+    }
+    // 7
+    if let Some(since) = running_since(seen) {
+        return if Deadline::Step.is_over(run, policy, now) {
+            StopWorkers(StopCause::TooLong)
+        } else {
+            Wait(WaitReason::StepRunning { since })
+        };
+    }
+    // 8, 9
+    match turn_state(run, seen, now) {
+        TurnState::None => {}
+        TurnState::NotBegun => return Go(Proceed::Implement),
+        TurnState::Due(step) => return Go(Proceed::Start(step)),
+        TurnState::Next(step) => return Go(Proceed::Next(step)),
+        TurnState::Pushed(head) => return Go(Proceed::TurnPushed { head }),
+        TurnState::Answered => return Go(Proceed::TurnAnswered),
+        TurnState::LookAgain(missing) => return Wait(WaitReason::LookAgain(missing)),
+        TurnState::Lost(detail) => {
+            return if run.lost() >= policy.infrastructure_attempts {
+                Escalate(EscalateReason::InfrastructureBudget { detail })
+            } else if !Deadline::BackOff.is_over(run, policy, now) {
+                back_off(run, policy)
+            } else {
+                Redispatch(RedispatchCause::Lost { detail })
+            };
+        }
+        TurnState::Failed { class, detail } => {
+            return if run.spent(TurnKind::Redispatch) >= policy.redispatch_attempts {
+                Escalate(EscalateReason::AgentFailed { class, detail })
+            } else if !Deadline::BackOff.is_over(run, policy, now) {
+                back_off(run, policy)
+            } else {
+                Redispatch(RedispatchCause::Failed { class })
+            };
+        }
+        TurnState::NeedsPerson(reason) => return Escalate(reason),
+    }
+    match run.doubts.foreign_head_since {
+        Some(since) if since < now => return Escalate(EscalateReason::PersonPushed),
+        Some(_) => return Wait(WaitReason::LookAgain(Missing::OwnHead)),
+        None => {}
+    }
+    let Some(pushed) = &run.pushed else {
+        // Memory says that a turn pushed, but not what: only a lost record can say so. Begin again.
+        return Go(Proceed::Implement);
+    };
+    let head = &pushed.head;
+    // 10
+    let Some(pull_request) = seen.pull_request.known().and_then(Option::as_ref) else {
+        return Go(Proceed::OpenPullRequest);
+    };
+    // 11
+    if let Some(threads) = seen.threads.known() {
+        let talk = conversation(threads, &seen.me, policy);
+        let trigger = Trigger::Threads { head: head.clone(), awaiting: talk.awaiting.clone() };
+        if let Some(newest_at) = talk.newest_at {
+            let whole_at = later(newest_at, policy.quiet_period);
+            if run.has_answered(&trigger) {
+                return Escalate(EscalateReason::SameInputAgain(TurnKind::Respond));
+            } else if run.spent(TurnKind::Respond) >= policy.respond_attempts {
+                return Escalate(EscalateReason::BudgetSpent(TurnKind::Respond));
+            } else if whole_at > now {
+                return Wait(WaitReason::QuietPeriod { until: whole_at });
+            }
+            return Respond(trigger);
+        }
+    }
+    let Some(checks) = seen.checks.known() else {
+        return cold(run, policy, now);
+    };
+    // 12
+    let rule = verdict::Rule {
+        publish_drafts: policy.open_as_draft,
+        checks_are_late: Deadline::Checks.is_over(run, policy, now),
+    };
+    if let Some(procedure) = verdict::procedure(run, checks, pull_request, head, rule) {
+        return Go(Proceed::Do(procedure));
+    }
+    // 13
+    let is_current = pull_request.head.as_ref() == Some(head);
+    if is_current && pull_request.merge == MergeState::Conflicts {
+        let trigger = Trigger::Conflict { head: head.clone() };
+        return if run.has_answered(&trigger) {
+            Escalate(EscalateReason::SameInputAgain(TurnKind::Conflict))
+        } else if run.spent(TurnKind::Conflict) >= policy.conflict_attempts {
+            Escalate(EscalateReason::BudgetSpent(TurnKind::Conflict))
+        } else {
+            FixForward(trigger)
+        };
+    }
+    if is_current && pull_request.merge == MergeState::Failed {
+        return Escalate(EscalateReason::CannotMerge);
+    }
+    // 14, 15
+    let people = match verdict(checks, head) {
+        Verdict::Failing(failing) => return red(run, seen, policy, now, head, failing),
+        Verdict::Broken { name } => return Escalate(EscalateReason::CheckBroken { name }),
+        Verdict::Canceled { build } => {
+            let retry = Procedure::RetryBuild { build };
+            return if run.procedures.contains(&retry.key(head)) {
+                Escalate(EscalateReason::Canceled)
+            } else {
+                Go(Proceed::Do(retry))
+            };
+        }
+        Verdict::Partial => return Escalate(EscalateReason::PartlyGreen),
+        Verdict::Pending => {
+            return if Deadline::Verdict.is_over(run, policy, now) {
+                Escalate(EscalateReason::NoVerdict)
+            } else if is_current {
+                Wait(WaitReason::ChecksRunning)
+            } else {
+                Wait(WaitReason::NotCurrentYet)
+            };
+        }
+        Verdict::NoChecks if !Deadline::Checks.is_over(run, policy, now) => {
+            return Wait(WaitReason::ChecksRunning);
+        }
+        Verdict::NoChecks => None,
+        Verdict::Passing { people } => Some(people),
+    };
+    // 16
+    if let Some(name) = voted_down_silently(pull_request, seen) {
+        return Escalate(EscalateReason::VotedDownSilently { name });
+    }
+    // 17
+    if !is_current {
+        return Wait(WaitReason::NotCurrentYet);
+    }
+    if people.is_some() && policy.close_on == CloseOn::Green {
+        return Close(Outcome::Green);
+    }
+    if people.is_some() && policy.auto_complete && pull_request.auto_complete_by.is_none() {
+        let arm = Procedure::ArmAutoComplete;
+        if !run.procedures.contains(&arm.key(head)) {
+            return Go(Proceed::Do(arm));
+        }
+    }
+    match await_people(run, policy, now) {
+        Some(decision) => decision,
+        None => Wait(people.map_or(WaitReason::NoChecks, |open| WaitReason::AwaitingReview { open })),
+    }
+}
+
+/// Rung 14: what to do about red.
+fn red(
+    run: &Run,
+    seen: &Observation,
+    policy: &Policy,
+    now: Timestamp,
+    head: &CommitId,
+    failing: Failing,
+) -> Decision {
+    use EscalateReason::{BudgetSpent, RedTooLong, SameFailureAgain, SameInputAgain, TestsWeakened};
+    if let Some(Some(detail)) = seen.tests_weakened.known() {
+        return Decision::Escalate(TestsWeakened { detail: detail.clone() });
+    }
+    if seen.target_failures.known().is_some_and(|target| target.contains(&failing.signature)) {
+        return Decision::Wait(WaitReason::TargetRed);
+    }
+    let is_flake = seen.known_flakes.known().is_some_and(|flakes| {
+        !flakes.is_empty() && failing.checks.iter().all(|check| flakes.contains(check))
+    });
+    if failing.is_infrastructure || is_flake {
+        let retries = failing.builds.iter().map(|build| Procedure::RetryBuild { build: *build });
+        if let Some(retry) = retries.into_iter().find(|retry| !run.procedures.contains(&retry.key(head))) {
+            return Decision::Proceed(Proceed::Do(retry));
+        }
+    }
+    let signature = failing.signature.clone();
+    let trigger =
+        Trigger::FailingChecks { head: head.clone(), signature: failing.signature, builds: failing.builds };
+    let same_before = run
+        .turns
+        .iter()
+        .filter(|turn| {
+            turn.kind == TurnKind::FixForward && turn.trigger.0.ends_with(&format!(":{signature}"))
+        })
+        .count();
+    if run.has_answered(&trigger) {
+        Decision::Escalate(SameInputAgain(TurnKind::FixForward))
+    } else if same_before >= SAME_SIGNATURE_FREEZES {
+        Decision::Escalate(SameFailureAgain)
+    } else if run.spent(TurnKind::FixForward) >= policy.fix_forward_attempts {
+        Decision::Escalate(BudgetSpent(TurnKind::FixForward))
+    } else if Deadline::Red.is_over(run, policy, now) {
+        Decision::Escalate(RedTooLong)
+    } else {
+        Decision::FixForward(trigger)
+    }
+}
+
+/// A failure that two fix turns left standing, to the letter, will not be fixed by a third.
+const SAME_SIGNATURE_FREEZES: usize = 2;
+
+/// Reminder and the end of patience; none while people have time.
+fn await_people(run: &Run, policy: &Policy, now: Timestamp) -> Option<Decision> {
+    if Deadline::Review.is_over(run, policy, now) {
+        Some(Decision::Escalate(EscalateReason::NobodyReviews))
+    } else if run.reminded_at.is_none() && Deadline::Reminder.is_over(run, policy, now) {
+        Some(Decision::Proceed(Proceed::Remind))
+    } else {
+        None
+    }
+}
+
+/// A run that was not looked at closely still has its clocks.
+fn cold(run: &Run, policy: &Policy, now: Timestamp) -> Decision {
+    await_people(run, policy, now).unwrap_or(Decision::Wait(WaitReason::Cold))
+}
+
+fn back_off(run: &Run, policy: &Policy) -> Decision {
+    let until = Deadline::BackOff.due_at(run, policy).unwrap_or(Timestamp::MAX);
+    Decision::Wait(WaitReason::BackingOff { until })
+}
+
+fn status(seen: &Observation) -> Option<PullRequestStatus> {
+    seen.pull_request.known()?.as_ref().map(|pr| pr.status)
+}
+
+enum Ended {
+    For(Outcome),
+    Perhaps(Missing),
+    Stale,
+}
+
+/// Rung 3: people took the item back.
+fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Option<Ended> {
+    let (item, is_over, stop_asked) = match seen.item.known()? {
+        ItemSeen::Gone => {
+            return Some(match run.doubts.item_gone_since {
+                Some(since) if since < now => Ended::For(Outcome::HandedBack),
+                Some(_) | None => Ended::Perhaps(Missing::Item),
+            });
+        }
+        ItemSeen::Here { item, is_over, stop_asked } => (item, *is_over, *stop_asked),
+    };
+    if item.revision <= run.id.revision {
+        return Some(Ended::Stale);
+    }
+    let labels = &policy.labels;
+    let is_asked = item.labels.has(&labels.human);
+    let is_claimed = item.labels.has(&labels.in_progress);
+    let is_escalated = matches!(run.stage, Stage::Escalated { .. });
+    if is_escalated && is_claimed && !is_asked {
+        return Some(Ended::For(Outcome::Superseded));
+    }
+    let label_gone = if is_escalated { !is_asked } else { !is_claimed };
+    let ended = is_over || stop_asked || item.labels.has(&labels.stop) || label_gone;
+    ended.then_some(Ended::For(Outcome::HandedBack))
+}
+
+fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
+    let item: Option<&WorkItem> = match seen.item.known() {
+        Some(ItemSeen::Here { item, .. }) => Some(item),
+        Some(ItemSeen::Gone) | None => None,
+    };
+    let is_draft = seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| pr.is_draft);
+    if item.is_some_and(|item| item.labels.has(&policy.labels.paused)) {
+        Some(Pause::Label)
+    } else if is_draft && !policy.open_as_draft {
+        Some(Pause::Draft)
+    } else if policy.pause_when_assigned
+        && item.and_then(|item| item.assigned_to.as_ref()).is_some_and(|who| who.id != seen.me)
+    {
+        Some(Pause::Assigned)
+    } else {
+        None
+    }
+}
+
+/// The first thing that could not be read and that a rung below needs at this stage.
+pub(crate) fn needed_gap(run: &Run, seen: &Observation) -> Option<Gap> {
+    let needs_branch = run.pushed.is_some();
+    let item = seen.item.gap();
+    let workers = seen.workers.gap();
+    let branch = seen.branch.gap().filter(|_| needs_branch);
+    let pull_request = seen.pull_request.gap().filter(|_| needs_branch);
+    let checks = seen.checks.gap();
+    let threads = seen.threads.gap();
+    item.or(workers).or(branch).or(pull_request).or(checks).or(threads).cloned()
+}
+
+fn workers(seen: &Observation) -> &[Worker] {
+    seen.workers.known().map_or(&[], Vec::as_slice)
+}
+
+fn has_live_worker(seen: &Observation) -> bool {
+    running_since(seen).is_some()
+}
+
+fn running_since(seen: &Observation) -> Option<Timestamp> {
+    workers(seen).iter().find_map(|worker| match worker.state {
+        WorkerState::Running { since } => Some(since),
+        WorkerState::Created | WorkerState::Finished(_) | WorkerState::Crashed { .. } => None,
+    })
+}
+
+/// Where the current turn stands.
+enum TurnState {
+    /// No turn is under way.
+    None,
+    /// The run has no turn yet.
+    NotBegun,
+    /// This step has to be started.
+    Due(Step),
+    /// This step follows.
+    Next(Step),
+    /// The turn pushed.
+    Pushed(CommitId),
+    /// The turn's answer is enough.
+    Answered,
+    /// Missing at first sight.
+    LookAgain(Missing),
+    /// The cluster lost it.
+    Lost(String),
+    /// The agent failed.
+    Failed { class: AgentFailure, detail: String },
+    /// Only a person can go on.
+    NeedsPerson(EscalateReason),
+}
+
+fn turn_state(run: &Run, seen: &Observation, now: Timestamp) -> TurnState {
+    let (turn, step, started) = match &run.stage {
+        Stage::Claimed => return if run.pushed.is_some() { TurnState::None } else { TurnState::NotBegun },
+        Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Escalated { .. } | Stage::Closed { .. } => {
+            return TurnState::None;
+        }
+        Stage::Working { turn, step, started, since: _ } => (turn, *step, *started),
+    };
+    let worker = workers(seen).iter().find(|worker| worker.turn.number == turn.number && worker.step == step);
+    match (worker.map(|worker| &worker.state), started) {
+        (None, Started::NotYet) | (Some(WorkerState::Created), _) => TurnState::Due(step),
+        (None, Started::Seen) => match run.doubts.worker_gone_since {
+            Some(since) if since < now => TurnState::Lost("its worker was removed".into()),
+            Some(_) | None => TurnState::LookAgain(Missing::Worker),
+        },
+        // Rung 7 has returned before this.
+        (Some(WorkerState::Running { .. }), _) => TurnState::None,
+        (Some(WorkerState::Crashed { hint }), _) => TurnState::Lost(hint.clone()),
+        (Some(WorkerState::Finished(result)), _) => after_step(turn, step, result),
+    }
+}
+
+fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
+    if result.step() != step {
+        return TurnState::Lost("its worker reported for another step".into());
+    }
+    match result {
+        StepResult::Fetch(FetchResult::Ready { .. }) => TurnState::Next(Step::Agent),
+        StepResult::Fetch(FetchResult::Moved { found: None }) => {
+            TurnState::Lost("the branch was gone".into())
+        }
+        StepResult::Fetch(FetchResult::Moved { found: Some(_) })
+        | StepResult::Publish(PublishResult::Diverged { found: _ }) => {
+            TurnState::NeedsPerson(EscalateReason::PersonPushed)
+        }
+        StepResult::Fetch(FetchResult::Failed { detail })
+        | StepResult::Publish(PublishResult::Failed { detail }) => TurnState::Lost(detail.clone()),
+        StepResult::Agent(AgentResult::Worked { .. }) => TurnState::Next(Step::Publish),
+        StepResult::Agent(AgentResult::NothingChanged { answer, replies }) => match turn.trigger {
+            Trigger::Threads { .. } if !replies.is_empty() => TurnState::Answered,
+            Trigger::Threads { .. }
+            | Trigger::WorkItem { .. }
+            | Trigger::FailingChecks { .. }
+            | Trigger::Conflict { .. } => {
+                TurnState::NeedsPerson(EscalateReason::NothingChanged { answer: answer.clone() })
+            }
+        },
+        StepResult::Agent(AgentResult::Question { question }) => {
+            TurnState::NeedsPerson(EscalateReason::Question { question: question.clone() })
+        }
+        StepResult::Agent(AgentResult::Failed { class, detail }) => match class {
+            AgentFailure::Infrastructure | AgentFailure::Provider | AgentFailure::Stopped => {
+                TurnState::Lost(detail.clone())
+            }
+            AgentFailure::Agent
+            | AgentFailure::Idle
+            | AgentFailure::Timeout
+            | AgentFailure::TooMuchOutput
+            | AgentFailure::LeftConflict
+            | AgentFailure::Untidy => TurnState::Failed { class: *class, detail: detail.clone() },
+        },
+        StepResult::Publish(PublishResult::Pushed { head, .. }) => TurnState::Pushed(head.clone()),
+        StepResult::Publish(PublishResult::Refused { rules }) => {
+            TurnState::NeedsPerson(EscalateReason::Refused { rules: rules.clone() })
+        }
+    }
+}
+
+/// Who voted against it without a word anywhere on the pull request.
+fn voted_down_silently(pull_request: &PullRequest, seen: &Observation) -> Option<String> {
+    let threads = seen.threads.known()?;
+    let is_against = |vote: Vote| match vote {
+        Vote::WaitingForAuthor | Vote::Rejected => true,
+        Vote::Approved | Vote::ApprovedWithSuggestions | Vote::None => false,
+    };
+    pull_request
+        .reviewers
+        .iter()
+        .find(|reviewer| is_against(reviewer.vote) && !has_spoken(threads, &reviewer.who.id))
+        .map(|reviewer| reviewer.who.name.clone())
+}
+
+impl Decision {
+    /// Whether it reserves a turn: spends an attempt.
+    pub fn starts_turn(&self) -> bool {
+        match self {
+            Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Proceed(Proceed::Implement) => true,
+            Self::Proceed(
+                Proceed::Start(_)
+                | Proceed::Next(_)
+                | Proceed::TurnPushed { .. }
+                | Proceed::TurnAnswered
+                | Proceed::OpenPullRequest
+                | Proceed::Do(_)
+                | Proceed::Remind,
+            )
+            | Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether something new begins because of it, which the kill switch forbids.
+    fn starts_work(&self) -> bool {
+        match self {
+            Self::Proceed(
+                Proceed::Start(_) | Proceed::OpenPullRequest | Proceed::Do(_) | Proceed::Remind,
+            ) => true,
+            Self::Proceed(
+                Proceed::Implement | Proceed::Next(_) | Proceed::TurnPushed { .. } | Proceed::TurnAnswered,
+            )
+            | Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// One word, for counting and for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Wait(_) => "wait",
+            Self::StopWorkers(_) => "stop-workers",
+            Self::Proceed(_) => "proceed",
+            Self::Redispatch(_) => "redispatch",
+            Self::FixForward(_) => "fix-forward",
+            Self::Respond(_) => "respond",
+            Self::Escalate(_) => "escalate",
+            Self::Close(_) => "close",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wait(reason) => write!(f, "wait: {reason}"),
+            Self::StopWorkers(StopCause::Brake) => write!(f, "stop workers: the kill switch is on stop"),
+            Self::StopWorkers(StopCause::TooLong) => write!(f, "stop workers: the step is past its deadline"),
+            Self::Proceed(proceed) => write!(f, "proceed: {proceed}"),
+            Self::Redispatch(cause) => write!(f, "redispatch: {cause}"),
+            Self::FixForward(Trigger::FailingChecks { head, .. }) => {
+                write!(f, "fix forward: checks are red on {}", head.short())
+            }
+            Self::FixForward(Trigger::Conflict { head }) => {
+                write!(f, "fix forward: {} conflicts with its target", head.short())
+            }
+            Self::FixForward(Trigger::WorkItem { .. } | Trigger::Threads { .. }) => write!(f, "fix forward"),
+            Self::Respond(Trigger::Threads { awaiting, .. }) => {
+                let threads: Vec<_> = awaiting.iter().map(|a| a.thread).collect();
+                write!(f, "respond: threads {} await an answer", reason::thread_list(&threads))
+            }
+            Self::Respond(
+                Trigger::WorkItem { .. } | Trigger::FailingChecks { .. } | Trigger::Conflict { .. },
+            ) => {
+                write!(f, "respond")
+            }
+            Self::Escalate(reason) => write!(f, "escalate: {reason}"),
+            Self::Close(outcome) => write!(f, "close: {}", outcome.word()),
+        }
+    }
+}
+
+impl fmt::Display for Proceed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Implement => write!(f, "the first turn is due"),
+            Self::Start(step) => write!(f, "start the {step} step"),
+            Self::Next(step) => write!(f, "the {step} step is due"),
+            Self::TurnPushed { head } => write!(f, "the turn pushed {}", head.short()),
+            Self::TurnAnswered => write!(f, "the turn's answer is enough"),
+            Self::OpenPullRequest => write!(f, "open the pull request"),
+            Self::Do(Procedure::Requeue { .. }) => write!(f, "queue an expired or missing build validation"),
+            Self::Do(Procedure::LinkWorkItem) => write!(f, "link the work item"),
+            Self::Do(Procedure::Publish) => write!(f, "publish the draft"),
+            Self::Do(Procedure::ArmAutoComplete) => write!(f, "arm auto-complete"),
+            Self::Do(Procedure::RetryBuild { build }) => {
+                write!(f, "run the failed jobs of build {build} once more")
+            }
+            Self::Remind => write!(f, "remind the reviewers"),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A decision spelled out: effects in order, and the run as it is once they are done.
+//!
+//! Order rule: what can be found again from outside comes before it is remembered; a turn is reserved before its
+//! first worker exists; workers are stopped before anything terminal; the claim is released last.
+
+use super::{
+    Decision, Procedure, Proceed, RedispatchCause,
+    catch_up::{after_push, remember_push},
+};
+use crate::domain::{Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnRecord};
+use jiff::Timestamp;
+
+/// What a tick is going to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Plan {
+    /// In this order; each can be repeated.
+    pub effects: Vec<Effect>,
+    /// The run after them.
+    pub next: Run,
+}
+
+/// One write to the outside world, safe to repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Start the worker of this step, or adopt it. Key: its name.
+    StartStep {
+        /// The turn.
+        turn: Turn,
+        /// The step.
+        step: Step,
+    },
+    /// End every live worker of the run.
+    StopWorkers,
+    /// Answer the threads that a turn was about. Key: thread and the comment answered.
+    PostReplies {
+        /// The turn whose answers they are.
+        turn: Turn,
+    },
+    /// Open the pull request, or adopt it. Key: its source branch.
+    OpenPullRequest,
+    /// Procedure on the pull request. Key: see [`Procedure::key`].
+    Do(Procedure),
+    /// One notice on the pull request that it waits for people.
+    Remind,
+    /// Hand the item to people: labels and history in one write. Arbiter: its revision.
+    HandToPeople {
+        /// The reason's sentence.
+        reason: String,
+    },
+    /// Let go of the item: labels, state and history in one write. Arbiter: its revision.
+    Release {
+        /// How the run ended.
+        outcome: Outcome,
+    },
+}
+
+/// Spells out a decision.
+pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
+    let mut next = run.clone();
+    let effects = match decision {
+        Decision::Wait(_) => Vec::new(),
+        Decision::StopWorkers(_) => vec![Effect::StopWorkers],
+        Decision::Proceed(Proceed::Implement) => {
+            reserve(&mut next, TurnKind::Implement, Trigger::WorkItem { revision: run.id.revision }, now)
+        }
+        Decision::Proceed(Proceed::Start(step)) => start(&mut next, *step),
+        Decision::Proceed(Proceed::Next(step)) => {
+            if let Stage::Working { turn, .. } = &run.stage {
+                let turn = turn.clone();
+                next.stage = Stage::Working { turn, step: *step, since: now, started: Started::NotYet };
+            }
+            Vec::new()
+        }
+        Decision::Proceed(Proceed::TurnPushed { head }) => {
+            let replies = replies(run);
+            if let Some((turn, _)) = run.current_turn() {
+                remember_push(&mut next, turn.number, head, now);
+            }
+            next.stage = after_push(&next, now);
+            replies
+        }
+        Decision::Proceed(Proceed::TurnAnswered) => {
+            end_turn(&mut next, TurnEnd::Answered);
+            next.stage = after_push(&next, now);
+            replies(run)
+        }
+        Decision::Proceed(Proceed::OpenPullRequest) => vec![Effect::OpenPullRequest],
+        Decision::Proceed(Proceed::Do(procedure)) => {
+            if let Some(pushed) = &run.pushed {
+                next.procedures.insert(procedure.key(&pushed.head));
+            }
+            vec![Effect::Do(procedure.clone())]
+        }
+        Decision::Proceed(Proceed::Remind) => {
+            next.reminded_at = Some(now);
+            vec![Effect::Remind]
+        }
+        Decision::Redispatch(cause) => {
+            end_turn(
+                &mut next,
+                match cause {
+                    RedispatchCause::Lost { .. } => TurnEnd::Lost,
+                    RedispatchCause::Failed { .. } => TurnEnd::Failed,
+                },
+            );
+            let trigger = match run.current_turn() {
+                Some((turn, _)) => turn.trigger.clone(),
+                None => Trigger::WorkItem { revision: run.id.revision },
+            };
+            // A turn that the cluster lost keeps its kind, so that each budget goes on counting what it counts.
+            let kind = match (cause, run.current_turn()) {
+                (RedispatchCause::Lost { .. }, Some((turn, _))) => turn.kind,
+                (RedispatchCause::Lost { .. } | RedispatchCause::Failed { .. }, _) => TurnKind::Redispatch,
+            };
+            reserve(&mut next, kind, trigger, now)
+        }
+        Decision::FixForward(trigger) | Decision::Respond(trigger) => {
+            reserve(&mut next, trigger.kind(), trigger.clone(), now)
+        }
+        Decision::Escalate(reason) => {
+            next.stage = Stage::Escalated { reason: reason.to_string(), since: now };
+            vec![Effect::StopWorkers, Effect::HandToPeople { reason: reason.to_string() }]
+        }
+        Decision::Close(outcome) => {
+            next.stage = Stage::Closed { outcome: *outcome, at: now };
+            vec![Effect::StopWorkers, Effect::Release { outcome: *outcome }]
+        }
+    };
+    Plan { effects, next }
+}
+
+/// Reserves a turn: it is spent from here on, whatever happens to its worker. Nothing is started yet.
+fn reserve(next: &mut Run, kind: TurnKind, trigger: Trigger, now: Timestamp) -> Vec<Effect> {
+    let number = next.next_turn_number();
+    next.turns.push(TurnRecord { number, kind, trigger: trigger.key(), at: now, end: None });
+    let base = next.pushed.as_ref().map(|pushed| pushed.head.clone());
+    let turn = Turn { number, kind, trigger, base };
+    next.stage = Stage::Working { turn, step: Step::Fetch, since: now, started: Started::NotYet };
+    next.doubts.worker_gone_since = None;
+    Vec::new()
+}
+
+fn start(next: &mut Run, due: Step) -> Vec<Effect> {
+    let Stage::Working { turn, step, started, .. } = &mut next.stage else { return Vec::new() };
+    if *step != due {
+        return Vec::new();
+    }
+    *started = Started::Seen;
+    vec![Effect::StartStep { turn: turn.clone(), step: due }]
+}
+
+fn end_turn(next: &mut Run, end: TurnEnd) {
+    let Some(number) = next.current_turn().map(|(turn, _)| turn.number) else { return };
+    if let Some(record) = next.turns.iter_mut().find(|record| record.number == number) {
+        record.end = Some(end);
+    }
+}
+
+fn replies(run: &Run) -> Vec<Effect> {
+    match run.current_turn() {
+        Some((turn, _)) if matches!(turn.trigger, Trigger::Threads { .. }) => {
+            vec![Effect::PostReplies { turn: turn.clone() }]
+        }
+        Some(_) | None => Vec::new(),
+    }
+}

@@ -1,0 +1,307 @@
+//! All checks folded into one verdict about one commit. A word about another commit counts as pending; a missing word
+//! is never green; an unknown word is never green either.
+
+use super::observation::Checks;
+use crate::domain::{
+    Build, BuildId, BuildState, CommitId, FailedTask, PolicyEvaluation, PolicyKind, PolicyStatus,
+    PullRequest, Run,
+};
+use sha2::{Digest, Sha256};
+
+/// What the checks say about our head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Something is red.
+    Failing(Failing),
+    /// A check cannot be evaluated.
+    Broken {
+        /// Its name.
+        name: String,
+    },
+    /// A build was stopped: neither red nor green.
+    Canceled {
+        /// The build.
+        build: BuildId,
+    },
+    /// A build is green with something red in it.
+    Partial,
+    /// Running, queued, about another commit, or said in a word we do not know.
+    Pending,
+    /// Everything that gates is green, apart from what only people can do.
+    Passing {
+        /// Policies that only people can satisfy.
+        people: Vec<String>,
+    },
+    /// Nothing validates, and nothing has spoken.
+    NoChecks,
+}
+
+/// What is red.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// Names of the failing checks, ordered.
+    pub checks: Vec<String>,
+    /// The builds behind them, ordered.
+    pub builds: Vec<BuildId>,
+    /// Same failure, same signature.
+    pub signature: String,
+    /// Whether it reads like the pipeline's own failure rather than the change's.
+    pub is_infrastructure: bool,
+}
+
+/// Folds what checks and policies say about `head`.
+pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
+    let gates = || checks.evaluations.iter().filter(|e| e.gates && !e.kind.is_for_people());
+    let fresh = |e: &PolicyEvaluation| e.head.as_ref().is_none_or(|seen| seen == head);
+
+    let red: Vec<&PolicyEvaluation> =
+        gates().filter(|e| e.status == PolicyStatus::Rejected && fresh(e) && !e.is_expired).collect();
+    let branch_builds: Vec<&Build> =
+        checks.builds.iter().filter(|b| b.source_commit.as_ref() == Some(head)).collect();
+    let red_builds: Vec<&Build> = newest_of_each(&branch_builds)
+        .into_iter()
+        // A build that a policy speaks for is judged by that policy.
+        .filter(|b| b.state == BuildState::Failed && !gates().any(|e| e.build == Some(b.id)))
+        .collect();
+
+    if !red.is_empty() || !red_builds.is_empty() {
+        return Verdict::Failing(failing(&red, &red_builds, &checks.failed_tasks));
+    }
+    if let Some(broken) = gates().find(|e| e.status == PolicyStatus::Broken) {
+        return Verdict::Broken { name: broken.name.clone() };
+    }
+    let unfinished = |e: &PolicyEvaluation| match e.status {
+        PolicyStatus::Queued | PolicyStatus::Running | PolicyStatus::Other => true,
+        PolicyStatus::Approved | PolicyStatus::Rejected => !fresh(e) || e.is_expired,
+        PolicyStatus::NotApplicable | PolicyStatus::Broken => false,
+    };
+    if gates().any(unfinished) || newest_of_each(&branch_builds).into_iter().any(|b| b.state.is_pending()) {
+        return Verdict::Pending;
+    }
+    let newest = newest_of_each(&branch_builds);
+    if let Some(build) = newest.iter().find(|b| b.state == BuildState::Canceled) {
+        return Verdict::Canceled { build: build.id };
+    }
+    if newest.iter().any(|b| b.state == BuildState::PartiallySucceeded) {
+        return Verdict::Partial;
+    }
+    let has_spoken = gates().any(|e| e.status == PolicyStatus::Approved)
+        || newest.iter().any(|b| b.state == BuildState::Succeeded);
+    match (has_spoken, checks.is_validated) {
+        (true, _) => Verdict::Passing { people: open_for_people(&checks.evaluations) },
+        (false, true) => Verdict::Pending,
+        (false, false) => Verdict::NoChecks,
+    }
+}
+
+/// Procedure that brings the checks forward without an agent (no tokens).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Procedure {
+    /// A build validation has expired or never started: queue it.
+    Requeue {
+        /// The evaluation.
+        evaluation: String,
+    },
+    /// A policy wants the work item linked.
+    LinkWorkItem,
+    /// The pull request leaves draft by rule.
+    Publish,
+    /// Auto-complete is to be armed.
+    ArmAutoComplete,
+    /// Failed jobs of a build are run once more: an infrastructure failure or a known flake.
+    RetryBuild {
+        /// The build.
+        build: BuildId,
+    },
+}
+
+impl Procedure {
+    /// Equal for the same procedure on the same head; each is carried out once.
+    pub fn key(&self, head: &CommitId) -> String {
+        let head = head.short();
+        match self {
+            Self::Requeue { evaluation } => format!("requeue:{evaluation}@{head}"),
+            Self::LinkWorkItem => format!("link@{head}"),
+            Self::Publish => format!("publish@{head}"),
+            Self::ArmAutoComplete => format!("auto-complete@{head}"),
+            Self::RetryBuild { build } => format!("retry:{build}@{head}"),
+        }
+    }
+}
+
+/// The first procedure that is due and was not tried on this head yet.
+pub fn procedure(
+    run: &Run,
+    checks: &Checks,
+    pull_request: &PullRequest,
+    head: &CommitId,
+    rule: Rule,
+) -> Option<Procedure> {
+    let mut due = Vec::new();
+    if pull_request.is_draft && rule.publish_drafts {
+        due.push(Procedure::Publish);
+    }
+    for evaluation in checks.evaluations.iter().filter(|e| e.gates) {
+        match (evaluation.kind, evaluation.status) {
+            (PolicyKind::WorkItemLink, PolicyStatus::Rejected | PolicyStatus::Queued) => {
+                due.push(Procedure::LinkWorkItem)
+            }
+            (PolicyKind::Build, PolicyStatus::Queued)
+                if evaluation.build.is_none() || evaluation.is_expired =>
+            {
+                // Requeueing cancels a running build; here none is running. A fresh push gets time to start by itself.
+                if evaluation.is_expired || rule.checks_are_late {
+                    due.push(Procedure::Requeue { evaluation: evaluation.id.clone() });
+                }
+            }
+            (PolicyKind::Build, PolicyStatus::Approved) if evaluation.is_expired => {
+                due.push(Procedure::Requeue { evaluation: evaluation.id.clone() });
+            }
+            (
+                PolicyKind::Build
+                | PolicyKind::Status
+                | PolicyKind::MinimumReviewers
+                | PolicyKind::RequiredReviewers
+                | PolicyKind::CommentResolution
+                | PolicyKind::WorkItemLink
+                | PolicyKind::MergeStrategy
+                | PolicyKind::Other,
+                PolicyStatus::Queued
+                | PolicyStatus::Running
+                | PolicyStatus::Approved
+                | PolicyStatus::Rejected
+                | PolicyStatus::NotApplicable
+                | PolicyStatus::Broken
+                | PolicyStatus::Other,
+            ) => {}
+        }
+    }
+    due.into_iter().find(|p| !run.procedures.contains(&p.key(head)))
+}
+
+/// What procedures may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Drafts of ours are published.
+    pub publish_drafts: bool,
+    /// The time in which checks start by themselves is over.
+    pub checks_are_late: bool,
+}
+
+impl PolicyKind {
+    /// Only people can satisfy it, or nobody needs to before completion: never a check.
+    pub fn is_for_people(self) -> bool {
+        match self {
+            Self::MinimumReviewers | Self::RequiredReviewers | Self::CommentResolution => true,
+            // Chosen by whoever completes, and procedure of ours.
+            Self::MergeStrategy | Self::WorkItemLink => true,
+            Self::Build | Self::Status | Self::Other => false,
+        }
+    }
+}
+
+impl BuildState {
+    fn is_pending(self) -> bool {
+        match self {
+            Self::Queued | Self::Running | Self::Other => true,
+            Self::Succeeded | Self::PartiallySucceeded | Self::Failed | Self::Canceled => false,
+        }
+    }
+}
+
+fn open_for_people(evaluations: &[PolicyEvaluation]) -> Vec<String> {
+    let is_open = |status: PolicyStatus| match status {
+        PolicyStatus::Queued | PolicyStatus::Running | PolicyStatus::Rejected | PolicyStatus::Other => true,
+        PolicyStatus::Approved | PolicyStatus::NotApplicable | PolicyStatus::Broken => false,
+    };
+    let mut open: Vec<String> = evaluations
+        .iter()
+        .filter(|e| {
+            e.gates && e.kind.is_for_people() && e.kind != PolicyKind::MergeStrategy && is_open(e.status)
+        })
+        .map(|e| e.name.clone())
+        .collect();
+    open.sort();
+    open.dedup();
+    open
+}
+
+/// Of each pipeline only its newest build counts: a rerun replaces what it reran.
+fn newest_of_each<'a>(builds: &[&'a Build]) -> Vec<&'a Build> {
+    let mut newest: Vec<&Build> = Vec::new();
+    for build in builds {
+        match newest.iter_mut().find(|b| b.pipeline == build.pipeline && b.source_ref == build.source_ref) {
+            Some(known) if known.id < build.id => *known = build,
+            Some(_) => {}
+            None => newest.push(build),
+        }
+    }
+    newest
+}
+
+fn failing(red: &[&PolicyEvaluation], builds: &[&Build], tasks: &[FailedTask]) -> Failing {
+    let mut names: Vec<String> =
+        red.iter().map(|e| e.name.clone()).chain(builds.iter().map(|b| b.pipeline.clone())).collect();
+    names.sort();
+    names.dedup();
+    let mut ids: Vec<BuildId> =
+        red.iter().filter_map(|e| e.build).chain(builds.iter().map(|b| b.id)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Failing {
+        signature: signature(&names, tasks),
+        is_infrastructure: !tasks.is_empty() && tasks.iter().all(is_infrastructure),
+        checks: names,
+        builds: ids,
+    }
+}
+
+/// Digest over the failing tasks and their messages, without what differs between two runs of the same failure:
+/// numbers (times, line numbers, ports, ids).
+pub fn signature(checks: &[String], tasks: &[FailedTask]) -> String {
+    let mut lines: Vec<String> = tasks
+        .iter()
+        .flat_map(|t| {
+            t.messages.iter().map(|m| format!("{}: {}", t.name, without_numbers(m))).chain([t.name.clone()])
+        })
+        .chain(checks.iter().cloned())
+        .collect();
+    lines.sort();
+    lines.dedup();
+    let digest = Sha256::digest(lines.join("\n").as_bytes());
+    digest.iter().take(SIGNATURE_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Six bytes: a run sees a handful of failures, so twelve hexadecimal digits never meet by chance.
+const SIGNATURE_BYTES: usize = 6;
+
+fn without_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !c.is_ascii_digit() {
+            out.push(c);
+        } else if !out.ends_with('#') {
+            out.push('#');
+        }
+    }
+    out
+}
+
+/// Messages of Azure Pipelines itself when an agent machine or the service failed, in lower case.
+const INFRASTRUCTURE_WORDS: [&str; 7] = [
+    "we stopped hearing from agent",
+    "the agent did not connect",
+    "lost communication with the server",
+    "no space left on device",
+    "the job was abandoned",
+    "tf400733",
+    "unable to connect to the remote server",
+];
+
+fn is_infrastructure(task: &FailedTask) -> bool {
+    !task.messages.is_empty()
+        && task.messages.iter().all(|message| {
+            let message = message.to_lowercase();
+            INFRASTRUCTURE_WORDS.iter().any(|word| message.contains(word))
+        })
+}
