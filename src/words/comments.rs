@@ -338,9 +338,15 @@ pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &Lab
         None => look.push("nothing was pushed".into()),
     }
     out.push(format!("<p>Where to look: {}.</p>", look.join(" · ")));
+    // Only these are read by the next turn; an answer in the discussion would be lost.
+    let place = if run.pull_request.is_some() {
+        "in the work item's text or in a thread of the pull request"
+    } else {
+        "in the work item's text"
+    };
     let resume = format!(
-        "To go on: answer in this discussion or in the work item's text, then put the label {} on it again. To take it \
-         over yourself: remove the label {}.",
+        "To go on: answer {place}, then put the label {} on the work item again. To take it over yourself: remove \
+         the label {}.",
         labels.ready, labels.human
     );
     out.push(format!("<p>{}</p>", neutral::html(&resume)));

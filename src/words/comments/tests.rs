@@ -135,7 +135,7 @@ fn endings() {
     <li>turn 2, fix-forward: pushed 01234567</li>
     </ul>
     <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567.</p>
-    <p>To go on: answer in this discussion or in the work item&#39;s text, then put the label ready-for-agent on it again. To take it over yourself: remove the label ready-for-human.</p>
+    <p>To go on: answer in the work item&#39;s text or in a thread of the pull request, then put the label ready-for-agent on the work item again. To take it over yourself: remove the label ready-for-human.</p>
     <hr>
     <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns implement 1, fix-forward 1</p>
     "##);
