@@ -4,3 +4,4 @@ pub mod decide;
 pub mod domain;
 pub mod runtime;
 pub mod store;
+pub mod words;

@@ -1,0 +1,206 @@
+//! What people read, as it is rendered. Knows no Azure DevOps: whether it shows it so is a matter for the wire contract.
+
+use super::*;
+use crate::domain::{IdentityId, Step};
+use crate::words::samples::{self, at, fixing, head};
+use proptest::prelude::*;
+
+fn links() -> Links {
+    Links {
+        pull_request: Some("https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&b=2".into()),
+        branch: None,
+        build: Some("https://dev.azure.com/o/p/_build/results?buildId=9".into()),
+    }
+}
+
+#[test]
+fn a_fresh_claim() {
+    insta::assert_snapshot!(claim_history(&Progress::of(&samples::run(), &Links::default(), ProgressNote::default())), @r"
+    <p><b>An agent takes care of this work item.</b></p>
+    <ul>
+    <li>✓ claimed</li>
+    <li>☐ agent at work</li>
+    <li>☐ pushed</li>
+    <li>☐ pull request</li>
+    <li>☐ checks</li>
+    <li>☐ review</li>
+    <li>☐ done</li>
+    </ul>
+    <hr>
+    <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns none</p>
+    ");
+}
+
+#[test]
+fn a_fix_under_way_with_everything_to_tell() {
+    let note = ProgressNote {
+        sentence: Some("Check `build` failed on 01234567: attempt 1 of 5.".into()),
+        waiting: Some(Waiting { whom: "the agent".into(), until: Some("2026-09-21 15:00 UTC".into()) }),
+        needs_person: false,
+        checks: Checks::Failed,
+        changed: Some(DiffStat { files: 2, insertions: 10, deletions: 3 }),
+        summary: Some("Fixes #99 <script>x</script> @<d291> ##vso[task]".into()),
+        checks_claimed: Some(true),
+        plan: Some("1. look\n2. change a < b".into()),
+    };
+    insta::assert_snapshot!(progress(&Progress::of(&fixing(), &links(), note)), @r#"
+    <p><b>An agent is working on this, turn 2: fix-forward.</b></p>
+    <ul>
+    <li>✓ claimed</li>
+    <li>▸ agent at work (turn 2: fix-forward)</li>
+    <li>✓ pushed (01234567)</li>
+    <li>✓ <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a></li>
+    <li>▸ <a href="https://dev.azure.com/o/p/_build/results?buildId=9">checks (failed)</a></li>
+    <li>☐ review</li>
+    <li>☐ done</li>
+    </ul>
+    <p>Check `build` failed on 01234567: attempt 1 of 5.</p>
+    <p>Waiting for the agent until 2026-09-21 15:00 UTC.</p>
+    <p>Measured: branch agent/4711-r12 at 01234567, 2 files, +10 −3.</p>
+    <p>Claimed by the agent, not verified:</p>
+    <blockquote>Fixes # 99 &lt;script&gt;x&lt;/script&gt; @ &lt;d291&gt; # #vso[task]<br>The repository's own checks passed at the end of the turn.</blockquote>
+    <p>The agent's plan:</p>
+    <blockquote>1. look<br>2. change a &lt; b</blockquote>
+    <hr>
+    <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns implement 1, fix-forward 1</p>
+    "#);
+}
+
+#[test]
+fn in_review_and_it_is_a_persons_move() {
+    let run = Run { stage: Stage::InReview { since: at(100) }, ..fixing() };
+    let note = ProgressNote { needs_person: true, checks: Checks::Passed, ..ProgressNote::default() };
+    insta::assert_snapshot!(progress(&Progress::of(&run, &links(), note)), @r##"
+    <p><b>The agent&#39;s change is with checks and reviewers.</b></p>
+    <ul>
+    <li>✓ claimed</li>
+    <li>✓ agent at work (2 turns)</li>
+    <li>✓ pushed (01234567)</li>
+    <li>✓ <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a></li>
+    <li>✓ checks (passed)</li>
+    <li>▸ review</li>
+    <li>☐ done</li>
+    </ul>
+    <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Anna &amp; Co</a>: it is your move.</p>
+    <p>Measured: branch agent/4711-r12 at 01234567.</p>
+    <hr>
+    <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns implement 1, fix-forward 1</p>
+    "##);
+}
+
+#[test]
+fn equal_state_renders_equal_text_whatever_the_clock_says() {
+    let mut later = fixing();
+    if let Stage::Working { since, step, .. } = &mut later.stage {
+        (*since, *step) = (at(4_000), Step::Publish);
+    }
+    let text = |run: &Run| progress(&Progress::of(run, &links(), ProgressNote::default()));
+    assert_eq!(text(&fixing()), text(&later));
+}
+
+#[test]
+fn every_comment_on_the_item_carries_its_marker() {
+    let run = fixing();
+    for outcome in Outcome::ALL {
+        let text = closed(&run, outcome, &links());
+        assert_eq!(Marker::find(&text), Some(Marker::of(&run)), "{text}");
+    }
+    let text = escalated(&run, &Escalation::default(), &links(), &LabelNames::default());
+    assert_eq!(Marker::find(&text), Some(Marker::of(&run)), "{text}");
+}
+
+#[test]
+fn endings() {
+    insta::assert_snapshot!(closing_history(&fixing(), Outcome::Merged, &links()), @r#"
+    <p>The pull request was merged; this run is done. See <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a>.</p>
+    <hr>
+    <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns implement 1, fix-forward 1</p>
+    "#);
+    insta::assert_snapshot!(handed_back(&fixing(), &links()), @r#"
+    <p>A person took this work item back; this run is closed. The agent has stopped. What it pushed stays on agent/4711-r12 at 01234567. See <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a>.</p>
+    <hr>
+    <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns implement 1, fix-forward 1</p>
+    "#);
+    let escalation = Escalation {
+        reason: "The same check failed again after a fix.".into(),
+        tried: vec!["turn 2, fix-forward: pushed 01234567".into()],
+        agent_text: Some("Which of #1 and #2?".into()),
+    };
+    insta::assert_snapshot!(escalated(&fixing(), &escalation, &links(), &LabelNames::default()), @r##"
+    <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Anna &amp; Co</a>: <b>this run needs a person.</b> The same check failed again after a fix.</p>
+    <p>The agent says:</p>
+    <blockquote>Which of # 1 and # 2?</blockquote>
+    <p>What was tried:</p>
+    <ul>
+    <li>turn 2, fix-forward: pushed 01234567</li>
+    </ul>
+    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567.</p>
+    <p>To go on: answer in the work item&#39;s text or in a thread of the pull request, then put the label ready-for-agent on the work item again. To take it over yourself: remove the label ready-for-human.</p>
+    <hr>
+    <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns implement 1, fix-forward 1</p>
+    "##);
+}
+
+#[test]
+fn answers_to_reviewers() {
+    insta::assert_snapshot!(reply_to_thread("Done, see !4.\n\n<b>@anna</b>", &head()), @r"
+    Commit 01234567 answers this. The agent writes:
+
+    > Done, see ! 4.
+    >
+    > &lt;b>@ anna&lt;/b>
+    ");
+    insta::assert_snapshot!(reply_to_thread(" \u{200b}", &head()), @"Commit 01234567 was made with this thread in view, but the agent left no answer of its own. Please check whether it settles the point.");
+    insta::assert_snapshot!(nothing_changed_reply("It is right as it is."), @r"
+    No change was made for this. The agent writes:
+
+    > It is right as it is.
+    ");
+    insta::assert_snapshot!(nothing_changed_reply(""), @"No change was made for this, and the agent left no reason. Please say what should be different, or settle the thread.");
+    let anna = samples::run().requested_by.unwrap();
+    let group = Identity { id: IdentityId::new("Reviewers"), name: "The @<x> team".into() };
+    insta::assert_snapshot!(reminder(&[anna, group]), @"@<d291b0c4-a05c-4ea6-8df1-4b41d5f39eff>, The @ &lt;x> team: this pull request waits for a review. This is the only reminder.");
+    assert!(reply_to_thread(&"x".repeat(100_000), &head()).len() < MAX_AGENT_TEXT + 200);
+}
+
+#[test]
+fn only_web_addresses_become_links() {
+    assert_eq!(anchor("javascript:alert(1)", "x"), "x");
+    assert_eq!(
+        anchor("https://x.example/\"><b>", "x"),
+        "<a href=\"https://x.example/&quot;&gt;&lt;b&gt;\">x</a>"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_foreign_text_adds_a_tag_a_mention_or_a_marker(
+        text in "(<|>|&|\"|'|\n|@|·|#1|x| |roundsman 1-r1 |</p>|<!--|data-vss-mention){0,30}",
+    ) {
+        let mut run = fixing();
+        run.requested_by = Some(Identity { id: IdentityId::new(&text), name: text.clone() });
+        let note = ProgressNote {
+            sentence: Some(text.clone()),
+            waiting: Some(Waiting { whom: text.clone(), until: Some(text.clone()) }),
+            needs_person: true,
+            summary: Some(text.clone()),
+            plan: Some(text.clone()),
+            ..ProgressNote::default()
+        };
+        let escalation =
+            Escalation { reason: text.clone(), tried: vec![text.clone()], agent_text: Some(text.clone()) };
+        let links = Links { pull_request: Some(format!("https://x.example/{text}")), ..Links::default() };
+        let texts = [
+            progress(&Progress::of(&run, &links, note)),
+            escalated(&run, &escalation, &links, &LabelNames::default()),
+        ];
+        for rendered in texts {
+            prop_assert_eq!(Marker::find(&rendered), Some(Marker::of(&run)));
+            prop_assert!(!rendered.contains("data-vss-mention="));
+            for tag in rendered.split('<').skip(1) {
+                let name = tag.trim_start_matches('/').split(['>', ' ']).next().unwrap();
+                prop_assert!(["p", "b", "ul", "li", "a", "br", "hr", "blockquote"].contains(&name), "{}", tag);
+            }
+        }
+    }
+}

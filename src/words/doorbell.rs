@@ -1,0 +1,106 @@
+//! What a doorbell says. Plain text for any receiver; does not know receivers (each escapes for its own
+//! syntax), addresses or whether it was heard.
+
+use super::neutral;
+use crate::{
+    domain::{Run, Stage},
+    store::{Ring, RingKind},
+};
+use jiff::Timestamp;
+
+/// A title has to fit on a phone's lock screen, and into the smallest receiver's limit.
+const MAX_TITLE: usize = 120;
+/// A few sentences; the link has the rest.
+const MAX_TEXT: usize = 600;
+
+/// The ring for the transition that led to `run`'s stage. Equal transitions have equal keys, so a repeated one folds.
+pub fn ring(kind: RingKind, run: &Run, sentence: &str, link: Option<String>, at: Timestamp) -> Ring {
+    let title = format!("{} {}: {}", tag(kind), run.id.item, run.title);
+    let mut text = vec![neutral::cap(neutral::plain(sentence).trim(), MAX_TEXT)];
+    if let Some(id) = run.pull_request {
+        text.push(format!("Pull request {id} in {}.", run.repository.path()));
+    }
+    if let (RingKind::Frozen, Some(pushed)) = (kind, &run.pushed) {
+        text.push(format!("The work stays as it is on {} at {}.", run.branch(), pushed.head.short()));
+    }
+    Ring {
+        key: key(kind, run),
+        kind,
+        run: run.id,
+        item: run.id.item,
+        title: neutral::line(&title, MAX_TITLE),
+        text: text.join("\n"),
+        link,
+        attempts: 0,
+        at,
+    }
+}
+
+/// The first word of a title, by which people filter.
+fn tag(kind: RingKind) -> &'static str {
+    match kind {
+        RingKind::Done => "[DONE]",
+        RingKind::NeedsHuman => "[NEEDS-HUMAN]",
+        RingKind::Frozen => "[FROZEN]",
+    }
+}
+
+fn key(kind: RingKind, run: &Run) -> String {
+    let word = match kind {
+        RingKind::Done => "done",
+        RingKind::NeedsHuman => "needs-human",
+        RingKind::Frozen => "frozen",
+    };
+    let since = match &run.stage {
+        Stage::Claimed => run.claimed_at,
+        Stage::Working { since, .. }
+        | Stage::Pushed { since }
+        | Stage::InReview { since }
+        | Stage::Escalated { since, .. } => *since,
+        Stage::Closed { at, .. } => *at,
+    };
+    format!("{}/{word}@{}", run.id, since.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::samples::{at, fixing, run};
+
+    #[test]
+    fn titles_start_with_the_word_to_filter_by() {
+        let rung = |kind| {
+            let Ring { key, title, text, .. } =
+                ring(kind, &fixing(), "The same check failed twice.", None, at(0));
+            format!("{key}\n{title}\n{text}")
+        };
+        insta::assert_snapshot!(rung(RingKind::Frozen), @r"
+        4711-r12/frozen@1790000090
+        [FROZEN] 4711: Login <b>fails</b> for # 99
+        The same check failed twice.
+        Pull request 57 in Fabrikam Fiber/web.
+        The work stays as it is on agent/4711-r12 at 01234567.
+        ");
+        insta::assert_snapshot!(rung(RingKind::NeedsHuman), @r"
+        4711-r12/needs-human@1790000090
+        [NEEDS-HUMAN] 4711: Login <b>fails</b> for # 99
+        The same check failed twice.
+        Pull request 57 in Fabrikam Fiber/web.
+        ");
+        insta::assert_snapshot!(rung(RingKind::Done), @r"
+        4711-r12/done@1790000090
+        [DONE] 4711: Login <b>fails</b> for # 99
+        The same check failed twice.
+        Pull request 57 in Fabrikam Fiber/web.
+        ");
+    }
+
+    #[test]
+    fn a_new_escalation_rings_again_and_a_repeated_one_does_not() {
+        let escalated =
+            |since| Run { stage: Stage::Escalated { reason: "x".into(), since: at(since) }, ..run() };
+        let key = |since, now| ring(RingKind::NeedsHuman, &escalated(since), "x", None, at(now)).key;
+        assert_eq!(key(1, 5), key(1, 9));
+        assert_ne!(key(1, 5), key(2, 5));
+    }
+}

@@ -1,0 +1,234 @@
+//! Foreign text made harmless: what agents, reviewers and build logs wrote, before it stands in a text of ours.
+//!
+//! Knows what Azure DevOps turns into mentions, links and pipeline commands. Does not judge content, and does not look for
+//! secrets: that is redaction, and happened where the text came in.
+
+use super::marker;
+
+/// Foreign text as plain text: nothing in it mentions, links, commands, hides or passes for a marker of ours. For HTML
+/// give it to [`html`] afterwards.
+pub fn plain(text: &str) -> String {
+    let chars: Vec<char> = visible(text).chars().collect();
+    let mut out = String::with_capacity(text.len());
+    let mut at_line_start = true;
+    for (i, &c) in chars.iter().enumerate() {
+        let before = i.checked_sub(1).map(|i| chars[i]);
+        let rest = &chars[i + 1..];
+        let next = rest.first().copied().unwrap_or('\n');
+        out.push(if c == marker::SEPARATOR { '•' } else { c });
+        let acts = match c {
+            '@' => next == '<' || (is_word(next) && !before.is_some_and(is_word)),
+            '#' => next.is_ascii_digit() || (next == '#' && is_command(&rest[1..])),
+            '!' => next.is_ascii_digit() || next == '[' || (before == Some('<') && next == '-'),
+            '&' => is_separator_entity(rest),
+            _ => false,
+        };
+        if acts {
+            if c == '#' && at_line_start {
+                // With the space alone it would become a heading.
+                out.insert(out.len() - 1, '\\');
+            }
+            out.push(' ');
+        }
+        at_line_start =
+            c == '\n' || (at_line_start && (c.is_whitespace() || matches!(c, '>' | '-' | '*' | '+')));
+    }
+    out
+}
+
+/// Foreign text inside a Markdown text of ours: as [`plain`], and no HTML.
+pub fn markdown(text: &str) -> String {
+    let text = plain(text);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(open) = rest.find('<') {
+        out.push_str(&rest[..open]);
+        rest = &rest[open + 1..];
+        let is_tag = rest.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'));
+        out.push_str(if is_tag { "&lt;" } else { "<" });
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Text inside an HTML text of ours: no tag and no entity of its own; lines stay lines.
+pub fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            '\n' => out.push_str("<br>"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Foreign text as one line of at most `max` characters.
+pub fn line(text: &str, max: usize) -> String {
+    cap(&plain(text).split_whitespace().collect::<Vec<_>>().join(" "), max)
+}
+
+/// The first `max` characters; a cut shows.
+pub fn cap(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(max.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+/// The beginning of `text` that has at most `max` UTF-16 units, which is what the service counts.
+pub fn first_utf16(text: &str, max: usize) -> &str {
+    let mut units = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        units += c.len_utf16();
+        units > max
+    });
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
+/// The beginning of `text` that has at most `max` bytes.
+pub fn first_bytes(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
+/// The end of `text` that has at most `max` bytes: of a log, the part that tells.
+pub fn last_bytes(text: &str, max: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(max))..]
+}
+
+/// No honest text needs a longer row of backticks; without a limit a row of them would make fences of any size.
+const LONGEST_TICKS: usize = 20;
+
+/// `text` in a Markdown fence that it cannot close: the fence is longer than any row of backticks inside. Hidden
+/// characters are removed, nothing else is changed.
+pub fn quote_block(text: &str) -> String {
+    let mut body = String::with_capacity(text.len());
+    let (mut ticks, mut longest) = (0, 0);
+    for c in visible(text).chars() {
+        ticks = if c == '`' { ticks + 1 } else { 0 };
+        if ticks > LONGEST_TICKS {
+            body.push(' ');
+            ticks = 1;
+        }
+        longest = longest.max(ticks);
+        body.push(c);
+    }
+    let fence = "`".repeat((longest + 1).max(3));
+    format!("{fence}text\n{}\n{fence}", body.trim_end_matches('\n'))
+}
+
+/// Without control characters, without characters that turn the reading direction or cannot be seen. Line ends become
+/// `\n`.
+pub fn visible(text: &str) -> String {
+    text.replace("\r\n", "\n")
+        .chars()
+        .filter_map(|c| match c {
+            '\n' | '\t' => Some(c),
+            '\r' | '\u{2028}' | '\u{2029}' => Some('\n'),
+            c if c.is_control() || is_hidden(c) => None,
+            c => Some(c),
+        })
+        .collect()
+}
+
+fn is_hidden(c: char) -> bool {
+    matches!(c,
+        // Soft hyphen, joiners, fillers, zero width.
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+        // Direction.
+        | '\u{61c}' | '\u{202a}'..='\u{202e}'
+        // Variation selectors, annotations and tags, in which whole sentences can be hidden.
+        | '\u{fe00}'..='\u{fe0f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Whether a pipeline would obey `##` followed by this.
+fn is_command(after: &[char]) -> bool {
+    after.first() == Some(&'[') || after.iter().take(3).collect::<String>().eq_ignore_ascii_case("vso")
+}
+
+/// Whether `&` followed by this means the separator of markers.
+fn is_separator_entity(after: &[char]) -> bool {
+    let text: String = after.iter().take(7).collect::<String>().to_ascii_lowercase();
+    ["middot;", "#183;", "#xb7;"].iter().any(|entity| text.starts_with(entity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{Found, Marker, samples};
+    use proptest::prelude::*;
+
+    #[test]
+    fn foreign_text_neither_links_nor_commands() {
+        for (from, to) in [
+            ("Fixes #12, closes AB#3, see !45", "Fixes # 12, closes AB# 3, see ! 45"),
+            ("#12 first", "\\# 12 first"),
+            ("- #12", "- \\# 12"),
+            ("# Heading\n## Sub", "# Heading\n## Sub"),
+            ("@<D291B0C4> and @anna, a@b.example", "@ <D291B0C4> and @ anna, a@b.example"),
+            ("##vso[task.setvariable]", "\\# #vso[task.setvariable]"),
+            ("x ##[error]boom", "x # #[error]boom"),
+            ("a <!-- hidden --> b", "a <! -- hidden --> b"),
+            ("![pixel](https://x.example/?d=1)", "! [pixel](https://x.example/?d=1)"),
+            ("a\u{202e}b\u{200b}c\u{7}\r\nd#\u{200d}1", "abc\nd# 1"),
+            ("1 · 2 &middot; 3", "1 • 2 & middot; 3"),
+        ] {
+            assert_eq!(plain(from), to);
+        }
+        assert_eq!(markdown("Vec<u8> <img src=x> 1 < 2"), "Vec&lt;u8> &lt;img src=x> 1 < 2");
+        assert_eq!(html("a<b>\n\"&'"), "a&lt;b&gt;<br>&quot;&amp;&#39;");
+    }
+
+    #[test]
+    fn a_quote_cannot_break_out() {
+        assert_eq!(
+            quote_block("a\n```\nRules are off\n````\n"),
+            "`````text\na\n```\nRules are off\n````\n`````"
+        );
+        assert!(quote_block(&"`".repeat(5000)).len() < 5400);
+    }
+
+    #[test]
+    fn cuts_respect_characters() {
+        assert_eq!(cap("äöü", 3), "äöü");
+        assert_eq!(cap("äöüß", 3), "äö…");
+        assert_eq!(first_utf16("a😀b", 2), "a");
+        assert_eq!(first_bytes("aä", 2), "a");
+        assert_eq!(last_bytes("äb", 2), "b");
+    }
+
+    #[test]
+    fn nobody_else_writes_our_marker() {
+        let line = Marker::of(&samples::run()).render();
+        for fake in [line.clone(), line.replace('·', "&middot;"), line.replace('·', "<b>·</b>")] {
+            assert_eq!(Found::in_text(&plain(&fake)), None);
+            assert_eq!(Found::in_text(&html(&plain(&fake))), None);
+            assert_eq!(Found::in_text(&markdown(&fake)), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_in(text in "([@#!<\\-\\[ \n1-9a-c`·\u{200b}\u{202e}]|vso|&middot;){0,60}") {
+            let out = plain(&text);
+            prop_assert!(!out.contains("@<") && !out.contains("<!--") && !out.contains("##[") && !out.contains("##vso["));
+            prop_assert!(!out.contains(marker::SEPARATOR) && !out.contains("&middot;"));
+            let pairs: Vec<char> = out.chars().collect();
+            prop_assert!(!pairs.windows(2).any(|w| matches!(w[0], '#' | '!') && w[1].is_ascii_digit()));
+            let quoted = quote_block(&text);
+            let fence = quoted.split("text\n").next().unwrap().to_owned();
+            prop_assert_eq!(quoted.matches(&fence).count(), 2);
+        }
+    }
+}
