@@ -1,0 +1,160 @@
+//! The imperative part: read the world, ask the pure part, do what it says, remember it.
+//!
+//! [`poll`] claims, [`tick`] visits. Both are functions that begin and end; nothing lives between two calls except
+//! what `store`, the runtime and Azure DevOps keep. This room decides nothing.
+
+mod apply;
+mod brief;
+mod claim;
+mod observe;
+pub mod poll;
+mod progress;
+mod recover;
+pub mod report;
+mod route;
+pub mod tick;
+
+use crate::{
+    ado,
+    domain::{Identity, Policy, Repository, Run, StateCategory},
+    runtime::{self, Credential, Runtime, Scheme},
+    settings::{RuntimeKind, Settings, StoreKind},
+    store::{self, RunStore},
+};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use tokio::sync::{Mutex, OnceCell};
+
+/// Everything that one invocation works with.
+pub struct App {
+    /// What the operator decided.
+    pub settings: Settings,
+    /// The limits that decisions use.
+    pub policy: Policy,
+    /// Azure DevOps.
+    pub ado: ado::Client,
+    /// Memory.
+    pub store: Box<dyn RunStore>,
+    /// The executor.
+    pub runtime: Box<dyn Runtime>,
+    /// The one `now` of this invocation.
+    pub now: Timestamp,
+    me: OnceCell<Identity>,
+    lookups: Lookups,
+}
+
+/// What hardly changes and is read at most once per invocation.
+#[derive(Default)]
+struct Lookups {
+    states: Mutex<BTreeMap<(String, String), Arc<BTreeMap<String, StateCategory>>>>,
+    repositories: Mutex<BTreeMap<String, Option<Repository>>>,
+    validated: Mutex<BTreeMap<(String, String), bool>>,
+}
+
+impl App {
+    /// Opens the store and the executor; makes no network call. `worker` is the command that runs a step when the
+    /// operator named none.
+    pub async fn open(settings: Settings, worker: Vec<String>, now: Timestamp) -> Result<Self, OpenError> {
+        let policy = settings.policy();
+        let token = settings.ado.token().map_err(|why| OpenError::Secret(why.to_string()))?;
+        let auth = match settings.ado.scheme {
+            Scheme::Pat => ado::Auth::Pat(token),
+            Scheme::Bearer => ado::Auth::Bearer(token),
+        };
+        let options = ado::Options { parallel_reads: settings.concurrency.get() as usize, ..ado::Options::default() };
+        let ado = ado::Client::new(&settings.ado.url, auth, options)?;
+        let store: Box<dyn RunStore> = match settings.store.kind {
+            StoreKind::Sqlite => Box::new(store::sqlite::Sqlite::open(&settings.store.path).await?),
+        };
+        let runtime: Box<dyn Runtime> = match settings.runtime.kind {
+            RuntimeKind::Process => {
+                let worker = settings.runtime.worker.as_ref().map(|p| vec![p.display().to_string()]).unwrap_or(worker);
+                Box::new(runtime::process::ProcessRuntime::new(runtime_root(&settings), worker))
+            }
+        };
+        Ok(Self {
+            settings,
+            policy,
+            ado,
+            store,
+            runtime,
+            now,
+            me: OnceCell::new(),
+            lookups: Lookups::default(),
+        })
+    }
+
+    /// Who we are, asked once; a token that is not ours or nobody's is an error here and not later.
+    pub async fn me(&self) -> Result<&Identity, ado::Error> {
+        self.me.get_or_try_init(|| self.ado.who_am_i()).await
+    }
+
+    /// What the states of a type mean.
+    pub(crate) async fn states(
+        &self,
+        project: &str,
+        kind: &str,
+    ) -> Result<Arc<BTreeMap<String, StateCategory>>, ado::Error> {
+        let mut known = self.lookups.states.lock().await;
+        let key = (project.to_lowercase(), kind.to_lowercase());
+        if let Some(states) = known.get(&key) {
+            return Ok(states.clone());
+        }
+        let states = Arc::new(self.ado.states(project, kind).await?);
+        known.insert(key, states.clone());
+        Ok(states)
+    }
+
+    /// A repository by `project` and name or id.
+    pub(crate) async fn repository(&self, project: &str, name: &str) -> Result<Option<Repository>, ado::Error> {
+        let mut known = self.lookups.repositories.lock().await;
+        let key = format!("{project}/{name}").to_lowercase();
+        if let Some(repository) = known.get(&key) {
+            return Ok(repository.clone());
+        }
+        let repository = self.ado.repository(project, name).await?;
+        known.insert(key, repository.clone());
+        Ok(repository)
+    }
+
+    /// Whether a branch policy of the target validates pull requests.
+    pub(crate) async fn is_validated(&self, run: &Run) -> Result<bool, ado::Error> {
+        let mut known = self.lookups.validated.lock().await;
+        let key = (run.repository.id.clone(), run.target.to_string());
+        if let Some(validated) = known.get(&key) {
+            return Ok(*validated);
+        }
+        let policies = self.ado.policy_configurations(&run.repository, &run.target).await?;
+        let validated = policies.iter().any(|p| p.gates && !p.kind.is_for_people());
+        known.insert(key, validated);
+        Ok(validated)
+    }
+
+    /// What git authenticates with, read afresh.
+    pub(crate) fn credential(&self) -> Result<Credential, OpenError> {
+        let token = self.settings.ado.token().map_err(|why| OpenError::Secret(why.to_string()))?;
+        Ok(Credential { scheme: self.settings.ado.scheme, token })
+    }
+}
+
+/// Where the process runtime keeps its runs.
+pub fn runtime_root(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("runs")
+}
+
+/// Why an invocation cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A secret cannot be read.
+    #[error("{0}")]
+    Secret(String),
+    /// The client cannot be built.
+    #[error(transparent)]
+    Ado(#[from] ado::Error),
+    /// The memory cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The executor cannot be used.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+}

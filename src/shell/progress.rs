@@ -1,0 +1,111 @@
+//! The one progress comment: desired text, compared by digest, written only when it differs, edited in place.
+
+use super::App;
+use crate::{
+    ado::{self, Written},
+    decide::{Decision, Observation, Verdict, WaitReason, verdict},
+    domain::Run,
+    words::{self, Checks, Links, Marker, Progress, ProgressNote},
+};
+use sha2::{Digest, Sha256};
+
+/// What the comment should say now. Nothing in it changes with the clock.
+pub(super) fn text(app: &App, run: &Run, told: Option<(&Decision, &Observation)>) -> String {
+    let note = told.map(|(decision, seen)| note(run, decision, seen)).unwrap_or_default();
+    words::progress(&Progress::of(run, &links(app, run), note))
+}
+
+/// Where people can look.
+pub(super) fn links(app: &App, run: &Run) -> Links {
+    let base = run.repository.clone_url.trim_end_matches('/');
+    let _ = app;
+    Links {
+        pull_request: run.pull_request.map(|id| format!("{base}/pullrequest/{id}")),
+        branch: run.pushed.as_ref().map(|_| format!("{base}?version=GB{}", run.branch())),
+        build: None,
+    }
+}
+
+fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
+    let checks = match (seen.checks.known(), &run.pushed) {
+        (Some(checks), Some(pushed)) => match verdict(checks, &pushed.head) {
+            Verdict::Failing(_) | Verdict::Broken { .. } | Verdict::Canceled { .. } | Verdict::Partial => Checks::Failed,
+            Verdict::Pending => Checks::Running,
+            Verdict::Passing { .. } => Checks::Passed,
+            Verdict::NoChecks => Checks::None,
+        },
+        (_, _) => Checks::NotYet,
+    };
+    let (sentence, needs_person) = match decision {
+        Decision::Escalate(reason) => (Some(reason.to_string()), true),
+        Decision::Wait(reason @ (WaitReason::AwaitingReview { .. } | WaitReason::NoChecks)) => {
+            (Some(reason.to_string()), true)
+        }
+        Decision::Wait(reason @ (WaitReason::Paused(_) | WaitReason::TargetRed | WaitReason::AwaitingApproval)) => {
+            (Some(reason.to_string()), false)
+        }
+        Decision::Wait(_)
+        | Decision::StopWorkers(_)
+        | Decision::Proceed(_)
+        | Decision::Redispatch(_)
+        | Decision::FixForward(_)
+        | Decision::Respond(_)
+        | Decision::Close(_) => (None, false),
+    };
+    ProgressNote { sentence, needs_person, checks, ..ProgressNote::default() }
+}
+
+/// Equal for equal text.
+pub(super) fn digest(text: &str) -> String {
+    /// Eight bytes: it only tells a text from the one before.
+    const DIGEST_BYTES: usize = 8;
+    Sha256::digest(text.as_bytes()).iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes the comment say `text`, and tells `run` what was written. A failure leaves the old digest, so that the next
+/// tick tries again; it never stops the run.
+pub(super) async fn ensure(app: &App, run: &mut Run, text: &str) {
+    let wanted = digest(text);
+    if run.progress_digest.as_ref() == Some(&wanted) {
+        return;
+    }
+    match write(app, run, text).await {
+        Ok(true) => run.progress_digest = Some(wanted),
+        Ok(false) => {}
+        Err(why) => tracing::warn!(run.id = %run.id, "the progress comment could not be written: {why}"),
+    }
+}
+
+async fn write(app: &App, run: &mut Run, text: &str) -> Result<bool, ado::Error> {
+    let me = app.me().await?;
+    let item = run.id.item;
+    let project = &run.repository.project;
+    if run.progress_comment.is_none() {
+        let comments = app.ado.comments(project, item).await?;
+        // The oldest of ours for this run: should there ever be two, everybody keeps to the same one.
+        let own = comments.iter().filter(|comment| comment.author.id == me.id);
+        let found = own
+            .filter(|comment| Marker::find(&comment.text).is_some_and(|marker| marker.run == run.id))
+            .min_by_key(|comment| comment.id);
+        run.progress_comment = found.map(|comment| comment.id);
+        if found.is_some_and(|comment| digest(&comment.text) == digest(text)) {
+            return Ok(true);
+        }
+    }
+    let written = match run.progress_comment {
+        Some(id) => app.ado.edit_comment(project, item, id, text).await,
+        // The claim itself wrote the comment. One that is not there was deleted by a person, or is not shown yet.
+        None => return Ok(false),
+    };
+    match written {
+        Written::Done(comment) => {
+            run.progress_comment = Some(comment.id);
+            Ok(true)
+        }
+        Written::NotDone(why) if why.is_not_found() => {
+            // A person deleted it: their wish; the pull request goes on telling.
+            Ok(true)
+        }
+        Written::NotDone(why) | Written::Unknown(why) => Err(why),
+    }
+}

@@ -1,0 +1,166 @@
+//! Runs that Azure DevOps knows and our memory does not: we died right after the claim, or the memory was lost. The
+//! marker in our own comment tells everything that is needed to go on; a marker that somebody else wrote tells nothing.
+
+use super::{
+    App,
+    report::Line,
+};
+use crate::{
+    ado,
+    domain::{
+        Doubts, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId,
+    },
+    store::{self, Saved},
+    words::Marker,
+};
+use std::collections::BTreeSet;
+
+/// How many items in progress are looked at per project.
+const IN_PROGRESS: u32 = 200;
+
+/// Why recovering could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecoverError {
+    #[error(transparent)]
+    Ado(#[from] ado::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Finds items that carry our label and that no run of ours has, and opens their runs again.
+pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result<(Vec<Run>, Vec<Line>), RecoverError> {
+    let mut ids: BTreeSet<WorkItemId> = BTreeSet::new();
+    for project in &app.settings.intake.projects {
+        ids.extend(app.ado.ids_with_label(project, &app.policy.labels.in_progress, IN_PROGRESS).await?);
+    }
+    for run in known.iter().filter(|run| !matches!(run.stage, Stage::Escalated { .. })) {
+        ids.remove(&run.id.item);
+    }
+    let mut runs = Vec::new();
+    let mut lines = Vec::new();
+    for id in ids {
+        let line = |what, why: String, failed| Line { run: None, item: id.0, what, why, stage: None, failed };
+        match rebuild(app, id, known, me).await {
+            Ok(Rebuilt::Run(run)) => {
+                lines.push(Line { run: Some(run.id), ..line("recovered", "its run was found in the work item".into(), false) });
+                runs.push(*run);
+            }
+            Ok(Rebuilt::NotOurs) => {}
+            Ok(Rebuilt::Orphan(why)) => lines.push(line("orphan", why, false)),
+            Err(why) => lines.push(line("failed", why.to_string(), true)),
+        }
+    }
+    forget_intents(app, &runs).await?;
+    Ok((runs, lines))
+}
+
+enum Rebuilt {
+    Run(Box<Run>),
+    NotOurs,
+    Orphan(String),
+}
+
+async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> Result<Rebuilt, RecoverError> {
+    let Some(item) = app.ado.work_item(id).await? else { return Ok(Rebuilt::NotOurs) };
+    if !item.labels.has(&app.policy.labels.in_progress) {
+        // The query was behind; the item decides.
+        return Ok(Rebuilt::NotOurs);
+    }
+    let comments = app.ado.comments(&item.project, id).await?;
+    let marked = comments
+        .iter()
+        .filter(|comment| comment.author.id == *me)
+        .filter_map(|comment| Marker::find(&comment.text).map(|marker| (marker, comment.id)))
+        .filter(|(marker, _)| marker.run.item == id)
+        .max_by_key(|(marker, _)| marker.run.revision);
+    let Some((marker, comment)) = marked else {
+        return Ok(Rebuilt::Orphan(format!(
+            "it carries `{}` without a record of ours; a person takes the label off or puts `{}` on",
+            app.policy.labels.in_progress, app.policy.labels.ready
+        )));
+    };
+    if marker.executor != app.settings.runtime.executor || known.iter().any(|run| run.id == marker.run) {
+        return Ok(Rebuilt::NotOurs);
+    }
+    if let Some(remembered) = app.store.load(marker.run).await? {
+        let over = remembered.is_closed();
+        return Ok(if over {
+            Rebuilt::Orphan(format!("its run {} is over; a person takes `{}` off", marker.run, app.policy.labels.in_progress))
+        } else {
+            // Another process has opened it meanwhile.
+            Rebuilt::NotOurs
+        });
+    }
+    let Some((project, name)) = marker.repository.split_once('/') else {
+        return Ok(Rebuilt::Orphan("its record names no repository".into()));
+    };
+    let Some(repository) = app.repository(project, name).await? else {
+        return Ok(Rebuilt::Orphan(format!("its repository `{}` cannot be read", marker.repository)));
+    };
+    let requested_by = app.ado.labelled_by(id, &app.policy.labels.ready).await?.map(|labelled| labelled.by);
+    let run = Run {
+        id: marker.run,
+        executor: marker.executor.clone(),
+        nonce: marker.nonce.clone(),
+        repository,
+        target: marker.target.clone(),
+        kind: item.kind.clone(),
+        title: item.title.clone(),
+        requested_by,
+        claimed_at: claimed_at(app, &item, &marker).await?,
+        progress_comment: Some(comment),
+        progress_digest: None,
+        stage: Stage::Claimed,
+        turns: turns(app, &marker).await,
+        pushed: None,
+        pull_request: None,
+        red_since: None,
+        doubts: Doubts::default(),
+        reminded_at: None,
+        procedures: BTreeSet::new(),
+        generation: Generation::NEW,
+    };
+    match app.store.open(&run).await? {
+        Saved::Saved(generation) => Ok(Rebuilt::Run(Box::new(Run { generation, ..run }))),
+        Saved::Superseded => Ok(Rebuilt::NotOurs),
+    }
+}
+
+/// The revision that our claim made is the one after the tested one; its time is the claim's. Commits carry it, so it
+/// has to be the same as before.
+async fn claimed_at(app: &App, item: &WorkItem, marker: &Marker) -> Result<jiff::Timestamp, ado::Error> {
+    let claim = crate::domain::Revision(marker.run.revision.0 + 1);
+    Ok(app.ado.changed_at(item.id, claim).await?.unwrap_or(item.changed_at))
+}
+
+/// The executor's workers count turns by themselves; only where it has none, the marker's counts stand in.
+async fn turns(app: &App, marker: &Marker) -> Vec<TurnRecord> {
+    match app.runtime.workers_of(marker.run).await {
+        Ok(workers) if workers.is_empty() => {}
+        Ok(_) | Err(_) => return Vec::new(),
+    }
+    let kinds = marker.turns.iter().flat_map(|(kind, n)| std::iter::repeat_n(*kind, *n as usize));
+    (1..)
+        .zip(kinds)
+        .map(|(number, kind)| TurnRecord {
+            number: TurnNumber(number),
+            kind,
+            trigger: TriggerKey("before the memory was lost".into()),
+            at: app.now,
+            end: None,
+        })
+        .collect()
+}
+
+/// An intent that became no run was never claimed, or was claimed by somebody else: nothing to keep.
+async fn forget_intents(app: &App, recovered: &[Run]) -> Result<(), store::Error> {
+    /// A claim takes seconds; a process that is still at it is not disturbed.
+    const SETTLED_AFTER: std::time::Duration = std::time::Duration::from_secs(10 * 60);
+    for intent in app.store.intents().await? {
+        let settled = crate::decide::deadline::later(intent.at, SETTLED_AFTER) < app.now;
+        if settled && !recovered.iter().any(|run| run.id == intent.run) {
+            app.store.drop_intent(intent.run).await?;
+        }
+    }
+    Ok(())
+}

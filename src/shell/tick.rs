@@ -1,0 +1,277 @@
+//! One visit to every run in flight: observe, catch up, decide, plan, apply, remember.
+
+use super::{
+    App,
+    apply::{Applied, apply},
+    observe::{Fleet, observe, survey},
+    poll::{Failure, Mode, WATCHER},
+    progress, recover,
+    report::{Line, Report},
+};
+use crate::{
+    decide::{Decision, Effect, Observation, catch_up, decide, plan},
+    domain::{IdentityId, Run, Stage},
+    doorbell,
+    store::{Note, Ring, RingKind, Saved},
+    words,
+};
+use futures_util::{StreamExt, stream};
+
+/// How often one visit may act and look again: enough for fetch, agent start, publish and pull request to follow each
+/// other without another cron period, few enough that one run cannot hold up a tick.
+const MAX_ACTS: u32 = 6;
+/// Rounds that only move our own memory are cheap, but a loop without end is a bug.
+const MAX_ROUNDS: u32 = 16;
+
+/// Visits every run in flight once.
+pub async fn tick(app: &App, mode: Mode) -> Report {
+    let mut report = Report::new(WATCHER);
+    if let Err(failure) = try_tick(app, mode, &mut report).await {
+        report.exit = Some(failure.exit());
+        report.held = Some(failure.to_string());
+        tracing::error!("{failure}");
+    }
+    report.lines.sort_by_key(|line| (line.item, line.run));
+    report.count(&app.ado.calls());
+    report
+}
+
+async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Failure> {
+    if mode == Mode::Real {
+        app.store.beat(WATCHER, app.now).await?;
+    }
+    let mut runs = app.store.in_flight().await?;
+    if app.settings.intake.projects.is_empty() && runs.is_empty() {
+        return Ok(());
+    }
+    let me = app.me().await?.id.clone();
+    if app.settings.ado.identity.as_ref().is_some_and(|pinned| *pinned != me) {
+        return Err(Failure::WrongIdentity { name: app.me().await?.name.clone() });
+    }
+    if mode == Mode::Real {
+        match recover::recover(app, &runs, &me).await {
+            Ok((found, lines)) => {
+                runs.extend(found);
+                report.lines.extend(lines);
+            }
+            // What cannot be found again now is found later; runs that we know do not wait for it.
+            Err(why) => tracing::warn!("runs that were lost could not be looked for: {why}"),
+        }
+    }
+    let fleet = survey(app, &runs, &me).await;
+    let parallel = app.settings.concurrency.get() as usize;
+    let visits = stream::iter(runs).map(|run| {
+        let fleet = &fleet;
+        async move {
+            match mode {
+                Mode::Real => visit(app, Some(fleet), run).await,
+                Mode::DryRun => look(app, fleet, &run).await,
+            }
+        }
+    });
+    let lines: Vec<Line> = visits.buffer_unordered(parallel).collect().await;
+    report.lines.extend(lines);
+    if mode == Mode::Real {
+        sweep(app).await;
+        ring(app).await;
+    }
+    Ok(())
+}
+
+/// What would be decided, without doing it.
+async fn look(app: &App, fleet: &Fleet, run: &Run) -> Line {
+    let (_, decision) = match consider(app, Some(fleet), run).await {
+        Ok(considered) => considered.into_decision(),
+        Err(why) => return failed(run, why),
+    };
+    line(run, decision.word(), decision.to_string())
+}
+
+/// What one look at one run came to.
+pub(crate) struct Considered {
+    pub(crate) run: Run,
+    pub(crate) seen: Observation,
+    pub(crate) decision: Decision,
+}
+
+impl Considered {
+    fn into_decision(self) -> (Run, Decision) {
+        (self.run, self.decision)
+    }
+}
+
+/// Observes and decides; writes nothing.
+pub(crate) async fn consider(app: &App, fleet: Option<&Fleet>, run: &Run) -> Result<Considered, String> {
+    let me: &IdentityId = match app.me().await {
+        Ok(me) => &me.id,
+        Err(why) => return Err(why.to_string()),
+    };
+    let seen = observe(app, fleet, run, me).await;
+    let run = catch_up(run, &seen, &app.policy, app.now);
+    let decision = decide(&run, &seen, &app.policy, app.now);
+    Ok(Considered { run, seen, decision })
+}
+
+/// Visits one run: as long as something can be done at once, it is.
+pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
+    let mut stored = stored;
+    let mut first = None;
+    let mut acts = 0;
+    for round in 0..MAX_ROUNDS {
+        // The survey is as fresh as this tick; after an act the run reads its own facts again.
+        let fleet = fleet.filter(|_| round == 0);
+        let Considered { run, seen, decision } = match consider(app, fleet, &stored).await {
+            Ok(considered) => considered,
+            Err(why) => return failed(&stored, why),
+        };
+        tracing::debug!(run.id = %run.id, stage = run.stage.word(), "{decision}");
+        let said = decision.to_string();
+        if first.is_none() || decision.word() != "wait" {
+            first = Some((decision.word(), said.clone()));
+        }
+        let acted = match act(app, run, &seen, &decision).await {
+            Ok(acted) => acted,
+            Err(why) => return failed(&stored, format!("{said}, but {why}")),
+        };
+        let moved = acted.next.stage != stored.stage;
+        match remember(app, &stored, acted.next, &said).await {
+            Ok(Some(saved)) => stored = saved,
+            Ok(None) => return line(&stored, "superseded", "another process of ours is ahead with this run".into()),
+            Err(why) => return failed(&stored, why),
+        }
+        if let Some(why) = acted.unsettled {
+            return line(&stored, "unsettled", format!("{said}: {why}"));
+        }
+        acts += u32::from(acted.did_something);
+        if stored.is_closed() || acts >= MAX_ACTS || !(acted.did_something || moved) {
+            break;
+        }
+    }
+    let (what, why) = first.unwrap_or(("wait", String::new()));
+    line(&stored, what, why)
+}
+
+struct Acted {
+    next: Run,
+    did_something: bool,
+    unsettled: Option<String>,
+}
+
+/// Spells the decision out and performs it. The progress comment is brought up to date before the claim is released
+/// and after everything else, so that it never tells of what did not happen.
+async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Result<Acted, String> {
+    let plan = plan(&run, decision, app.now);
+    let mut next = plan.next;
+    let mut told = false;
+    for effect in &plan.effects {
+        if is_last(effect) {
+            tell(app, &mut next, seen, decision).await;
+            told = true;
+        }
+        let done = apply(app, &next_for(effect, &run, &next), effect).await.map_err(|why| why.to_string())?;
+        match done {
+            Applied::Done => {}
+            Applied::PullRequest(found) => {
+                next.pull_request = Some(found.id);
+                next.stage = Stage::InReview { since: app.now };
+            }
+            Applied::Unknown(why) | Applied::Overtaken(why) => {
+                // Memory stays where it was; only what the world showed is kept.
+                return Ok(Acted { next: run, did_something: true, unsettled: Some(why) });
+            }
+        }
+    }
+    if !told {
+        tell(app, &mut next, seen, decision).await;
+    }
+    Ok(Acted { next, did_something: !plan.effects.is_empty(), unsettled: None })
+}
+
+/// Terminal effects speak of the run as it was; all others of the run as it will be.
+fn next_for(effect: &Effect, run: &Run, next: &Run) -> Run {
+    if is_last(effect) { run.clone() } else { next.clone() }
+}
+
+fn is_last(effect: &Effect) -> bool {
+    match effect {
+        Effect::Release { .. } | Effect::HandToPeople { .. } => true,
+        Effect::StartStep { .. }
+        | Effect::StopWorkers
+        | Effect::PostReplies { .. }
+        | Effect::OpenPullRequest
+        | Effect::Do(_)
+        | Effect::Remind => false,
+    }
+}
+
+async fn tell(app: &App, next: &mut Run, seen: &Observation, decision: &Decision) {
+    // Cold looks know less than the comment already says; they must not take it back.
+    if seen.checks.known().is_none() && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. })) {
+        return;
+    }
+    let text = progress::text(app, next, Some((decision, seen)));
+    progress::ensure(app, next, &text).await;
+}
+
+/// Saves what changed, with what is to be rung, in one transaction. None when another process was faster.
+async fn remember(app: &App, stored: &Run, next: Run, said: &str) -> Result<Option<Run>, String> {
+    if next == *stored {
+        return Ok(Some(next));
+    }
+    let rings: Vec<Ring> = transition(stored, &next)
+        .map(|kind| {
+            let link = progress::links(app, &next).pull_request;
+            words::doorbell::ring(kind, &next, said, link, app.now)
+        })
+        .into_iter()
+        .collect();
+    let note = Note { at: app.now, stage: next.stage.word().to_owned(), text: said.to_owned() };
+    match app.store.save(&next, &rings, Some(&note)).await {
+        Ok(Saved::Saved(generation)) => Ok(Some(Run { generation, ..next })),
+        Ok(Saved::Superseded) => Ok(None),
+        Err(why) => Err(why.to_string()),
+    }
+}
+
+/// What a move of the stage is worth ringing for.
+fn transition(from: &Run, to: &Run) -> Option<RingKind> {
+    match (&from.stage, &to.stage) {
+        (Stage::Escalated { .. }, Stage::Escalated { .. }) => None,
+        (_, Stage::Escalated { .. }) if to.red_since.is_some() => Some(RingKind::Frozen),
+        (_, Stage::Escalated { .. }) => Some(RingKind::NeedsHuman),
+        (_, Stage::Closed { outcome, .. }) => RingKind::of(*outcome),
+        (_, Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. } | Stage::InReview { .. }) => None,
+    }
+}
+
+/// Removes what closed runs left on the executor. By what the store knows to be over, never by "not mine".
+async fn sweep(app: &App) {
+    let workers = match app.runtime.workers().await {
+        Ok(workers) => workers,
+        Err(why) => return tracing::warn!("the executor could not be swept: {why}"),
+    };
+    for run in workers.into_keys() {
+        let is_over = match app.store.load(run).await {
+            Ok(found) => found.is_some_and(|run| run.is_closed()),
+            Err(why) => return tracing::warn!("the executor could not be swept: {why}"),
+        };
+        if is_over && let Err(why) = app.runtime.remove(run).await {
+            tracing::warn!(run.id = %run, "what the run left could not be removed: {why}");
+        }
+    }
+}
+
+async fn ring(app: &App) {
+    let Some(bell) = &app.settings.doorbell else { return };
+    if let Err(why) = doorbell::deliver(app.store.as_ref(), bell, app.now).await {
+        tracing::warn!("the doorbell could not be rung: {why}");
+    }
+}
+
+fn line(run: &Run, what: &'static str, why: String) -> Line {
+    Line { run: Some(run.id), item: run.id.item.0, what, why, stage: Some(run.stage.word()), failed: false }
+}
+
+fn failed(run: &Run, why: String) -> Line {
+    Line { failed: true, ..line(run, "failed", why) }
+}
