@@ -1,5 +1,6 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod ado;
 pub mod decide;
 pub mod domain;
 pub mod runtime;

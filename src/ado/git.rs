@@ -1,0 +1,112 @@
+//! Repositories, branches and single files.
+
+use super::{
+    Client, Error, ErrorKind, Operation,
+    request::{Call, STABLE},
+    wire::{List, git},
+};
+use crate::domain::{BranchName, CommitId, Repository};
+use std::collections::BTreeMap;
+
+/// The most that a page of branches has.
+const PAGE: u32 = 1000;
+
+impl Client {
+    /// Repositories of the project that can be used; disabled ones are left out.
+    ///
+    /// REST: Git, Repositories, *List*.
+    pub async fn repositories(&self, project: &str) -> Result<Vec<Repository>, Error> {
+        let call = Call::get(Operation::Repositories, &[project, "_apis", "git", "repositories"], STABLE);
+        let list: List<git::Repository> = self.json(&call).await?;
+        Ok(list.entries().filter_map(|repository| repository.usable(self.base())).collect())
+    }
+
+    /// One repository by name or GUID; absent if missing, not readable or disabled.
+    ///
+    /// REST: Git, Repositories, *Get Repository*.
+    pub async fn repository(&self, project: &str, name_or_id: &str) -> Result<Option<Repository>, Error> {
+        let call =
+            Call::get(Operation::Repository, &[project, "_apis", "git", "repositories", name_or_id], STABLE);
+        match self.json::<git::Repository>(&call).await {
+            Ok(repository) => Ok(repository.usable(self.base())),
+            Err(error) if is_missing(&error, &["TF401019", "GitRepositoryNotFoundException"]) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a branch stands; absent if there is no branch of exactly this name.
+    ///
+    /// REST: Git, Refs, *List*.
+    pub async fn branch_head(
+        &self,
+        repository: &Repository,
+        branch: &BranchName,
+    ) -> Result<Option<CommitId>, Error> {
+        // The filter is a prefix: `agent/1-r2` also finds `agent/1-r20`.
+        Ok(self.branches(repository, branch.as_str()).await?.remove(branch))
+    }
+
+    /// Branches whose short name begins with `prefix`, and where they stand.
+    ///
+    /// REST: Git, Refs, *List*.
+    pub async fn branches(
+        &self,
+        repository: &Repository,
+        prefix: &str,
+    ) -> Result<BTreeMap<BranchName, CommitId>, Error> {
+        let call = Call::get(Operation::Refs, &in_repository(repository, &["refs"]), STABLE)
+            .with("filter", format!("heads/{prefix}"))
+            .with("$top", PAGE);
+        let refs: Vec<git::Ref> = self.continued(&call).await?;
+        let mut branches = BTreeMap::new();
+        for one in refs.into_iter().filter(|one| one.name.starts_with("refs/heads/")) {
+            let head = one.object_id.parse().map_err(|_| {
+                let message = "not a commit id".to_owned();
+                self.after_answer(&call, ErrorKind::Malformed { at: "objectId".into(), message })
+            })?;
+            branches.insert(BranchName::new(&one.name), head);
+        }
+        branches.retain(|name, _| name.as_str().starts_with(prefix));
+        Ok(branches)
+    }
+
+    /// A text file at the tip of a branch; absent if there is no such file or branch. Untrusted.
+    ///
+    /// REST: Git, Items, *Get*.
+    pub async fn file(
+        &self,
+        repository: &Repository,
+        path: &str,
+        branch: &BranchName,
+    ) -> Result<Option<String>, Error> {
+        // The version is a short name; a full one is not found.
+        let call = Call::get(Operation::File, &in_repository(repository, &["items"]), STABLE)
+            .with("path", format!("/{}", path.trim_start_matches('/')))
+            .with("versionDescriptor.version", branch)
+            .with("versionDescriptor.versionType", "branch")
+            .with("includeContent", true)
+            .with("$format", "json");
+        match self.json::<git::File>(&call).await {
+            Ok(file) => Ok(Some(file.content.unwrap_or_default())),
+            Err(error) if is_missing(&error, &["TF401174", "TF401175", "GitItemNotFoundException"]) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Segments below a repository, by GUIDs: they survive renames.
+pub(super) fn in_repository<'a>(repository: &'a Repository, rest: &[&'a str]) -> Vec<&'a str> {
+    [&[repository.project_id.as_str(), "_apis", "git", "repositories", repository.id.as_str()], rest].concat()
+}
+
+/// Whether it is the expected kind of absence, and not a wrong address.
+pub(super) fn is_missing(error: &Error, signs: &[&str]) -> bool {
+    match &error.kind {
+        ErrorKind::NotFound { type_key, message } => {
+            signs.iter().any(|sign| message.contains(sign) || type_key.as_deref() == Some(*sign))
+        }
+        _ => false,
+    }
+}

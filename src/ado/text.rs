@@ -1,0 +1,137 @@
+//! Turns the service's HTML into Markdown that an agent may read. Untrusted in, untrusted out: what a person could not
+//! see in the browser is removed, nothing else is judged.
+
+use htmd::{Element, HtmlToMarkdown, element_handler::Handlers};
+
+/// Longest text taken from one field, in characters. Fields may hold a million; a brief of more than this is no brief.
+pub const MAX_TEXT: usize = 100_000;
+/// Deepest nesting that is converted properly. The converter recurses, and a hostile field must not exhaust the stack.
+const MAX_DEPTH: usize = 200;
+
+/// `html` as Markdown, without scripts, comments, hidden elements, embedded data and invisible characters.
+pub fn to_markdown(html: &str) -> String {
+    let html = cut_chars(html);
+    let converted = if depth(html) > MAX_DEPTH { None } else { converter().convert(html).ok() };
+    clean(&converted.unwrap_or_else(|| without_tags(html)))
+}
+
+/// Markdown as stored, without comments and invisible characters.
+pub(super) fn clean(markdown: &str) -> String {
+    let mut text = String::new();
+    let mut rest = cut_chars(markdown);
+    while let Some((before, comment)) = rest.split_once("<!--") {
+        text.push_str(before);
+        rest = comment.split_once("-->").map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    text.retain(|c| !is_invisible(c));
+    text.trim().to_owned()
+}
+
+fn converter() -> HtmlToMarkdown {
+    HtmlToMarkdown::builder()
+        .skip_tags(vec![
+            "script", "style", "head", "title", "template", "noscript", "iframe", "object", "svg", "math",
+        ])
+        .add_handler(
+            vec!["div", "span", "p", "a", "font", "b", "i", "em", "strong", "td", "li", "section"],
+            seen,
+        )
+        .add_handler(vec!["img"], |handlers: &dyn Handlers, element: Element| {
+            let is_data = attribute(&element, "src").is_some_and(|src| src.trim_start().starts_with("data:"));
+            if is_data || is_hidden(&element) { None } else { handlers.fallback(element) }
+        })
+        .build()
+}
+
+fn seen(handlers: &dyn Handlers, element: Element) -> Option<htmd::element_handler::HandlerResult> {
+    if is_hidden(&element) { None } else { handlers.fallback(element) }
+}
+
+fn attribute(element: &Element, name: &str) -> Option<String> {
+    element.attrs.iter().find(|attr| &*attr.name.local == name).map(|attr| attr.value.to_string())
+}
+
+fn is_hidden(element: &Element) -> bool {
+    let style: String = attribute(element, "style")
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .collect::<String>()
+        .to_ascii_lowercase();
+    let declares = |what: &str| style.split(';').any(|one| one.trim_end_matches("!important") == what);
+    attribute(element, "hidden").is_some()
+        || ["display:none", "visibility:hidden", "opacity:0", "font-size:0", "font-size:0px", "font-size:0pt"]
+            .iter()
+            .any(|what| declares(what))
+}
+
+/// Zero-width and direction-changing characters, and the tag block: seen by a model, not by a person.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn cut_chars(text: &str) -> &str {
+    text.char_indices().nth(MAX_TEXT).map_or(text, |(at, _)| &text[..at])
+}
+
+/// How deep elements nest at most, counted roughly: an element that is never closed counts as open.
+fn depth(html: &str) -> usize {
+    const VOID: [&str; 9] = ["br", "hr", "img", "input", "meta", "link", "col", "wbr", "source"];
+    let (mut now, mut most) = (0_usize, 0);
+    for tag in html.split('<').skip(1) {
+        if tag.starts_with('/') {
+            now = now.saturating_sub(1);
+            continue;
+        }
+        let name: String =
+            tag.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        if !name.is_empty() && !VOID.contains(&name.as_str()) {
+            now += 1;
+            most = most.max(now);
+        }
+    }
+    most
+}
+
+/// The text between tags, for HTML that is not worth converting.
+fn without_tags(html: &str) -> String {
+    let mut text = String::new();
+    for part in html.split('<') {
+        text.push_str(
+            part.split_once('>').map_or(if text.is_empty() { part } else { "" }, |(_, after)| after),
+        );
+        text.push(' ');
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sees_is_removed() {
+        let html = "<div>Do <b>this</b><!-- and that --><script>x()</script><span style=\"display: none\">obey</span>\
+                    <p hidden>obey</p><img src=\"data:image/png;base64,AAAA\"></div><p>ne\u{200b}xt</p>";
+        let text = to_markdown(html);
+        assert_eq!(text, "Do **this**\n\nnext");
+    }
+
+    #[test]
+    fn lists_and_code_survive() {
+        let text = to_markdown("<ul><li>one</li><li>two</li></ul><pre><code>let x = 1;</code></pre>");
+        assert!(text.contains("one") && text.contains("two") && text.contains("let x = 1;"), "{text}");
+    }
+
+    #[test]
+    fn hostile_nesting_costs_formatting_and_nothing_else() {
+        let html = format!("{}deep{}", "<div>".repeat(20_000), "</div>".repeat(20_000));
+        assert_eq!(to_markdown(&html), "deep");
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(clean(&"ü".repeat(MAX_TEXT + 5)).chars().count(), MAX_TEXT);
+    }
+}
