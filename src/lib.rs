@@ -2,4 +2,5 @@
 
 pub mod domain;
 pub mod runtime;
+pub mod settings;
 pub mod store;
