@@ -1,0 +1,222 @@
+//! Settings in words, for `roundsman config check`. What could hold a secret is never shown: tokens, the names of
+//! their files, a webhook's path, and an agent's arguments.
+
+use super::{
+    Ado, Agent, Commit, Doorbell, Intake, Log, LogFormat, Runtime, RuntimeKind, Secret, Settings, Store,
+    StoreKind,
+    parse::duration_text,
+    vars::{self, Var},
+};
+use crate::{
+    domain::{Brake, CloseOn, LabelNames, Policy},
+    runtime::Scheme,
+};
+use std::fmt::Write;
+
+pub(super) fn describe(settings: &Settings) -> String {
+    let mut text = String::new();
+    for (var, value) in values(settings) {
+        let value = if value.is_empty() { "(none)" } else { &value };
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{} = {value}", var.name);
+    }
+    text
+}
+
+const SET: &str = "set";
+const NOT_SET: &str = "not set";
+
+fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
+    let Settings {
+        brake,
+        state_dir,
+        concurrency,
+        watcher_silence,
+        ado: Ado { url, scheme, identity, secret: token },
+        intake: Intake { projects, repositories, trusted, default_repository, routes },
+        idle_limit,
+        store: Store { kind: store_kind, path: store_path },
+        runtime: Runtime { kind: runtime_kind, executor, worker },
+        agent: Agent { name: agent, command, environment, absent, plan_first },
+        doorbell,
+        log: Log { level, format },
+        commit: Commit { name: commit_name, email: commit_email },
+        policy,
+    } = settings;
+    let LabelNames { ready, in_progress, human, paused, stop } = &policy.labels;
+    let [given_token, token_file] = secret(Some(token));
+    let (webhook, [given_key, key_file]) = match doorbell {
+        Some(Doorbell { webhook, secret: key }) => (webhook.to_string(), secret(key.as_ref())),
+        None => (String::new(), secret(None)),
+    };
+    let mut names: Vec<String> = environment.keys().chain(absent).cloned().collect();
+    names.sort();
+    let routes = routes.iter().map(|route| format!("{}={}", route.area, route.repository));
+    let mut all = vec![
+        (&vars::KILL_SWITCH, brake_word(*brake).into()),
+        (&vars::STATE_DIR, state_dir.display().to_string()),
+        (&vars::CONCURRENCY, concurrency.to_string()),
+        (&vars::WATCHER_SILENCE, duration_text(*watcher_silence)),
+        (&vars::ADO_URL, url.to_string()),
+        (&vars::ADO_TOKEN, given_token),
+        (&vars::ADO_TOKEN_FILE, token_file),
+        (&vars::ADO_AUTH, scheme_word(*scheme).into()),
+        (&vars::ADO_IDENTITY, identity.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (&vars::INTAKE_PROJECTS, projects.join(", ")),
+        (&vars::INTAKE_REPOSITORIES, joined(repositories.iter().map(ToString::to_string), ", ")),
+        (&vars::INTAKE_TRUSTED, joined(trusted.iter().map(ToString::to_string), ", ")),
+        (
+            &vars::INTAKE_DEFAULT_REPOSITORY,
+            default_repository.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ),
+        (&vars::INTAKE_ROUTES, joined(routes, "; ")),
+        (&vars::INTAKE_LABEL_READY, ready.clone()),
+        (&vars::INTAKE_LABEL_IN_PROGRESS, in_progress.clone()),
+        (&vars::INTAKE_LABEL_HUMAN, human.clone()),
+        (&vars::INTAKE_LABEL_PAUSED, paused.clone()),
+        (&vars::INTAKE_LABEL_STOP, stop.clone()),
+    ];
+    all.extend(limits(policy, *idle_limit));
+    all.extend([
+        (&vars::STORE_KIND, store_word(*store_kind).into()),
+        (&vars::STORE_PATH, store_path.display().to_string()),
+        (&vars::RUNTIME_KIND, runtime_word(*runtime_kind).into()),
+        (&vars::RUNTIME_EXECUTOR, executor.to_string()),
+        (&vars::RUNTIME_WORKER, worker.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+        (&vars::AGENT_NAME, agent.clone()),
+        (&vars::AGENT_COMMAND, command_text(command)),
+        (&vars::AGENT_ENVIRONMENT, names.join(", ")),
+        (&vars::AGENT_PLAN_FIRST, yes_no(*plan_first)),
+        (&vars::DOORBELL_WEBHOOK, webhook),
+        (&vars::DOORBELL_SECRET, given_key),
+        (&vars::DOORBELL_SECRET_FILE, key_file),
+        (&vars::LOG_LEVEL, level.as_str().to_ascii_lowercase()),
+        (&vars::LOG_FORMAT, format_word(*format).into()),
+        (&vars::COMMIT_NAME, commit_name.clone()),
+        (&vars::COMMIT_EMAIL, commit_email.clone()),
+    ]);
+    all
+}
+
+fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var, String)> {
+    let Policy {
+        // Told elsewhere, or computed.
+        brake: _,
+        labels: _,
+        trusted: _,
+        repositories: _,
+        max_turns: _,
+        max_runs,
+        max_runs_per_repository,
+        max_claims_per_day,
+        fix_forward_attempts,
+        fix_forward_window,
+        respond_attempts,
+        conflict_attempts,
+        infrastructure_attempts,
+        redispatch_attempts,
+        turn_limit,
+        verdict_limit,
+        checks_grace,
+        quiet_period,
+        gap_limit,
+        remind_after,
+        review_limit,
+        close_on,
+        open_as_draft,
+        auto_complete,
+        pause_when_assigned,
+    } = policy;
+    vec![
+        (&vars::INTAKE_MAX_RUNS, max_runs.to_string()),
+        (&vars::INTAKE_MAX_RUNS_PER_REPOSITORY, max_runs_per_repository.to_string()),
+        (&vars::INTAKE_MAX_CLAIMS_PER_DAY, max_claims_per_day.to_string()),
+        (&vars::POLICY_FIX_FORWARD_ATTEMPTS, fix_forward_attempts.to_string()),
+        (&vars::POLICY_FIX_FORWARD_WINDOW, duration_text(*fix_forward_window)),
+        (&vars::POLICY_RESPOND_ATTEMPTS, respond_attempts.to_string()),
+        (&vars::POLICY_CONFLICT_ATTEMPTS, conflict_attempts.to_string()),
+        (&vars::POLICY_INFRASTRUCTURE_ATTEMPTS, infrastructure_attempts.to_string()),
+        (&vars::POLICY_REDISPATCH_ATTEMPTS, redispatch_attempts.to_string()),
+        (&vars::POLICY_TURN_LIMIT, duration_text(*turn_limit)),
+        (&vars::POLICY_IDLE_LIMIT, duration_text(idle_limit)),
+        (&vars::POLICY_VERDICT_LIMIT, duration_text(*verdict_limit)),
+        (&vars::POLICY_CHECKS_GRACE, duration_text(*checks_grace)),
+        (&vars::POLICY_QUIET_PERIOD, duration_text(*quiet_period)),
+        (&vars::POLICY_GAP_LIMIT, duration_text(*gap_limit)),
+        (&vars::POLICY_REMIND_AFTER, duration_text(*remind_after)),
+        (&vars::POLICY_REVIEW_LIMIT, duration_text(*review_limit)),
+        (&vars::POLICY_CLOSE_ON, close_on_word(*close_on).into()),
+        (&vars::POLICY_DRAFT, yes_no(*open_as_draft)),
+        (&vars::POLICY_AUTO_COMPLETE, yes_no(*auto_complete)),
+        (&vars::POLICY_PAUSE_WHEN_ASSIGNED, yes_no(*pause_when_assigned)),
+    ]
+}
+
+/// Whether it is given in the variable, and whether in the file.
+fn secret(secret: Option<&Secret>) -> [String; 2] {
+    match secret {
+        Some(Secret::Given(_)) => [SET, NOT_SET],
+        Some(Secret::File { .. }) => [NOT_SET, SET],
+        None => [NOT_SET, NOT_SET],
+    }
+    .map(str::to_owned)
+}
+
+fn command_text(command: &[String]) -> String {
+    match command {
+        [] => String::new(),
+        [program] => program.clone(),
+        [program, arguments @ ..] => format!("{program} (and {} more words)", arguments.len()),
+    }
+}
+
+fn joined(items: impl Iterator<Item = String>, with: &str) -> String {
+    items.collect::<Vec<_>>().join(with)
+}
+
+fn yes_no(flag: bool) -> String {
+    if flag { "yes" } else { "no" }.into()
+}
+
+fn brake_word(brake: Brake) -> &'static str {
+    match brake {
+        Brake::Off => "off",
+        Brake::Drain => "drain",
+        Brake::On => "on",
+        Brake::Stop => "stop",
+    }
+}
+
+fn scheme_word(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Pat => "pat",
+        Scheme::Bearer => "bearer",
+    }
+}
+
+fn store_word(kind: StoreKind) -> &'static str {
+    match kind {
+        StoreKind::Sqlite => "sqlite",
+    }
+}
+
+fn runtime_word(kind: RuntimeKind) -> &'static str {
+    match kind {
+        RuntimeKind::Process => "process",
+    }
+}
+
+fn close_on_word(close_on: CloseOn) -> &'static str {
+    match close_on {
+        CloseOn::Merged => "merged",
+        CloseOn::Green => "green",
+    }
+}
+
+fn format_word(format: LogFormat) -> &'static str {
+    match format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+        LogFormat::Auto => "auto",
+    }
+}

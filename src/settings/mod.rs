@@ -1,0 +1,318 @@
+//! What the operator decided, read once from variables: [`Settings::from_vars`] is a pure function over an iterator.
+//!
+//! Only `bin` reads the real environment. Everything that is wrong is reported at once, by whole names, without values.
+//! An empty value is an absent one; an empty list is nobody or nothing, never everybody; zero means zero. What the
+//! target repository may decide for itself (`.roundsman.toml`) is not known here.
+
+mod describe;
+mod parse;
+mod problems;
+mod raw;
+mod read;
+mod secret;
+pub mod vars;
+
+pub use problems::{Problem, Problems};
+pub use secret::{Secret, SecretError};
+
+use crate::{
+    domain::{Brake, ExecutorId, IdentityId, Policy},
+    runtime::Scheme,
+};
+use secrecy::SecretString;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
+use url::Url;
+
+/// Everything that the operator decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The kill switch; also in [`Settings::policy`].
+    pub brake: Brake,
+    /// Directory for everything that is kept on this machine.
+    pub state_dir: PathBuf,
+    /// Reads in parallel against Azure DevOps.
+    pub concurrency: NonZeroU32,
+    /// The poller claims nothing when the watcher was silent for longer.
+    pub watcher_silence: Duration,
+    /// Where Azure DevOps is and who we are there.
+    pub ado: Ado,
+    /// What is taken in.
+    pub intake: Intake,
+    /// How long an agent may be silent.
+    pub idle_limit: Duration,
+    /// Where runs are remembered.
+    pub store: Store,
+    /// Where steps run.
+    pub runtime: Runtime,
+    /// What does the work.
+    pub agent: Agent,
+    /// Who is rung, if anybody.
+    pub doorbell: Option<Doorbell>,
+    /// What is logged.
+    pub log: Log,
+    /// In whose name commits are made.
+    pub commit: Commit,
+    policy: Policy,
+}
+
+impl Settings {
+    /// Reads settings from variables; those without our prefix are looked at only where
+    /// `ROUNDSMAN_AGENT_ENVIRONMENT` names them.
+    pub fn from_vars(vars: impl Iterator<Item = (String, String)>) -> Result<Self, Problems> {
+        read::settings(&vars.collect())
+    }
+
+    /// The limits that decisions use.
+    pub fn policy(&self) -> Policy {
+        self.policy.clone()
+    }
+
+    /// What is allowed but probably not meant, one sentence each. Looks at the modes of secret files, not into them.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        let mut warn = |when: bool, text: &str| {
+            if when {
+                said.push(text.to_owned());
+            }
+        };
+        let Intake { projects, repositories, trusted, default_repository, routes } = &self.intake;
+        warn(
+            self.brake != Brake::Off,
+            "the brake is on: nothing is claimed until ROUNDSMAN_KILL_SWITCH is `off`",
+        );
+        warn(projects.is_empty(), "ROUNDSMAN_INTAKE_PROJECTS is empty: nothing is polled");
+        warn(repositories.is_empty(), "ROUNDSMAN_INTAKE_REPOSITORIES is empty: nothing may be worked on");
+        warn(
+            trusted.is_empty(),
+            "ROUNDSMAN_INTAKE_TRUSTED is empty: nobody is trusted, so nobody can start a run",
+        );
+        let forbidden = |path: &RepositoryPath| !self.policy.allows(&path.to_string());
+        warn(
+            default_repository.as_ref().is_some_and(forbidden),
+            "ROUNDSMAN_INTAKE_DEFAULT_REPOSITORY is not in ROUNDSMAN_INTAKE_REPOSITORIES: its items go to people",
+        );
+        warn(
+            routes.iter().any(|route| forbidden(&route.repository)),
+            "ROUNDSMAN_INTAKE_ROUTES leads to a repository that is not in ROUNDSMAN_INTAKE_REPOSITORIES: its items go to people",
+        );
+        warn(
+            self.agent.command.is_empty(),
+            "ROUNDSMAN_AGENT_COMMAND is empty: there is no agent that could be run",
+        );
+        for name in &self.agent.absent {
+            warn(true, &format!("ROUNDSMAN_AGENT_ENVIRONMENT names {name}, which is not set"));
+        }
+        warn(
+            self.policy.turn_limit.is_zero() || self.idle_limit.is_zero(),
+            "ROUNDSMAN_POLICY_TURN_LIMIT or ROUNDSMAN_POLICY_IDLE_LIMIT is zero: every step is over at once",
+        );
+        warn(
+            self.policy.remind_after >= self.policy.review_limit,
+            "ROUNDSMAN_POLICY_REMIND_AFTER is not shorter than ROUNDSMAN_POLICY_REVIEW_LIMIT: nobody is reminded",
+        );
+        warn(
+            self.policy.max_runs_per_repository > self.policy.max_runs,
+            "ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY is larger than ROUNDSMAN_INTAKE_MAX_RUNS, which holds",
+        );
+        warn(
+            self.doorbell.as_ref().is_some_and(|doorbell| doorbell.webhook.is_readable_on_the_way()),
+            "ROUNDSMAN_DOORBELL_WEBHOOK is not encrypted: titles of work items can be read on the way",
+        );
+        match self.runtime.kind {
+            RuntimeKind::Process => {
+                warn(true, "ROUNDSMAN_RUNTIME_KIND is `process`: agents are not isolated from this machine");
+            }
+        }
+        let secrets =
+            [Some(&self.ado.secret), self.doorbell.as_ref().and_then(|doorbell| doorbell.secret.as_ref())];
+        said.extend(secrets.into_iter().flatten().filter_map(Secret::warning));
+        said
+    }
+
+    /// One line per variable with what holds now; secrets as `set` or `not set`. Everything shown reads back as given,
+    /// except what could hold a secret.
+    pub fn describe(&self) -> String {
+        describe::describe(self)
+    }
+}
+
+/// Where Azure DevOps is and who we are there.
+#[derive(Clone, Debug)]
+pub struct Ado {
+    /// Organization or collection, without a slash at its end.
+    pub url: Url,
+    /// How the token is presented.
+    pub scheme: Scheme,
+    /// The identity that the token must belong to, if that is checked.
+    pub identity: Option<IdentityId>,
+    pub(super) secret: Secret,
+}
+
+impl Ado {
+    /// The token as it is now: read afresh each time when it is in a file.
+    pub fn token(&self) -> Result<SecretString, SecretError> {
+        self.secret.read()
+    }
+}
+
+/// What is taken in. Limits and label names are in [`Settings::policy`].
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// Projects whose items are looked at. Empty = nothing is polled.
+    pub projects: Vec<String>,
+    /// Repositories that may be worked on. Empty = none.
+    pub repositories: Vec<RepositoryPath>,
+    /// Whose labels and words count. Empty = nobody.
+    pub trusted: BTreeSet<IdentityId>,
+    /// Where an item belongs that does not tell.
+    pub default_repository: Option<RepositoryPath>,
+    /// Repository by area path, as given.
+    pub routes: Vec<Route>,
+}
+
+/// A repository as people write it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RepositoryPath {
+    /// Name of its project.
+    pub project: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// `project/repository`, in the spelling that was given.
+impl fmt::Display for RepositoryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { project, name } = self;
+        write!(f, "{project}/{name}")
+    }
+}
+
+/// Items of this area, and below it, belong to that repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// For example `Web\Shop`.
+    pub area: String,
+    /// The repository.
+    pub repository: RepositoryPath,
+}
+
+/// Where runs are remembered.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// In which way.
+    pub kind: StoreKind,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// Ways to remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// One file on a local disk.
+    Sqlite,
+}
+
+/// Where steps run.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// In which way.
+    pub kind: RuntimeKind,
+    /// This host or cluster.
+    pub executor: ExecutorId,
+    /// The worker program; none = the one beside the running program.
+    pub worker: Option<PathBuf>,
+}
+
+/// Ways to run a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeKind {
+    /// Children on this machine, not isolated.
+    Process,
+}
+
+/// What does the work.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// Its kind by name.
+    pub name: String,
+    /// Program and arguments; empty when none was given.
+    pub command: Vec<String>,
+    /// What the agent step is given of our own environment: what `ROUNDSMAN_AGENT_ENVIRONMENT` names and is set.
+    pub environment: BTreeMap<String, SecretString>,
+    /// What it names and is not set.
+    pub absent: Vec<String>,
+    /// Whether a plan is made first.
+    pub plan_first: bool,
+}
+
+/// Who is rung.
+#[derive(Clone, Debug)]
+pub struct Doorbell {
+    /// The receiver.
+    pub webhook: Webhook,
+    /// The key to sign with, if the receiver checks.
+    pub secret: Option<Secret>,
+}
+
+/// A receiver's address. Many chats put their token into it, so it is never shown whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook(pub(crate) Url);
+
+impl Webhook {
+    /// For the one who sends.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
+    fn is_readable_on_the_way(&self) -> bool {
+        self.0.scheme() == "http" && !parse::is_loopback(&self.0)
+    }
+}
+
+/// Scheme and host.
+impl fmt::Display for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}/…", self.0.scheme(), self.0.host_str().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Webhook({self})")
+    }
+}
+
+/// What is logged.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// How much.
+    pub level: tracing::Level,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+/// Forms of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+}
+
+/// In whose name commits are made.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Name.
+    pub name: String,
+    /// Mail address.
+    pub email: String,
+}

@@ -1,0 +1,374 @@
+//! From variables to [`Settings`]: reads every concern, notes every problem, and only then looks whether there was one.
+
+use super::{
+    Ado, Agent, Commit, Doorbell, Intake, Log, LogFormat, Problem, Problems, Runtime, RuntimeKind, Secret,
+    Settings, Store, StoreKind,
+    parse::{self, Wrong},
+    raw::{
+        Given, RawAdo, RawAgent, RawCommit, RawDoorbell, RawIntake, RawLog, RawPolicy, RawRuntime, RawStore,
+        RawWatcher,
+    },
+    vars::{self, Var},
+};
+use crate::{
+    domain::{Brake, CloseOn, ExecutorId, LabelNames, Policy, policy},
+    runtime::Scheme,
+};
+use secrecy::SecretString;
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
+
+/// More parallel reads than this are a typing mistake: the service throttles an identity long before.
+const MOST_CONCURRENCY: u32 = 32;
+/// Eight parallel reads: `DESIGN.md` §12.
+const CONCURRENCY: NonZeroU32 = NonZeroU32::new(8).expect("eight is not zero");
+/// Runs in flight beyond this are not a setting but a mistake: an organization's quota carries about a thousand.
+const MOST_RUNS: u32 = 1_000;
+/// So many claims in a day are a mistake too.
+const MOST_CLAIMS: u32 = 10_000;
+/// Nobody wants an agent to try more often; keeps the sum of all attempts far from overflowing.
+const MOST_ATTEMPTS: u32 = 100;
+/// Several ticks of any sensible schedule.
+const WATCHER_SILENCE: Duration = Duration::from_hours(1);
+/// As `runtime::spec::Limits` has it.
+const IDLE_LIMIT: Duration = Duration::from_mins(10);
+/// Relative on purpose: it works without root.
+const STATE_DIR: &str = "./.roundsman";
+/// Below the state directory.
+const STORE_FILE: &str = "runs.sqlite";
+
+pub(super) fn settings(vars: &BTreeMap<String, String>) -> Result<Settings, Problems> {
+    let mut read = Reader { problems: Vec::new() };
+    let given = Given::sort(vars, &mut read.problems);
+
+    let brake = Brake::parse(given.one(&vars::KILL_SWITCH).as_deref());
+    let state_dir: PathBuf = given.one(&vars::STATE_DIR).unwrap_or_else(|| STATE_DIR.into()).into();
+    let concurrency = read.or(
+        &vars::CONCURRENCY,
+        given.one(&vars::CONCURRENCY),
+        |text| parse::number(1..=MOST_CONCURRENCY)(text).map(|n| NonZeroU32::new(n).unwrap_or(CONCURRENCY)),
+        CONCURRENCY,
+    );
+    let RawWatcher { silence } = given.section("ROUNDSMAN_WATCHER_");
+    let watcher_silence = read.or(&vars::WATCHER_SILENCE, silence, parse::duration, WATCHER_SILENCE);
+
+    let ado = read.ado(given.section("ROUNDSMAN_ADO_"));
+    let (intake, policy) = read.intake(given.section("ROUNDSMAN_INTAKE_"));
+    let (policy, idle_limit) = read.policy(given.section("ROUNDSMAN_POLICY_"), Policy { brake, ..policy });
+    let store = read.store(given.section("ROUNDSMAN_STORE_"), &state_dir);
+    let runtime = read.runtime(given.section("ROUNDSMAN_RUNTIME_"));
+    let agent = read.agent(given.section("ROUNDSMAN_AGENT_"), vars);
+    let doorbell = read.doorbell(given.section("ROUNDSMAN_DOORBELL_"));
+    let log = read.log(given.section("ROUNDSMAN_LOG_"));
+    let commit = read.commit(given.section("ROUNDSMAN_COMMIT_"));
+
+    let mut problems = read.problems;
+    // In the order of the documentation; unknown names first, because they often explain the others.
+    problems.sort_by_key(|problem| vars::ALL.iter().position(|var| var.name == problem.variable));
+    match ado {
+        Some(ado) if problems.is_empty() => Ok(Settings {
+            brake,
+            state_dir,
+            concurrency,
+            watcher_silence,
+            ado,
+            intake,
+            idle_limit,
+            store,
+            runtime,
+            agent,
+            doorbell,
+            log,
+            commit,
+            policy,
+        }),
+        Some(_) | None => Err(Problems(problems)),
+    }
+}
+
+struct Reader {
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    /// The value, or `absent`; after a problem too, because then the result is thrown away anyway.
+    fn or<T>(
+        &mut self,
+        var: &Var,
+        raw: Option<String>,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+        absent: T,
+    ) -> T {
+        self.maybe(var, raw, parse).unwrap_or(absent)
+    }
+
+    fn maybe<T>(
+        &mut self,
+        var: &Var,
+        raw: Option<String>,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        match parse(&raw?) {
+            Ok(value) => Some(value),
+            Err(Wrong { wrong, advice }) => {
+                self.problem(var, &wrong, &advice);
+                None
+            }
+        }
+    }
+
+    fn problem(&mut self, var: &Var, wrong: &str, advice: &str) {
+        let problem = Problem { variable: var.name.into(), wrong: wrong.into(), advice: advice.into() };
+        self.problems.push(problem);
+    }
+
+    /// A secret that is given in at most one of two ways.
+    fn secret(
+        &mut self,
+        [var, file_var]: [&Var; 2],
+        value: Option<String>,
+        file: Option<String>,
+    ) -> Option<Secret> {
+        match (value, file) {
+            (Some(value), None) => Some(Secret::Given(SecretString::from(value))),
+            (None, Some(path)) => Some(Secret::file(file_var, path)),
+            (Some(_), Some(_)) => {
+                self.problem(
+                    var,
+                    &format!("is set, and {} too", file_var.name),
+                    "keep one of them, better the file",
+                );
+                None
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn ado(&mut self, raw: RawAdo) -> Option<Ado> {
+        let RawAdo { url, token, token_file, auth, identity } = raw;
+        if url.is_none() {
+            let advice = "write the organization's address, for example `https://dev.azure.com/acme`";
+            self.problem(&vars::ADO_URL, "is not set", advice);
+        }
+        if token.is_none() && token_file.is_none() {
+            let advice = "name a file that holds the token, or put the token into ROUNDSMAN_ADO_TOKEN";
+            self.problem(&vars::ADO_TOKEN_FILE, "is not set", advice);
+        }
+        let url = self.maybe(&vars::ADO_URL, url, parse::organization_url);
+        let secret = self.secret([&vars::ADO_TOKEN, &vars::ADO_TOKEN_FILE], token, token_file);
+        let scheme = self.or(&vars::ADO_AUTH, auth, parse::scheme, Scheme::Pat);
+        let identity = self.maybe(&vars::ADO_IDENTITY, identity, parse::identity);
+        Some(Ado { url: url?, scheme, identity, secret: secret? })
+    }
+
+    fn intake(&mut self, raw: RawIntake) -> (Intake, Policy) {
+        let RawIntake {
+            projects,
+            repositories,
+            trusted,
+            default_repository,
+            routes,
+            label_ready,
+            label_in_progress,
+            label_human,
+            label_paused,
+            label_stop,
+            max_runs,
+            max_runs_per_repository,
+            max_claims_per_day,
+        } = raw;
+        let intake = Intake {
+            projects: self.or(&vars::INTAKE_PROJECTS, projects, parse::list, Vec::new()),
+            repositories: self.or(&vars::INTAKE_REPOSITORIES, repositories, parse::repositories, Vec::new()),
+            trusted: self.maybe(&vars::INTAKE_TRUSTED, trusted, parse::identities).unwrap_or_default(),
+            default_repository: self.maybe(
+                &vars::INTAKE_DEFAULT_REPOSITORY,
+                default_repository,
+                parse::repository,
+            ),
+            routes: self.or(&vars::INTAKE_ROUTES, routes, parse::routes, Vec::new()),
+        };
+        let usual = LabelNames::default();
+        let labels = LabelNames {
+            ready: self.or(&vars::INTAKE_LABEL_READY, label_ready, parse::label, usual.ready),
+            in_progress: self.or(
+                &vars::INTAKE_LABEL_IN_PROGRESS,
+                label_in_progress,
+                parse::label,
+                usual.in_progress,
+            ),
+            human: self.or(&vars::INTAKE_LABEL_HUMAN, label_human, parse::label, usual.human),
+            paused: self.or(&vars::INTAKE_LABEL_PAUSED, label_paused, parse::label, usual.paused),
+            stop: self.or(&vars::INTAKE_LABEL_STOP, label_stop, parse::label, usual.stop),
+        };
+        self.labels_differ(&labels);
+        let runs = parse::number(0..=MOST_RUNS);
+        let claims = parse::number(0..=MOST_CLAIMS);
+        let policy = Policy {
+            labels,
+            trusted: intake.trusted.clone(),
+            repositories: intake.repositories.iter().map(|path| path.to_string().to_lowercase()).collect(),
+            max_runs: self.or(&vars::INTAKE_MAX_RUNS, max_runs, &runs, policy::MAX_RUNS),
+            max_runs_per_repository: self.or(
+                &vars::INTAKE_MAX_RUNS_PER_REPOSITORY,
+                max_runs_per_repository,
+                &runs,
+                policy::MAX_RUNS_PER_REPOSITORY,
+            ),
+            max_claims_per_day: self.or(
+                &vars::INTAKE_MAX_CLAIMS_PER_DAY,
+                max_claims_per_day,
+                &claims,
+                policy::MAX_CLAIMS_PER_DAY,
+            ),
+            ..Policy::default()
+        };
+        (intake, policy)
+    }
+
+    /// Two meanings on one label would make every item both.
+    fn labels_differ(&mut self, labels: &LabelNames) {
+        let LabelNames { ready, in_progress, human, paused, stop } = labels;
+        let all = [
+            (&vars::INTAKE_LABEL_READY, ready),
+            (&vars::INTAKE_LABEL_IN_PROGRESS, in_progress),
+            (&vars::INTAKE_LABEL_HUMAN, human),
+            (&vars::INTAKE_LABEL_PAUSED, paused),
+            (&vars::INTAKE_LABEL_STOP, stop),
+        ];
+        for (place, (var, label)) in all.iter().enumerate() {
+            let same = |(_, other): &&(&Var, &String)| other.to_lowercase() == label.to_lowercase();
+            if let Some((first, _)) = all[..place].iter().find(same) {
+                self.problem(var, &format!("is the same label as {}", first.name), "give each its own label");
+            }
+        }
+    }
+
+    fn policy(&mut self, raw: RawPolicy, so_far: Policy) -> (Policy, Duration) {
+        let RawPolicy {
+            fix_forward_attempts,
+            fix_forward_window,
+            respond_attempts,
+            conflict_attempts,
+            infrastructure_attempts,
+            redispatch_attempts,
+            turn_limit,
+            idle_limit,
+            verdict_limit,
+            checks_grace,
+            quiet_period,
+            gap_limit,
+            remind_after,
+            review_limit,
+            close_on,
+            draft,
+            auto_complete,
+            pause_when_assigned,
+        } = raw;
+        let mut p = so_far;
+        let attempts = parse::number(0..=MOST_ATTEMPTS);
+        let mut count = |var, raw, into: &mut u32| *into = self.or(var, raw, &attempts, *into);
+        count(&vars::POLICY_FIX_FORWARD_ATTEMPTS, fix_forward_attempts, &mut p.fix_forward_attempts);
+        count(&vars::POLICY_RESPOND_ATTEMPTS, respond_attempts, &mut p.respond_attempts);
+        count(&vars::POLICY_CONFLICT_ATTEMPTS, conflict_attempts, &mut p.conflict_attempts);
+        count(&vars::POLICY_INFRASTRUCTURE_ATTEMPTS, infrastructure_attempts, &mut p.infrastructure_attempts);
+        count(&vars::POLICY_REDISPATCH_ATTEMPTS, redispatch_attempts, &mut p.redispatch_attempts);
+
+        let mut span = |var, raw, into: &mut Duration| *into = self.or(var, raw, parse::duration, *into);
+        let mut idle = IDLE_LIMIT;
+        span(&vars::POLICY_FIX_FORWARD_WINDOW, fix_forward_window, &mut p.fix_forward_window);
+        span(&vars::POLICY_TURN_LIMIT, turn_limit, &mut p.turn_limit);
+        span(&vars::POLICY_IDLE_LIMIT, idle_limit, &mut idle);
+        span(&vars::POLICY_VERDICT_LIMIT, verdict_limit, &mut p.verdict_limit);
+        span(&vars::POLICY_CHECKS_GRACE, checks_grace, &mut p.checks_grace);
+        span(&vars::POLICY_QUIET_PERIOD, quiet_period, &mut p.quiet_period);
+        span(&vars::POLICY_GAP_LIMIT, gap_limit, &mut p.gap_limit);
+        span(&vars::POLICY_REMIND_AFTER, remind_after, &mut p.remind_after);
+        span(&vars::POLICY_REVIEW_LIMIT, review_limit, &mut p.review_limit);
+
+        let mut flag = |var, raw, into: &mut bool| *into = self.or(var, raw, parse::yes_no, *into);
+        flag(&vars::POLICY_DRAFT, draft, &mut p.open_as_draft);
+        flag(&vars::POLICY_AUTO_COMPLETE, auto_complete, &mut p.auto_complete);
+        flag(&vars::POLICY_PAUSE_WHEN_ASSIGNED, pause_when_assigned, &mut p.pause_when_assigned);
+        p.close_on = self.or(&vars::POLICY_CLOSE_ON, close_on, parse::close_on, CloseOn::Merged);
+
+        // The net must stay larger than what it catches, whatever the operator allows.
+        let all = 1
+            + p.fix_forward_attempts
+            + p.respond_attempts
+            + p.conflict_attempts
+            + p.infrastructure_attempts
+            + p.redispatch_attempts;
+        p.max_turns = u16::try_from(all).unwrap_or(u16::MAX).max(policy::MAX_TURNS);
+        (p, idle)
+    }
+
+    fn store(&mut self, raw: RawStore, state_dir: &std::path::Path) -> Store {
+        let RawStore { kind, path } = raw;
+        Store {
+            kind: self.or(&vars::STORE_KIND, kind, parse::store_kind, StoreKind::Sqlite),
+            path: path.map_or_else(|| state_dir.join(STORE_FILE), PathBuf::from),
+        }
+    }
+
+    fn runtime(&mut self, raw: RawRuntime) -> Runtime {
+        let RawRuntime { kind, executor, worker } = raw;
+        Runtime {
+            kind: self.or(&vars::RUNTIME_KIND, kind, parse::runtime_kind, RuntimeKind::Process),
+            executor: ExecutorId(self.or(
+                &vars::RUNTIME_EXECUTOR,
+                executor,
+                parse::plain_name,
+                "local".into(),
+            )),
+            worker: worker.map(PathBuf::from),
+        }
+    }
+
+    fn agent(&mut self, raw: RawAgent, vars: &BTreeMap<String, String>) -> Agent {
+        let RawAgent { name, command, environment, plan_first } = raw;
+        let names = self.or(&vars::AGENT_ENVIRONMENT, environment, parse::variable_names, Vec::new());
+        let (set, absent): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| vars.contains_key(name));
+        Agent {
+            name: self.or(&vars::AGENT_NAME, name, parse::plain_name, "command".into()),
+            command: self.or(&vars::AGENT_COMMAND, command, parse::command, Vec::new()),
+            environment: set
+                .into_iter()
+                .map(|name| (name.clone(), SecretString::from(vars[&name].clone())))
+                .collect(),
+            absent,
+            plan_first: self.or(&vars::AGENT_PLAN_FIRST, plan_first, parse::yes_no, true),
+        }
+    }
+
+    fn doorbell(&mut self, raw: RawDoorbell) -> Option<Doorbell> {
+        let RawDoorbell { webhook, secret, secret_file } = raw;
+        if webhook.is_none() && (secret.is_some() || secret_file.is_some()) {
+            let advice = "write the receiver's address, or remove its secret";
+            self.problem(&vars::DOORBELL_WEBHOOK, "is not set, but there is a secret to sign with", advice);
+        }
+        let secret = self.secret([&vars::DOORBELL_SECRET, &vars::DOORBELL_SECRET_FILE], secret, secret_file);
+        let webhook = self.maybe(&vars::DOORBELL_WEBHOOK, webhook, parse::webhook)?;
+        Some(Doorbell { webhook, secret })
+    }
+
+    fn log(&mut self, raw: RawLog) -> Log {
+        let RawLog { level, format } = raw;
+        Log {
+            level: self.or(&vars::LOG_LEVEL, level, parse::log_level, tracing::Level::INFO),
+            format: self.or(&vars::LOG_FORMAT, format, parse::log_format, LogFormat::Auto),
+        }
+    }
+
+    fn commit(&mut self, raw: RawCommit) -> Commit {
+        let RawCommit { name, email } = raw;
+        Commit {
+            name: self.or(&vars::COMMIT_NAME, name, parse::commit_text, "roundsman".into()),
+            email: self.or(
+                &vars::COMMIT_EMAIL,
+                email,
+                parse::commit_text,
+                "roundsman@localhost.invalid".into(),
+            ),
+        }
+    }
+}

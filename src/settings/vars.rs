@@ -1,0 +1,264 @@
+//! Every variable of roundsman, once: name, default, meaning, and why the default is what it is.
+//!
+//! The README's table is rendered from here, problems take names from here, and a variable that is not listed here is
+//! a problem. This file does not know how a value is read; [`super::parse`] does.
+
+use std::fmt::Write;
+
+/// What all our variables start with; a variable that starts so and is not in [`ALL`] is a misspelling.
+pub const PREFIX: &str = "ROUNDSMAN_";
+
+/// Names with our prefix that the worker hands to programs inside a step. They are not settings; whoever runs
+/// roundsman inside a step (our own tests do) must not be told that they are misspelt.
+pub const RESERVED: [&str; 6] = [
+    "ROUNDSMAN_CALL",
+    "ROUNDSMAN_BRIEF",
+    "ROUNDSMAN_TURN_KIND",
+    "ROUNDSMAN_IN",
+    "ROUNDSMAN_OUT",
+    "ROUNDSMAN_SCREENPLAY",
+];
+
+/// One variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Var {
+    /// The whole name.
+    pub name: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+    /// What holds when it is absent.
+    pub default: Absent,
+    /// Why that default.
+    pub why: &'static str,
+    /// The first version that knows it.
+    pub since: &'static str,
+}
+
+/// What an absent variable means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// As if this had been written; a test writes it and compares.
+    Is(&'static str),
+    /// In words, because no value says the same.
+    Means(&'static str),
+    /// A problem.
+    Required,
+}
+
+/// Every variable, as a Markdown table in reading order.
+pub fn table() -> String {
+    let mut text = String::from("| Variable | Meaning | Default | Why | Since |\n|---|---|---|---|---|\n");
+    for var in ALL {
+        let Var { name, meaning, default, why, since } = var;
+        let default = match default {
+            Absent::Is(value) => format!("`{value}`"),
+            Absent::Means(words) => (*words).to_owned(),
+            Absent::Required => "**required**".to_owned(),
+        };
+        // A bar inside a cell would end it, even inside backticks.
+        let cells = [meaning, default.as_str(), why].map(|cell| cell.replace('|', "\\|"));
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "| `{name}` | {} | {} | {} | {since} |", cells[0], cells[1], cells[2]);
+    }
+    text
+}
+
+macro_rules! vars {
+    ($($name:ident: $default:expr, $meaning:literal, $why:literal, $since:literal;)*) => {
+        $(
+            #[doc = $meaning]
+            pub const $name: Var = Var {
+                name: concat!("ROUNDSMAN_", stringify!($name)),
+                meaning: $meaning,
+                default: $default,
+                why: $why,
+                since: $since,
+            };
+        )*
+
+        /// All variables in reading order.
+        pub const ALL: &[Var] = &[$($name),*];
+    };
+}
+
+use Absent::{Is, Means, Required};
+
+vars! {
+    KILL_SWITCH: Is("on"),
+        "The brake: `off` (armed), `drain` (claim nothing, finish what runs), `on` (claim nothing, start nothing), `stop` (also stop what runs). Anything else is `on`",
+        "Ships disarmed; arming is a deliberate act", "0.1.0";
+    STATE_DIR: Is("./.roundsman"),
+        "Directory for everything that roundsman keeps on this machine",
+        "Works without root; a service sets its own", "0.1.0";
+    CONCURRENCY: Is("8"),
+        "Reads in parallel against Azure DevOps, 1 to 32",
+        "Azure DevOps throttles an identity, not a connection; more than 8 are only throttled sooner", "0.1.0";
+    WATCHER_SILENCE: Is("1h"),
+        "The poller claims nothing when the watcher's last sign of life is older than this",
+        "Several ticks of any sensible schedule; nobody else would look after what is claimed", "0.1.0";
+
+    ADO_URL: Required,
+        "Organization or collection, for example `https://dev.azure.com/acme`; http only for this machine",
+        "Nobody's organization is a sensible guess", "0.1.0";
+    ADO_TOKEN: Means("none"),
+        "The token itself. Either this or `ROUNDSMAN_ADO_TOKEN_FILE`",
+        "A file can be rotated while we run and is not inherited by children: prefer it", "0.1.0";
+    ADO_TOKEN_FILE: Means("none"),
+        "A file that holds the token, read afresh for each use. Either this or `ROUNDSMAN_ADO_TOKEN`",
+        "There is no usual place for it", "0.1.0";
+    ADO_AUTH: Is("pat"),
+        "How the token is presented: `pat` (personal access token) or `bearer` (Entra)",
+        "What a first trial has at hand", "0.1.0";
+    ADO_IDENTITY: Means("not checked"),
+        "Id (GUID) of the identity that the token must belong to; another one is refused at start",
+        "Protects from a token of the wrong organization or person; a first trial does not know the id", "0.1.0";
+
+    INTAKE_PROJECTS: Means("none: nothing is polled"),
+        "Projects whose work items are looked at, comma separated",
+        "Nothing happens in a project that nobody named", "0.1.0";
+    INTAKE_REPOSITORIES: Means("none: nothing is worked on"),
+        "Repositories that may be worked on, as `project/repository`, comma separated",
+        "An empty allow-list means nothing, never everything", "0.1.0";
+    INTAKE_TRUSTED: Means("nobody"),
+        "Ids (GUIDs) of the identities whose labels and words count, comma separated",
+        "Everybody with write access to a work item could otherwise start agents", "0.1.0";
+    INTAKE_DEFAULT_REPOSITORY: Means("none: the item must tell"),
+        "Repository of a work item that neither names one nor has a route, as `project/repository`",
+        "A guess would put work into the wrong repository", "0.1.0";
+    INTAKE_ROUTES: Means("none"),
+        "Repository by area path: `Area\\Path=project/repository; …`",
+        "Small projects have one repository and need no routes", "0.1.0";
+    INTAKE_LABEL_READY: Is("ready-for-agent"),
+        "Label with which a person asks for a run",
+        "The name that teams know from our ancestors", "0.1.0";
+    INTAKE_LABEL_IN_PROGRESS: Is("agent-in-progress"),
+        "Label of an item that we have claimed",
+        "The name that teams know from our ancestors", "0.1.0";
+    INTAKE_LABEL_HUMAN: Is("ready-for-human"),
+        "Label of an item for which we need a person",
+        "The name that teams know from our ancestors", "0.1.0";
+    INTAKE_LABEL_PAUSED: Is("agent-paused"),
+        "Label with which a person holds a run where it is",
+        "Reads like its neighbours", "0.1.0";
+    INTAKE_LABEL_STOP: Is("agent-stop"),
+        "Label with which a person ends a run",
+        "Reads like its neighbours", "0.1.0";
+    INTAKE_MAX_RUNS: Is("4"),
+        "Runs in flight at most",
+        "Keeps one small host busy without starving it", "0.1.0";
+    INTAKE_MAX_RUNS_PER_REPOSITORY: Is("1"),
+        "Runs in flight at most in one repository",
+        "Two agents in one code base mostly make conflicts for each other", "0.1.0";
+    INTAKE_MAX_CLAIMS_PER_DAY: Is("20"),
+        "Claims at most within 24 hours",
+        "A query that suddenly matches ten thousand old items must not start ten thousand agents", "0.1.0";
+
+    POLICY_FIX_FORWARD_ATTEMPTS: Is("5"),
+        "Turns that answer failing checks, at most",
+        "Most red builds that an agent can fix are fixed by the second attempt", "0.1.0";
+    POLICY_FIX_FORWARD_WINDOW: Is("6h"),
+        "How long after the first red verdict failing checks are still answered",
+        "One hour is eaten by slow pipelines, a day hides a stuck run", "0.1.0";
+    POLICY_RESPOND_ATTEMPTS: Is("5"),
+        "Turns that answer a review, at most",
+        "Five rounds are a long review; then a person should talk to a person", "0.1.0";
+    POLICY_CONFLICT_ATTEMPTS: Is("2"),
+        "Turns that merge the target branch, at most",
+        "A second conflict means a busy target: one more try, then a person", "0.1.0";
+    POLICY_INFRASTRUCTURE_ATTEMPTS: Is("3"),
+        "Turns started again because the executor lost them, at most",
+        "A bad afternoon does not end work, and a broken image does not loop", "0.1.0";
+    POLICY_REDISPATCH_ATTEMPTS: Is("1"),
+        "Turns started again because the agent or its provider failed, at most",
+        "An agent that failed twice on the same text fails a third time", "0.1.0";
+    POLICY_TURN_LIMIT: Is("45m"),
+        "Wall-clock limit of a step",
+        "A plan, an implementation and three repairs with slow tests", "0.1.0";
+    POLICY_IDLE_LIMIT: Is("10m"),
+        "How long an agent may be silent",
+        "Longer than most silent test suites, much shorter than the turn limit", "0.1.0";
+    POLICY_VERDICT_LIMIT: Is("2h"),
+        "How long no verdict at all is normal after a push",
+        "Longer means a queue without agents, or a pipeline that never starts", "0.1.0";
+    POLICY_CHECKS_GRACE: Is("10m"),
+        "How long an empty set of checks may still fill up before it means that there are none",
+        "Under load, builds of a fresh push appear within minutes", "0.1.0";
+    POLICY_QUIET_PERIOD: Is("3m"),
+        "A review is answered when nobody has written for this long",
+        "Comments of one review arrive one by one and are answered as one", "0.1.0";
+    POLICY_GAP_LIMIT: Is("4h"),
+        "How long something may be unreadable before a person is told",
+        "Shorter outages heal by themselves", "0.1.0";
+    POLICY_REMIND_AFTER: Is("3d"),
+        "People are reminded once after this long in review",
+        "After a weekend at the earliest", "0.1.0";
+    POLICY_REVIEW_LIMIT: Is("14d"),
+        "People are asked what to do after this long in review",
+        "Nobody is going to look at it unasked", "0.1.0";
+    POLICY_CLOSE_ON: Is("merged"),
+        "When a run is done: `merged` (people merged it) or `green` (all checks passed)",
+        "Work that nobody merged is not done", "0.1.0";
+    POLICY_DRAFT: Is("no"),
+        "Whether pull requests are opened as drafts and published when their checks are green",
+        "Reviewers of a draft are not told about it", "0.1.0";
+    POLICY_AUTO_COMPLETE: Is("no"),
+        "Whether auto-complete is set when all is good",
+        "Merging stays a person's act unless a team decides otherwise", "0.1.0";
+    POLICY_PAUSE_WHEN_ASSIGNED: Is("no"),
+        "Whether an item that is assigned to a person waits",
+        "Many teams assign an item to whoever watches the agent", "0.1.0";
+
+    STORE_KIND: Is("sqlite"),
+        "Where runs are remembered: `sqlite`",
+        "Needs nothing but a local disk", "0.1.0";
+    STORE_PATH: Means("`runs.sqlite` in the state directory"),
+        "The run store's file; on a local disk, shared by poller and watcher of one executor",
+        "One directory to mount and to back up", "0.1.0";
+
+    RUNTIME_KIND: Is("process"),
+        "Where steps run: `process` (children on this machine, not isolated; for trials)",
+        "Needs nothing installed; container runtimes come with later versions", "0.1.0";
+    RUNTIME_EXECUTOR: Is("local"),
+        "Name of this host or cluster; only the executor that claimed a run starts its steps",
+        "One executor needs no name; two must differ", "0.1.0";
+    RUNTIME_WORKER: Means("`roundsman-worker` beside the running program"),
+        "The worker program",
+        "Both are installed together", "0.1.0";
+
+    AGENT_NAME: Is("command"),
+        "The agent: `command` runs `ROUNDSMAN_AGENT_COMMAND`",
+        "Works with every program", "0.1.0";
+    AGENT_COMMAND: Means("none"),
+        "Program and arguments, split at spaces; `'…'`, `\"…\"` and `\\` protect spaces; nothing is expanded",
+        "Which agent a team runs is its own choice", "0.1.0";
+    AGENT_ENVIRONMENT: Means("none"),
+        "Names of variables that the agent step is given, comma separated",
+        "An agent sees no key that nobody meant for it", "0.1.0";
+    AGENT_PLAN_FIRST: Is("yes"),
+        "Whether the agent makes a plan before it changes anything",
+        "The plan is the cheapest moment to see that something is misunderstood", "0.1.0";
+
+    DOORBELL_WEBHOOK: Means("none: nobody is rung"),
+        "Address to which notifications are posted as JSON",
+        "Azure DevOps mails whoever is mentioned; this is for chats and pagers", "0.1.0";
+    DOORBELL_SECRET: Means("none: not signed"),
+        "Key with which notifications are signed. At most one of this and `ROUNDSMAN_DOORBELL_SECRET_FILE`",
+        "Many receivers cannot check a signature", "0.1.0";
+    DOORBELL_SECRET_FILE: Means("none: not signed"),
+        "A file that holds this key, read afresh for each use",
+        "There is no usual place for it", "0.1.0";
+
+    LOG_LEVEL: Is("info"),
+        "`error`, `warn`, `info`, `debug` or `trace`",
+        "One line per decision", "0.1.0";
+    LOG_FORMAT: Is("auto"),
+        "`text`, `json`, or `auto`: text on a terminal, JSON elsewhere",
+        "People read terminals, collectors read everything else", "0.1.0";
+
+    COMMIT_NAME: Is("roundsman"),
+        "Author and committer of commits",
+        "Says at once that no person typed it", "0.1.0";
+    COMMIT_EMAIL: Is("roundsman@localhost.invalid"),
+        "Mail address of commits",
+        "A domain that can never belong to anybody", "0.1.0";
+}
