@@ -94,17 +94,17 @@ impl Client {
         Err(self.incomplete(&call, "the item has too many comments"))
     }
 
-    /// Adds a comment of Markdown. Each is a revision of the item.
+    /// Adds a comment of HTML, which every server renders. Each is a revision of the item.
     ///
     /// REST: Work Item Tracking, Comments, *Add Work Item Comment*, 7.1-preview.4.
-    pub async fn add_comment(&self, project: &str, item: WorkItemId, markdown: &str) -> Written<ItemComment> {
+    pub async fn add_comment(&self, project: &str, item: WorkItemId, html: &str) -> Written<ItemComment> {
         let segments = [project, "_apis", "wit", "workItems", &item.to_string(), "comments"];
-        let call = Call::post(Operation::AddComment, &segments, COMMENTS, &json!({ "text": markdown }))
-            .with("format", "markdown");
+        let call = Call::post(Operation::AddComment, &segments, COMMENTS, &json!({ "text": html }))
+            .with("format", "html");
         self.write(&call, |answer| self.understand(answer)).await
     }
 
-    /// Replaces the text of a comment of ours. Each edit is a revision of the item.
+    /// Replaces the text of a comment of ours by HTML. Each edit is a revision of the item.
     ///
     /// REST: Work Item Tracking, Comments, *Update Work Item Comment*, 7.1-preview.4.
     pub async fn edit_comment(
@@ -112,12 +112,12 @@ impl Client {
         project: &str,
         item: WorkItemId,
         comment: CommentId,
-        markdown: &str,
+        html: &str,
     ) -> Written<ItemComment> {
         let (item, comment) = (item.to_string(), comment.to_string());
         let segments = [project, "_apis", "wit", "workItems", &item, "comments", &comment];
-        let call = Call::patch(Operation::EditComment, &segments, COMMENTS, &json!({ "text": markdown }))
-            .with("format", "markdown");
+        let call = Call::patch(Operation::EditComment, &segments, COMMENTS, &json!({ "text": html }))
+            .with("format", "html");
         self.write(&call, |answer| self.understand(answer)).await
     }
 

@@ -161,6 +161,21 @@ impl Error {
         matches!(self.kind, ErrorKind::Conflict { .. })
     }
 
+    /// Whether what was to be created exists already.
+    pub fn is_exists(&self) -> bool {
+        matches!(self.kind, ErrorKind::Exists { .. })
+    }
+
+    /// Whether what was named is absent, or not readable for us.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.kind, ErrorKind::NotFound { .. })
+    }
+
+    /// Whether a rule of the work item type forbids the change.
+    pub fn is_rule(&self) -> bool {
+        matches!(&self.kind, ErrorKind::Rejected { type_key, .. } if type_key.as_deref() == Some(RULE_BROKEN))
+    }
+
     /// How long to stay away, if the service said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {

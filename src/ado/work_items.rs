@@ -226,6 +226,18 @@ impl Client {
         })
     }
 
+    /// When a revision was saved, by the service's clock; none when there is no such revision.
+    ///
+    /// REST: Work Item Tracking, Revisions, *Get*.
+    pub async fn changed_at(&self, id: WorkItemId, revision: Revision) -> Result<Option<Timestamp>, Error> {
+        let segments = ["_apis", "wit", "workItems", &id.to_string(), "revisions", &revision.to_string()];
+        match self.json::<Item>(&Call::get(Operation::WorkItemText, &segments, STABLE)).await {
+            Ok(item) => Ok(Some(item.work_item().changed_at)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the states of a work item type mean, by name. Differs by project and type, also for the same name.
     ///
     /// REST: Work Item Tracking, Work Item Type States, *List*.

@@ -22,8 +22,6 @@ pub struct PullRequest {
     pub target: BranchName,
     /// `lastMergeSourceCommit`: the head that the service has looked at, which can lag behind the branch.
     pub head: Option<CommitId>,
-    /// `lastMergeCommit`: the merge that builds run on, once it is computed.
-    pub merge_commit: Option<CommitId>,
     /// The trial merge.
     pub merge: MergeState,
     /// Drafts get no build validation.

@@ -126,7 +126,8 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
         title: words::pull_request::title(title.as_deref().unwrap_or(&run.title), run.id.item),
         description: words::pull_request::description(run, &description),
         is_draft: app.policy.open_as_draft,
-        work_item: run.id.item,
+        work_item: Some(run.id.item),
+        labels: Vec::new(),
     };
     match app.ado.create_pull_request(&run.repository, &new).await {
         Written::Done(opened) => Ok(Applied::PullRequest(Box::new(opened))),
@@ -158,12 +159,7 @@ async fn carry_out(app: &App, run: &Run, procedure: &Procedure) -> Result<Applie
             change(PullRequestChange { auto_complete_by: Some(me), ..Default::default() }).await
         }
         Procedure::LinkWorkItem => {
-            let link = ado::PullRequestLink {
-                project_id: repository.project_id.clone(),
-                repository_id: repository.id.clone(),
-                pull_request,
-            };
-            let change = ItemChange { links: vec![link], ..ItemChange::default() };
+    XX, ..ItemChange::default() };
             change_item(app, run, |_| Some(change.clone())).await
         }
     }
@@ -179,13 +175,13 @@ fn settle<T>(written: Written<T>) -> Result<Applied, ApplyError> {
 
 async fn remind(app: &App, run: &Run) -> Result<Applied, ApplyError> {
     let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
-    let reviewers = app.ado.pull_request(&run.repository, pull_request).await?;
-    let mut people: Vec<_> = reviewers.into_iter().flat_map(|pr| pr.reviewers).map(|reviewer| reviewer.who).collect();
+    let reviewers = app.ado.reviewers(&run.repository, pull_request).await?;
+    let mut people: Vec<_> = reviewers.into_iter().map(|reviewer| reviewer.who).collect();
     if people.is_empty() {
         people.extend(run.requested_by.clone());
     }
     let text = words::comments::reminder(&people);
-    settle(app.ado.open_thread(&run.repository, pull_request, &text).await)
+    settle(app.ado.open_thread(&run.repository, pull_request, &text, ado::ThreadMark::Closed).await)
 }
 
 async fn hand_to_people(app: &App, run: &Run, reason: &str) -> Result<Applied, ApplyError> {

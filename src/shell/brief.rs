@@ -107,7 +107,7 @@ async fn failing(app: &App, run: &Run, builds: &[BuildId]) -> Result<Vec<Failing
             }
             // A log can be gone by retention; the messages are still something to go by.
             let log_tail = match task.log {
-                Some(log) => app.ado.log_tail(project, *build, log, LOG_TAIL_LINES).await.unwrap_or_default(),
+                Some(log) => app.ado.log_tail(project, *build, log, LOG_TAIL_LINES).await.unwrap_or_default().join("\n"),
                 None => String::new(),
             };
             failing.push(Failing { task, log_tail });

@@ -62,7 +62,7 @@ impl App {
             Scheme::Bearer => ado::Auth::Bearer(token),
         };
         let options = ado::Options { parallel_reads: settings.concurrency.get() as usize, ..ado::Options::default() };
-        let ado = ado::Client::new(&settings.ado.url, auth, options)?;
+        let ado = ado::Client::new(settings.ado.url.as_str(), &auth, options)?;
         let store: Box<dyn RunStore> = match settings.store.kind {
             StoreKind::Sqlite => Box::new(store::sqlite::Sqlite::open(&settings.store.path).await?),
         };
@@ -150,7 +150,7 @@ pub enum OpenError {
     Secret(String),
     /// The client cannot be built.
     #[error(transparent)]
-    Ado(#[from] ado::Error),
+    Ado(#[from] ado::SetupError),
     /// The memory cannot be used.
     #[error(transparent)]
     Store(#[from] store::Error),

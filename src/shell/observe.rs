@@ -46,7 +46,7 @@ pub(super) async fn survey(app: &App, runs: &[Run], me: &IdentityId) -> Fleet {
         (id.to_owned(), found.map_err(|why| why.to_string()))
     }));
     let active = futures_util::future::join_all(projects.into_iter().map(|project| async move {
-        let found = app.ado.pull_requests_of(project, me, ado::PullRequests::Active).await;
+        let found = app.ado.pull_requests_of(project, me, ado::PullRequestFilter::Active).await;
         (project.to_owned(), found.map_err(|why| why.to_string()))
     }));
     let (items, branches, active, workers) =
@@ -222,7 +222,7 @@ async fn validation_errors(
 ) -> Result<Vec<FailedTask>, ado::Error> {
     let mut tasks = Vec::new();
     for id in builds.iter().take(MAX_FAILING_BUILDS) {
-        let build: Build = app.ado.build(&run.repository.project, *id).await?;
+        let Some(build) = app.ado.build(&run.repository.project, *id).await? else { continue };
         if build.state == BuildState::Failed && !build.validation_errors.is_empty() {
             tasks.push(FailedTask { name: build.pipeline, messages: build.validation_errors, log: None });
         }
@@ -230,6 +230,10 @@ async fn validation_errors(
     Ok(tasks)
 }
 
+/// Builds of one branch that can matter: a few pipelines, a few reruns each.
+const NEWEST_BUILDS: u32 = 20;
+
 async fn branch_builds(app: &App, run: &Run) -> Result<Vec<Build>, ado::Error> {
-    app.ado.builds(&run.repository, &run.branch().full()).await
+    let filter = ado::BuildFilter { source_ref: Some(run.branch().full()), queued_since: None, top: NEWEST_BUILDS };
+    app.ado.builds(&run.repository, &filter).await
 }
