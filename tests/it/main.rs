@@ -1,1 +1,4 @@
 //! The single integration binary.
+
+mod manifests;
+mod tidy;
