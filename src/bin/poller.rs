@@ -1,2 +1,8 @@
-//! Placeholder entry point, replaced by the first commit of its room.
-fn main() {}
+//! `roundsman-poller`: claims labelled work items once and starts their runs.
+
+use roundsman::cli::program::{Surroundings, poller};
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    poller(env::args().collect(), &Surroundings::read())
+}

@@ -1,2 +1,8 @@
-//! Placeholder entry point, replaced by the first commit of its room.
-fn main() {}
+//! `roundsman`: the operator's program.
+
+use roundsman::cli::{self, program::Surroundings};
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    cli::main(env::args().collect(), &Surroundings::read()).into()
+}

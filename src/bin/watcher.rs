@@ -1,2 +1,8 @@
-//! Placeholder entry point, replaced by the first commit of its room.
-fn main() {}
+//! `roundsman-watcher`: visits every run in flight once.
+
+use roundsman::cli::program::{Surroundings, watcher};
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    watcher(env::args().collect(), &Surroundings::read())
+}

@@ -6,6 +6,7 @@
 mod apply;
 mod brief;
 mod claim;
+pub mod explain;
 mod observe;
 pub mod poll;
 mod progress;
@@ -16,6 +17,7 @@ pub mod tick;
 
 use crate::{
     ado,
+    exit::Exit,
     domain::{Identity, Policy, Repository, Run, StateCategory},
     runtime::{self, Credential, Runtime, Scheme},
     settings::{RuntimeKind, Settings, StoreKind},
@@ -64,7 +66,11 @@ impl App {
         let options = ado::Options { parallel_reads: settings.concurrency.get() as usize, ..ado::Options::default() };
         let ado = ado::Client::new(settings.ado.url.as_str(), &auth, options)?;
         let store: Box<dyn RunStore> = match settings.store.kind {
-            StoreKind::Sqlite => Box::new(store::sqlite::Sqlite::open(&settings.store.path).await?),
+            StoreKind::Sqlite => {
+                let opened = store::sqlite::Sqlite::open(&settings.store.path).await?;
+                opened.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                Box::new(opened.store)
+            }
         };
         let runtime: Box<dyn Runtime> = match settings.runtime.kind {
             RuntimeKind::Process => {
@@ -157,4 +163,14 @@ pub enum OpenError {
     /// The executor cannot be used.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+}
+
+impl From<&OpenError> for Exit {
+    fn from(error: &OpenError) -> Self {
+        match error {
+            OpenError::Secret(_) | OpenError::Ado(_) => Self::Settings,
+            OpenError::Store(error) => error.into(),
+            OpenError::Runtime(error) => error.into(),
+        }
+    }
 }

@@ -99,7 +99,7 @@ async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
     })
 }
 
-async fn load(app: &App) -> Result<Load, store::Error> {
+pub(super) async fn load(app: &App) -> Result<Load, store::Error> {
     let mut load = Load { claims_today: app.store.opened_since(start_of_day(app.now)).await?, ..Load::default() };
     for run in app.store.in_flight().await? {
         add(&mut load, &run);
@@ -164,12 +164,12 @@ async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut Load) -> Li
 }
 
 /// What was read about one candidate.
-struct Known {
+pub(super) struct Known {
     labelled: Option<crate::domain::LabelledBy>,
     repository: Result<crate::domain::Repository, String>,
 }
 
-async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<(Known, Admission), ado::Error> {
+pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<(Known, Admission), ado::Error> {
     let labels = &app.policy.labels;
     let states = app.states(&item.project, &item.kind).await?;
     let labelled = app.ado.labelled_by(item.id, &labels.ready).await?;
@@ -235,7 +235,7 @@ async fn predecessors(app: &App, item: &WorkItem) -> Seen<Vec<WorkItemId>> {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Azure DevOps.
-    #[error("{0}")]
+    #[error("{0}; {hint}", hint = .0.hint())]
     Ado(#[from] ado::Error),
     /// The memory.
     #[error(transparent)]
@@ -256,13 +256,12 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Ado(error) => match error.fault() {
-                ado::Fault::Transient => Exit::AdoUnreachable,
-                ado::Fault::Ours | ado::Fault::Theirs => Exit::AdoRefused,
+                ado::Fault::Transient => Exit::Unreachable,
+                ado::Fault::Ours | ado::Fault::Theirs => Exit::Refused,
             },
-            Self::Store(store::Error::Busy) => Exit::Busy,
-            Self::Store(_) => Exit::Store,
-            Self::Runtime(_) => Exit::Runtime,
-            Self::WrongIdentity { .. } => Exit::AdoRefused,
+            Self::Store(error) => error.into(),
+            Self::Runtime(error) => error.into(),
+            Self::WrongIdentity { .. } => Exit::Refused,
         }
     }
 }

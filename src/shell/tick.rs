@@ -80,9 +80,9 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
 
 /// What would be decided, without doing it.
 async fn look(app: &App, fleet: &Fleet, run: &Run) -> Line {
-    let (_, decision) = match consider(app, Some(fleet), run).await {
-        Ok(considered) => considered.into_decision(),
-        Err(why) => return failed(run, why),
+    let decision = match consider(app, Some(fleet), run).await {
+        Ok(considered) => considered.decision,
+        Err(why) => return failed(run, why.to_string()),
     };
     line(run, decision.word(), decision.to_string())
 }
@@ -94,18 +94,9 @@ pub(crate) struct Considered {
     pub(crate) decision: Decision,
 }
 
-impl Considered {
-    fn into_decision(self) -> (Run, Decision) {
-        (self.run, self.decision)
-    }
-}
-
 /// Observes and decides; writes nothing.
-pub(crate) async fn consider(app: &App, fleet: Option<&Fleet>, run: &Run) -> Result<Considered, String> {
-    let me: &IdentityId = match app.me().await {
-        Ok(me) => &me.id,
-        Err(why) => return Err(why.to_string()),
-    };
+pub(crate) async fn consider(app: &App, fleet: Option<&Fleet>, run: &Run) -> Result<Considered, crate::ado::Error> {
+    let me: &IdentityId = &app.me().await?.id;
     let seen = observe(app, fleet, run, me).await;
     let run = catch_up(run, &seen, &app.policy, app.now);
     let decision = decide(&run, &seen, &app.policy, app.now);
@@ -122,7 +113,7 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         let fleet = fleet.filter(|_| round == 0);
         let Considered { run, seen, decision } = match consider(app, fleet, &stored).await {
             Ok(considered) => considered,
-            Err(why) => return failed(&stored, why),
+            Err(why) => return failed(&stored, why.to_string()),
         };
         tracing::debug!(run.id = %run.id, stage = run.stage.word(), "{decision}");
         let said = decision.to_string();
@@ -261,9 +252,16 @@ async fn sweep(app: &App) {
     }
 }
 
+/// Ringing is the last phase of a tick and must not hold up the next one.
+const RINGING: std::time::Duration = std::time::Duration::from_secs(20);
+
 async fn ring(app: &App) {
-    let Some(bell) = &app.settings.doorbell else { return };
-    if let Err(why) = doorbell::deliver(app.store.as_ref(), bell, app.now).await {
+    let Some(settings) = &app.settings.doorbell else { return };
+    let bell = match doorbell::Doorbell::new(settings) {
+        Ok(bell) => bell,
+        Err(why) => return tracing::warn!("the doorbell cannot be used: {why}"),
+    };
+    if let Err(why) = doorbell::deliver(app.store.as_ref(), &bell, app.now, RINGING).await {
         tracing::warn!("the doorbell could not be rung: {why}");
     }
 }

@@ -1,0 +1,127 @@
+//! The operator's program, and what all our programs begin with.
+//!
+//! Output of commands is data and goes to standard output; talk goes to standard error. Nothing here decides: every
+//! verb calls the function that the shell itself uses.
+
+#[cfg(feature = "emulator")]
+pub mod demo;
+pub mod program;
+mod runs;
+
+use crate::{exit::Exit, settings::Settings};
+use clap::{Parser, Subcommand};
+use program::Surroundings;
+use std::io::Write;
+
+/// Turns labelled Azure DevOps work items into reviewed pull requests.
+#[derive(Debug, Parser)]
+#[command(name = "roundsman", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Watch the whole loop once, against a pretend Azure DevOps with a real git repository.
+    #[cfg(feature = "emulator")]
+    Demo(demo::Options),
+    /// List the runs in flight.
+    Ps {
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+        /// Closed runs too, newest first.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one run: stage, turns, history.
+    Show {
+        /// For example `4711-r12`.
+        run: String,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what would be decided now about a run or a work item, and why; writes nothing.
+    Explain {
+        /// A run (`4711-r12`) or a work item (`4711`).
+        what: String,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at the settings.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// A step of a turn, as the process runtime starts it.
+    #[command(hide = true)]
+    Worker {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Report every problem at once; print what holds.
+    Check {
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the operator's program.
+pub fn main(arguments: Vec<String>, surroundings: Surroundings) -> Exit {
+    let verb = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.verb,
+        Err(refused) => {
+            let _ = refused.print();
+            return if refused.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    match verb {
+        #[cfg(feature = "emulator")]
+        Verb::Demo(options) => demo::main(&options, &surroundings),
+        Verb::Ps { json, all } => surroundings.with_app(async move |app| runs::list(&app, all, json).await),
+        Verb::Show { run, json } => surroundings.with_app(async move |app| runs::show(&app, &run, json).await),
+        Verb::Explain { what, json } => surroundings.with_app(async move |app| runs::explain(&app, &what, json).await),
+        Verb::Config { verb: ConfigVerb::Check { json } } => check(&surroundings, json),
+        Verb::Worker { arguments } => crate::worker::main(arguments),
+    }
+}
+
+fn check(surroundings: &Surroundings, json: bool) -> Exit {
+    match Settings::from_vars(surroundings.vars.iter().cloned()) {
+        Ok(settings) => {
+            let warnings = settings.warnings();
+            if json {
+                say(&serde_json::json!({ "ok": true, "settings": settings.describe(), "warnings": warnings }).to_string());
+            } else {
+                say(settings.describe().trim_end());
+                for warning in warnings {
+                    say(&format!("warning: {warning}"));
+                }
+                say("settings are complete");
+            }
+            Exit::Ok
+        }
+        Err(problems) => {
+            if json {
+                let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                say(&serde_json::json!({ "ok": false, "problems": list }).to_string());
+            } else {
+                say(problems.to_string().trim_end());
+            }
+            Exit::Settings
+        }
+    }
+}
+
+/// A line of data. A reader that went away is not our problem.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

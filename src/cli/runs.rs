@@ -1,0 +1,125 @@
+//! Looking at runs: list, show, explain. Reads only.
+
+use super::say;
+use crate::{
+    domain::{Run, RunId, Stage, WorkItemId},
+    exit::Exit,
+    shell::{App, explain as looked},
+};
+use comfy_table::{Table, presets};
+
+/// Closed runs shown at most.
+const RECENT: u32 = 50;
+
+pub(super) async fn list(app: &App, all: bool, json: bool) -> Exit {
+    let runs = if all { app.store.recent(RECENT).await } else { app.store.in_flight().await };
+    let runs = match runs {
+        Ok(runs) => runs,
+        Err(why) => return complain(&why.to_string(), (&why).into()),
+    };
+    if json {
+        for run in &runs {
+            say(&serde_json::to_string(run).unwrap_or_default());
+        }
+        return Exit::Ok;
+    }
+    if runs.is_empty() {
+        say("no runs");
+        return Exit::Ok;
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["RUN", "STAGE", "TURNS", "PULL REQUEST", "REPOSITORY", "TITLE"]);
+    for run in &runs {
+        let pull_request = run.pull_request.map(|id| format!("!{id}")).unwrap_or_default();
+        table.add_row([
+            run.id.to_string(),
+            stage(run),
+            run.turns.len().to_string(),
+            pull_request,
+            run.repository.path(),
+            run.title.clone(),
+        ]);
+    }
+    say(&table.to_string());
+    Exit::Ok
+}
+
+fn stage(run: &Run) -> String {
+    match &run.stage {
+        Stage::Working { turn, step, .. } => format!("working: {} {step}", turn.kind),
+        Stage::Closed { outcome, .. } => format!("closed: {}", outcome.word()),
+        Stage::Claimed | Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Escalated { .. } => {
+            run.stage.word().to_owned()
+        }
+    }
+}
+
+pub(super) async fn show(app: &App, id: &str, json: bool) -> Exit {
+    let run = match find(app, id).await {
+        Ok(run) => run,
+        Err(exit) => return exit,
+    };
+    let history = match app.store.history(run.id).await {
+        Ok(history) => history,
+        Err(why) => return complain(&why.to_string(), (&why).into()),
+    };
+    if json {
+        say(&serde_json::json!({ "run": run, "history": history }).to_string());
+        return Exit::Ok;
+    }
+    say(&format!("run         {}  {}", run.id, run.title));
+    say(&format!("stage       {}", stage(&run)));
+    say(&format!("repository  {}  {} → {}", run.repository.path(), run.branch(), run.target));
+    if let Some(id) = run.pull_request {
+        say(&format!("pull request !{id}"));
+    }
+    for turn in &run.turns {
+        let end = turn.end.as_ref().map_or("not over".to_owned(), |end| format!("{end:?}"));
+        say(&format!("turn {:<3}    {:<12} {}  {end}", turn.number, turn.kind.word(), turn.trigger));
+    }
+    for note in history {
+        say(&format!("{}  {:<10} {}", note.at, note.stage, note.text));
+    }
+    Exit::Ok
+}
+
+pub(super) async fn explain(app: &App, what: &str, json: bool) -> Exit {
+    let explained = if let Ok(id) = what.parse::<RunId>() {
+        let run = match find(app, &id.to_string()).await {
+            Ok(run) => run,
+            Err(exit) => return exit,
+        };
+        looked::run(app, &run).await
+    } else if let Ok(id) = what.parse::<WorkItemId>() {
+        looked::item(app, id).await
+    } else {
+        return complain("give a run (`4711-r12`) or a work item (`4711`)", Exit::Usage);
+    };
+    match explained {
+        Ok(line) if json => {
+            say(&serde_json::to_string(&line).unwrap_or_default());
+            Exit::Ok
+        }
+        Ok(line) => {
+            say(&format!("{}: {}", line.what, line.why));
+            Exit::Ok
+        }
+        Err(failure) => complain(&failure.to_string(), failure.exit()),
+    }
+}
+
+async fn find(app: &App, id: &str) -> Result<Run, Exit> {
+    let Ok(parsed) = id.parse::<RunId>() else {
+        return Err(complain("a run is named like `4711-r12`; `roundsman ps --all` lists them", Exit::Usage));
+    };
+    match app.store.load(parsed).await {
+        Ok(Some(run)) => Ok(run),
+        Ok(None) => Err(complain(&format!("there is no run {parsed} here"), Exit::Usage)),
+        Err(why) => Err(complain(&why.to_string(), (&why).into())),
+    }
+}
+
+fn complain(why: &str, exit: Exit) -> Exit {
+    tracing::error!("{why}");
+    exit
+}
