@@ -42,7 +42,8 @@ pub trait Runtime: Send + Sync {
     async fn left(&self, run: RunId, turn: TurnNumber, file: &Left) -> Result<Option<String>, Error>;
 
     /// The end of a step's log: at most `bytes`, control characters stripped.
-    async fn log_tail(&self, run: RunId, turn: TurnNumber, step: Step, bytes: usize) -> Result<String, Error>;
+    async fn log_tail(&self, run: RunId, turn: TurnNumber, step: Step, bytes: usize)
+    -> Result<String, Error>;
 
     /// Removes everything of a closed run. A live worker is an error.
     async fn remove(&self, run: RunId) -> Result<(), Error>;

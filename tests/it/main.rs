@@ -1,1 +1,4 @@
 //! The single integration binary.
+
+mod runtime;
+mod worker;
