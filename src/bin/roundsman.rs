@@ -4,5 +4,5 @@ use roundsman::cli::{self, program::Surroundings};
 use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
-    cli::main(env::args().collect(), &Surroundings::read()).into()
+    cli::main(env::args().collect(), &Surroundings::read())
 }

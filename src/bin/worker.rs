@@ -1,2 +1,5 @@
-//! Placeholder entry point, replaced by the first commit of its room.
-fn main() {}
+//! `roundsman-worker`: one step of one turn. The entry point of the worker image; everything is in `roundsman::worker`.
+
+fn main() -> std::process::ExitCode {
+    roundsman::worker::main(std::env::args().skip(1))
+}

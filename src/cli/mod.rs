@@ -3,15 +3,13 @@
 //! Output of commands is data and goes to standard output; talk goes to standard error. Nothing here decides: every
 //! verb calls the function that the shell itself uses.
 
-#[cfg(feature = "emulator")]
-pub mod demo;
 pub mod program;
 mod runs;
 
 use crate::{exit::Exit, settings::Settings};
 use clap::{Parser, Subcommand};
 use program::Surroundings;
-use std::io::Write;
+use std::{io::Write, process::ExitCode};
 
 /// Turns labelled Azure DevOps work items into reviewed pull requests.
 #[derive(Debug, Parser)]
@@ -24,8 +22,6 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Watch the whole loop once, against a pretend Azure DevOps with a real git repository.
-    #[cfg(feature = "emulator")]
-    Demo(demo::Options),
     /// List the runs in flight.
     Ps {
         /// One JSON object per line.
@@ -75,23 +71,22 @@ enum ConfigVerb {
 }
 
 /// Runs the operator's program.
-pub fn main(arguments: Vec<String>, surroundings: Surroundings) -> Exit {
+pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
     let verb = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.verb,
         Err(refused) => {
             let _ = refused.print();
-            return if refused.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return if refused.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
-    match verb {
-        #[cfg(feature = "emulator")]
-        Verb::Demo(options) => demo::main(&options, &surroundings),
+    let exit = match verb {
         Verb::Ps { json, all } => surroundings.with_app(async move |app| runs::list(&app, all, json).await),
         Verb::Show { run, json } => surroundings.with_app(async move |app| runs::show(&app, &run, json).await),
         Verb::Explain { what, json } => surroundings.with_app(async move |app| runs::explain(&app, &what, json).await),
-        Verb::Config { verb: ConfigVerb::Check { json } } => check(&surroundings, json),
-        Verb::Worker { arguments } => crate::worker::main(arguments),
-    }
+        Verb::Config { verb: ConfigVerb::Check { json } } => check(surroundings, json),
+        Verb::Worker { arguments } => return crate::worker::main(arguments),
+    };
+    exit.into()
 }
 
 fn check(surroundings: &Surroundings, json: bool) -> Exit {

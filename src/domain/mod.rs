@@ -12,7 +12,7 @@ pub mod turn;
 pub mod work_item;
 
 pub use ids::*;
-pub use labels::{LabelNames, Labels};
+pub use labels::{LabelNames, Labels, REPOSITORY_LABEL_PREFIX};
 pub use policy::{Brake, CloseOn, Policy};
 pub use pull_request::*;
 pub use run::*;

@@ -31,9 +31,6 @@ pub trait Runtime: Send + Sync {
     /// The workers of one run, ordered by turn and step. Complete, or an error.
     async fn workers_of(&self, run: RunId) -> Result<Vec<Worker>, Error>;
 
-    /// Where the steps of a turn find and leave things, as they see it.
-    fn places(&self, run: RunId, turn: TurnNumber) -> spec::Places;
-
     /// Returns when the worker has ended or `limit` is over, whichever comes first.
     async fn wait(&self, run: RunId, turn: TurnNumber, step: Step, limit: Duration) -> Result<(), Error>;
 

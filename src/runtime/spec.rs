@@ -65,6 +65,19 @@ pub struct Places {
     pub home: PathBuf,
 }
 
+impl Places {
+    /// Where the worker image has its volumes. A runtime without containers puts its own directories in their place.
+    pub fn of_image() -> Self {
+        Self {
+            repository: "/repo.git".into(),
+            workspace: "/workspace".into(),
+            input: "/in".into(),
+            output: "/out".into(),
+            home: "/home".into(),
+        }
+    }
+}
+
 /// Where the code comes from and goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -66,14 +66,7 @@ async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<App
         // The agent's step never holds one (promise *no-secret*).
         Step::Agent => None,
     };
-    match app.runtime.start(&spec, credential.as_ref()).await {
-        Ok(_) => {}
-        // The name is the arbiter: another copy started this very step, from a world read a moment earlier or later.
-        Err(runtime::Error::Differs { name }) => {
-            tracing::info!(run.id = %run.id, "worker {name} was started by another process; it is adopted");
-        }
-        Err(why) => return Err(why.into()),
-    }
+    app.runtime.start(&spec, credential.as_ref()).await?;
     match step {
         Step::Fetch | Step::Publish => app.runtime.wait(run.id, turn.number, step, SHORT_STEP).await?,
         Step::Agent => {}
@@ -159,7 +152,8 @@ async fn carry_out(app: &App, run: &Run, procedure: &Procedure) -> Result<Applie
             change(PullRequestChange { auto_complete_by: Some(me), ..Default::default() }).await
         }
         Procedure::LinkWorkItem => {
-    XX, ..ItemChange::default() };
+            let links = vec![ado::PullRequestLink::new(repository, pull_request)];
+            let change = ItemChange { links, ..ItemChange::default() };
             change_item(app, run, |_| Some(change.clone())).await
         }
     }

@@ -4,7 +4,7 @@ use super::{App, apply::ApplyError};
 use crate::{
     agents,
     domain::{BuildId, FailedTask, Run, Step, Trigger, Turn, TurnEnd, TurnKind},
-    runtime::spec::{AgentCall, CommitIdentity, Limits, SCHEMA, Source, WorkerSpec},
+    runtime::spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
     words::briefs::{self, Failing, Task},
 };
 use secrecy::ExposeSecret;
@@ -31,7 +31,7 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
         run: run.id,
         turn: turn.clone(),
         step,
-        places: app.runtime.places(run.id, turn.number),
+        places: Places::of_image(),
         source: Source {
             url: run.repository.clone_url.clone(),
             branch: run.branch(),
@@ -55,7 +55,10 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
 fn agent(app: &App) -> Result<AgentCall, ApplyError> {
     let wanted = &app.settings.agent;
     let known = agents::find(&wanted.name).ok_or_else(|| ApplyError::NoAgent(wanted.name.clone()))?;
-    let command = known.command(&wanted.command).map_err(|why| ApplyError::NoAgent(why.to_string()))?;
+    if known.needs_command() && wanted.command.is_empty() {
+        return Err(ApplyError::NoAgent("ROUNDSMAN_AGENT_COMMAND is empty".into()));
+    }
+    let command = known.command(&wanted.command, &app.worker);
     let environment = wanted.environment.iter().map(|(k, v)| (k.clone(), v.expose_secret().to_owned())).collect();
     Ok(AgentCall { name: wanted.name.clone(), command, environment, plan_first: wanted.plan_first })
 }

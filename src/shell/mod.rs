@@ -41,6 +41,8 @@ pub struct App {
     pub runtime: Box<dyn Runtime>,
     /// The one `now` of this invocation.
     pub now: Timestamp,
+    /// The command that runs a step.
+    worker: Vec<String>,
     me: OnceCell<Identity>,
     lookups: Lookups,
 }
@@ -58,6 +60,7 @@ impl App {
     /// operator named none.
     pub async fn open(settings: Settings, worker: Vec<String>, now: Timestamp) -> Result<Self, OpenError> {
         let policy = settings.policy();
+        let worker = settings.runtime.worker.as_ref().map_or(worker, |program| vec![program.display().to_string()]);
         let token = settings.ado.token().map_err(|why| OpenError::Secret(why.to_string()))?;
         let auth = match settings.ado.scheme {
             Scheme::Pat => ado::Auth::Pat(token),
@@ -74,8 +77,7 @@ impl App {
         };
         let runtime: Box<dyn Runtime> = match settings.runtime.kind {
             RuntimeKind::Process => {
-                let worker = settings.runtime.worker.as_ref().map(|p| vec![p.display().to_string()]).unwrap_or(worker);
-                Box::new(runtime::process::ProcessRuntime::new(runtime_root(&settings), worker))
+                Box::new(runtime::process::ProcessRuntime::new(runtime_root(&settings), worker.clone()))
             }
         };
         Ok(Self {
@@ -85,6 +87,7 @@ impl App {
             store,
             runtime,
             now,
+            worker,
             me: OnceCell::new(),
             lookups: Lookups::default(),
         })

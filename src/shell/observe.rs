@@ -50,7 +50,7 @@ pub(super) async fn survey(app: &App, runs: &[Run], me: &IdentityId) -> Fleet {
         (project.to_owned(), found.map_err(|why| why.to_string()))
     }));
     let (items, branches, active, workers) =
-        futures_util::join!(items, branches, active, async { app.runtime.workers().await });
+        tokio::join!(items, branches, active, async { app.runtime.workers().await });
     Fleet {
         items,
         workers: workers.map_err(|why| why.to_string()),
@@ -76,7 +76,7 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         Some(open) if is_hot(app, run, open) => {
             let checks = async { known(checks(app, run, open).await, Source::Checks) };
             let threads = async { known(app.ado.threads(&run.repository, open.id).await, Source::Threads) };
-            futures_util::join!(checks, threads)
+            tokio::join!(checks, threads)
         }
         Some(_) | None => (Seen::NotAsked, Seen::NotAsked),
     };

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// What the comment should say now. Nothing in it changes with the clock.
 pub(super) fn text(app: &App, run: &Run, told: Option<(&Decision, &Observation)>) -> String {
     let note = told.map(|(decision, seen)| note(run, decision, seen)).unwrap_or_default();
-    words::progress(&Progress::of(run, &links(app, run), note))
+    words::comments::progress(&Progress::of(run, &links(app, run), note))
 }
 
 /// Where people can look.

@@ -1,4 +1,6 @@
 //! The single integration binary.
 
 mod manifests;
+mod runtime;
 mod tidy;
+mod worker;

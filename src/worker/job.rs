@@ -1,0 +1,224 @@
+//! The frame around every step: read the specification, take lock and latch, keep the time, leave a status.
+//!
+//! Knows nothing about what the steps do.
+
+use super::{
+    EXIT_BROKEN, EXIT_STARTED_BEFORE,
+    child::{self, Stop},
+    machine::{self, Instant, now},
+    secrets::Redactor,
+};
+use crate::{
+    domain::{Step, StepResult},
+    runtime::{
+        Credential, Scheme,
+        process::files::{self, StepFiles},
+        spec::{SCHEMA, WorkerSpec},
+    },
+};
+use rustix::process::{Signal, getpgrp, getpid, kill_process_group};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{BufRead, Read, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// How long saving work may take after a limit struck.
+pub(super) const SAVE_LIMIT: Duration = Duration::from_secs(30);
+/// What the watchdog grants beyond all limits before it takes the step for stuck.
+const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
+/// Observers hold the lock for microseconds; so often is it tried again.
+const LOCK_TRIES: u32 = 100;
+/// Between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// A token is a few KB at most.
+const CREDENTIAL_LIMIT: u64 = 64 << 10;
+/// Where Kubernetes picks up the last words of a container; elsewhere it does not exist.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+/// Names of variables whose values are secrets.
+const SECRET_NAMES: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
+
+/// Why a step did not begin, or could not end.
+pub(super) struct Refusal {
+    /// Exit code.
+    pub(super) code: u8,
+    /// For people.
+    pub(super) why: String,
+}
+
+/// A step that has begun.
+pub(super) struct Job {
+    pub(super) spec: WorkerSpec,
+    pub(super) directory: PathBuf,
+    /// When the step is over at the latest.
+    pub(super) deadline: Instant,
+    pub(super) stop: Stop,
+    pub(super) redactor: Redactor,
+    pub(super) credential: Option<Credential>,
+    files: StepFiles,
+    /// Held until the process ends.
+    _lock: File,
+}
+
+impl Job {
+    /// Takes lock and latch: after this the step runs exactly once.
+    pub(super) fn begin(step: Step, directory: &Path) -> Result<Self, Refusal> {
+        let broken = |why: String| Refusal { code: EXIT_BROKEN, why };
+        let began = now();
+        let files = StepFiles::new(directory);
+        let spec = files.read_spec().map_err(|e| broken(format!("spec.json: {e}")))?;
+        if spec.schema != SCHEMA || spec.step != step {
+            return Err(broken(format!("this worker knows schema {SCHEMA} and was called for {step}")));
+        }
+        let lock = lock(&files)?;
+        match OpenOptions::new().write(true).create_new(true).open(files.latch()) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Refusal {
+                    code: EXIT_STARTED_BEFORE,
+                    why: format!("{} was started before", spec.name()),
+                });
+            }
+            Err(error) => return Err(broken(format!("latch: {error}"))),
+        }
+        files::write_atomically(&files.pid(), getpid().as_raw_nonzero().to_string().as_bytes())
+            .map_err(|e| broken(format!("pid: {e}")))?;
+
+        let signalled = Arc::new(AtomicBool::new(false));
+        listen(Arc::clone(&signalled));
+        let limits = &spec.limits;
+        let deadline = began + Duration::from_secs(limits.wall_seconds);
+        watch(deadline + Duration::from_secs(limits.grace_seconds) + SAVE_LIMIT + WATCHDOG_SLACK);
+
+        let mut redactor = Redactor::default();
+        let credential = if step == Step::Agent { None } else { read_credential().map_err(broken)? };
+        if let Some(credential) = &credential {
+            redactor.learn(secrecy::ExposeSecret::expose_secret(&credential.token));
+        }
+        for (name, value) in spec.agent.iter().flat_map(|agent| &agent.environment) {
+            if SECRET_NAMES.iter().any(|part| name.to_uppercase().contains(part)) {
+                redactor.learn(value);
+            }
+        }
+        let stop = Stop { file: files.stop(), signalled };
+        Ok(Self {
+            spec,
+            directory: directory.to_owned(),
+            deadline,
+            stop,
+            redactor,
+            credential,
+            files,
+            _lock: lock,
+        })
+    }
+
+    /// Leaves the status: in its file, then as the last line of the output.
+    pub(super) fn end(self, result: &StepResult) -> Result<(), Refusal> {
+        let broken = |why: String| Refusal { code: EXIT_BROKEN, why };
+        let line = serde_json::to_string(result).map_err(|e| broken(e.to_string()))?;
+        files::write_atomically(&self.files.status(), line.as_bytes())
+            .map_err(|e| broken(format!("status.json: {e}")))?;
+        if let Ok(mut log) = OpenOptions::new().write(true).open(TERMINATION_LOG) {
+            _ = log.write_all(line.as_bytes());
+        }
+        // The file decides; a closed pipe does not change how the step ended.
+        _ = writeln!(std::io::stdout(), "{line}");
+        Ok(())
+    }
+
+    /// Cleans text for people.
+    pub(super) fn clean(&self, text: &str, limit: usize) -> String {
+        self.redactor.clean(text, limit)
+    }
+
+    /// Variables that every program of this step gets.
+    pub(super) fn environment(&self) -> Vec<(String, String)> {
+        let places = &self.spec.places;
+        let own = |name: &str, value: String| (name.to_owned(), value);
+        vec![
+            own("PATH", machine::search_path()),
+            own("LANG", "C.UTF-8".into()),
+            own("HOME", machine::text(&places.home)),
+            own("PWD", machine::text(&places.workspace)),
+            own(files::MARK, machine::text(&self.directory)),
+        ]
+    }
+}
+
+fn lock(files: &StepFiles) -> Result<File, Refusal> {
+    let broken = |why: String| Refusal { code: EXIT_BROKEN, why: format!("lock: {why}") };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(files.lock())
+        .map_err(|e| broken(e.to_string()))?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(broken(error.to_string())),
+        }
+        if files.latch().exists() {
+            break;
+        }
+    }
+    Err(Refusal { code: EXIT_STARTED_BEFORE, why: "another worker of this name is running".into() })
+}
+
+/// A container runtime asks with `SIGTERM`; the first process of a container would ignore it by default.
+fn listen(flag: Arc<AtomicBool>) {
+    thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let Ok(mut signals) = signal(SignalKind::terminate()) else { return };
+            while signals.recv().await.is_some() {
+                flag.store(true, Ordering::SeqCst);
+            }
+        });
+    });
+}
+
+/// Ends the step for good when everything else failed to: no status, so it counts as crashed.
+fn watch(at: Instant) {
+    thread::spawn(move || {
+        while let Some(left) = at.checked_duration_since(now()).filter(|left| !left.is_zero()) {
+            thread::sleep(left);
+        }
+        child::kill_running_group();
+        if getpgrp() == getpid() {
+            _ = kill_process_group(getpgrp(), Signal::KILL);
+        }
+        #[expect(clippy::exit, reason = "the supervisor is stuck; nothing is left to unwind")]
+        std::process::exit(i32::from(EXIT_BROKEN));
+    });
+}
+
+fn read_credential() -> Result<Option<Credential>, String> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Line {
+        scheme: Scheme,
+        token: String,
+    }
+    let mut line = String::new();
+    let input = std::io::stdin().lock();
+    std::io::BufReader::new(input.take(CREDENTIAL_LIMIT))
+        .read_line(&mut line)
+        .map_err(|_| "standard input could not be read".to_owned())?;
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    // The error of the parser could quote the token.
+    let Line { scheme, token } =
+        serde_json::from_str(&line).map_err(|_| "standard input is no credential line".to_owned())?;
+    Ok(Some(Credential { scheme, token: token.into() }))
+}

@@ -1,0 +1,98 @@
+//! The machine under a step: clock, environment, directories. The only place of this room that reads them.
+
+pub(super) use std::time::Instant;
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Where programs are found when nobody says: a worker is started with an empty environment.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a git that talks to a server may inherit: how to get out of a company network, nothing that identifies us.
+const NETWORK: [&str; 9] = [
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "CURL_CA_BUNDLE",
+];
+
+/// The time, for deadlines only: what a step leaves never depends on it.
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+/// A variable of the worker's own environment.
+pub(super) fn variable(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the worker is a program of its own; this is its only look"
+    )]
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Search path for programs.
+pub(super) fn search_path() -> String {
+    variable("PATH").unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+/// How to reach a server.
+pub(super) fn network() -> Vec<(String, String)> {
+    NETWORK.iter().filter_map(|name| Some(((*name).to_owned(), variable(name)?))).collect()
+}
+
+/// Makes `directory` exist and be empty. The directory itself stays: it may be the root of a volume.
+pub(super) fn empty(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a tree, also one with read-only directories, as module caches like to make them.
+pub(crate) fn remove_tree(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(directory)?;
+            fs::remove_dir_all(directory)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn make_writable(directory: &Path) -> io::Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Paths become arguments and variables as text; ours always are.
+pub(super) fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Writes a file with its directories.
+pub(super) fn write(path: PathBuf, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(path, bytes)
+}

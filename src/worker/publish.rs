@@ -1,0 +1,186 @@
+//! The publish step: take one reference from the bundle, check it, re-create it, push it, look again.
+//!
+//! Works in the pristine bare clone only; no file of an agent ever becomes a file or a configuration of ours. What git
+//! says in words is kept for people; only exit codes, object ids and references decide.
+
+use super::{
+    changes::{self, Change, LINK},
+    git::{BASE, Git, GitError, Repo, TARGET, WORK},
+    job::Job,
+    machine::text,
+    policy,
+    rewrite::{self, Problem},
+};
+use crate::domain::{CommitId, DiffStat, PublishResult};
+use std::{collections::BTreeMap, thread, time::Duration};
+
+/// The reference under which the bundle's commit is examined.
+const INCOMING: &str = "refs/roundsman/incoming";
+/// A bundle carries the history of one turn; limits of the policy are far below.
+const BUNDLE_LIMIT: u64 = 256 << 20;
+/// Reads after a push whose answer was lost.
+const READ_TRIES: u32 = 3;
+/// Between two of them: longer than a connection reset, shorter than a lease.
+const READ_PAUSE: Duration = Duration::from_secs(2);
+
+/// Runs the step.
+pub(super) fn run(job: &Job) -> PublishResult {
+    match publish(job) {
+        Ok(result) => result,
+        Err(Problem::Rules(rules)) => PublishResult::Refused { rules },
+        Err(Problem::Git(error)) => PublishResult::Failed { detail: error.to_string() },
+    }
+}
+
+fn refused(rule: impl Into<String>) -> Problem {
+    Problem::Rules(vec![rule.into()])
+}
+
+fn publish(job: &Job) -> Result<PublishResult, Problem> {
+    let failed = |detail: &str| Ok(PublishResult::Failed { detail: detail.to_owned() });
+    let source = &job.spec.source;
+    if !source.branch.is_ours() {
+        return Err(refused(format!("`{}` is not a branch of ours", source.branch)));
+    }
+    let git = Git::new(job, job.credential.as_ref())?;
+    let repo = Repo::bare(&job.spec.places.repository);
+    let (Some(base), Some(target)) = (git.commit(&repo, BASE)?, git.commit(&repo, TARGET)?) else {
+        return failed("the clone of the fetch step is not there");
+    };
+    if source.expected.as_ref().is_some_and(|expected| *expected != base) {
+        return failed("the clone belongs to another head than this turn");
+    }
+
+    let incoming = import(job, &git, &repo)?;
+    if !git.asks(&repo, &["merge-base", "--is-ancestor", base.as_str(), incoming.as_str()])? {
+        return Err(refused(
+            "the work does not descend from the commit that it was given: history was rewritten",
+        ));
+    }
+    let (changes, changed) =
+        changes::measure(&git, &repo, base.as_str(), target.as_str(), incoming.as_str())?;
+    let rules = judge(job, &git, &repo, &changes)?;
+    if !rules.is_empty() {
+        return Err(Problem::Rules(rules));
+    }
+    let (run, turn) = (job.spec.run, job.spec.turn.number);
+    let head = rewrite::recreate(&git, &repo, [&incoming, &base, &target], run, turn)?;
+    Ok(push(job, &git, &repo, head, changed)?)
+}
+
+/// The bundle's one commit, with its objects checked.
+fn import(job: &Job, git: &Git, repo: &Repo) -> Result<CommitId, Problem> {
+    let bundle = job.spec.places.output.join("work.bundle");
+    match std::fs::symlink_metadata(&bundle) {
+        Ok(facts) if !facts.is_file() => return Err(refused("the bundle is not a file")),
+        Ok(facts) if facts.len() > BUNDLE_LIMIT => return Err(refused("the bundle is too large")),
+        Ok(_) => {}
+        Err(_) => return Err(refused("the agent step left no bundle")),
+    }
+    let bundle = text(&bundle);
+    let heads = match git.local(repo, &["bundle", "list-heads", &bundle]) {
+        Ok(heads) => String::from_utf8_lossy(&heads).into_owned(),
+        Err(GitError { code: Some(_), .. }) => return Err(refused("the bundle cannot be read")),
+        Err(error) => return Err(error.into()),
+    };
+    let names: Vec<&str> = heads.lines().filter_map(|line| Some(line.split_once(' ')?.1)).collect();
+    if names != [WORK] {
+        return Err(refused(format!(
+            "the bundle carries {} references instead of the one of the work",
+            names.len()
+        )));
+    }
+    let reference = format!("+{WORK}:{INCOMING}");
+    let arguments = [
+        "fetch",
+        "--quiet",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-auto-maintenance",
+        "--",
+        &bundle,
+        &reference,
+    ];
+    match git.local(repo, &arguments) {
+        Ok(_) => {}
+        Err(error @ GitError { code: Some(_), .. }) => {
+            return Err(refused(format!("the work does not pass git's own checks: {error}")));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    git.commit(repo, INCOMING)?.ok_or_else(|| refused("the work is not a commit"))
+}
+
+fn judge(job: &Job, git: &Git, repo: &Repo, changes: &[Change]) -> Result<Vec<String>, GitError> {
+    let is_blob = |change: &&Change| matches!(change.new_mode & 0o170_000, 0o100_000 | 0o120_000);
+    let objects: Vec<&str> = changes.iter().filter(is_blob).map(|change| change.object.as_str()).collect();
+    let asked = objects.join("\n").into_bytes();
+    let answer = git.local_with(repo, &["cat-file", "--batch-check=%(objectname) %(objectsize)"], asked)?;
+    let sizes: BTreeMap<String, u64> = String::from_utf8_lossy(&answer)
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(object, size)| Some((object.to_owned(), size.parse().ok()?)))
+        .collect();
+    let mut links = BTreeMap::new();
+    for change in changes.iter().filter(|change| change.new_mode == LINK) {
+        // A link longer than any path is no link; without an entry it is refused.
+        if sizes.get(&change.object).is_some_and(|size| *size < 4096) {
+            let link = git.local(repo, &["cat-file", "blob", &change.object])?;
+            links.insert(change.object.clone(), String::from_utf8_lossy(&link).into_owned());
+        }
+    }
+    Ok(policy::broken_rules(changes, &sizes, &links, &job.spec.limits))
+}
+
+/// Pushes with the expected old head, which makes the server the arbiter, and believes only what it reads back.
+fn push(
+    job: &Job,
+    git: &Git,
+    repo: &Repo,
+    head: CommitId,
+    changed: DiffStat,
+) -> Result<PublishResult, GitError> {
+    let name = job.spec.source.branch.full();
+    let expected = job.spec.source.expected.as_ref();
+    let before = git.remote_head(repo, &name)?;
+    if before.as_ref() == Some(&head) {
+        return Ok(PublishResult::Pushed { head, changed });
+    }
+    if before.as_ref() != expected {
+        return Ok(PublishResult::Diverged { found: before });
+    }
+    let lease = format!("--force-with-lease={name}:{}", expected.map_or("", CommitId::as_str));
+    let what = format!("{head}:{name}");
+    let arguments = [
+        "push",
+        "--quiet",
+        "--no-verify",
+        "--no-follow-tags",
+        "--recurse-submodules=no",
+        &lease,
+        "--",
+        git.url(),
+        &what,
+    ];
+    let said = git.remote(repo, &arguments);
+
+    let mut tries = 1;
+    let after = loop {
+        match git.remote_head(repo, &name) {
+            Ok(after) => break after,
+            Err(_) if tries < READ_TRIES => thread::sleep(READ_PAUSE),
+            Err(error) => return Err(error),
+        }
+        tries += 1;
+    };
+    Ok(if after.as_ref() == Some(&head) {
+        PublishResult::Pushed { head, changed }
+    } else if after.as_ref() == expected {
+        let detail = said
+            .err()
+            .map_or_else(|| "the server took the push and did not move".to_owned(), |e| e.to_string());
+        PublishResult::Failed { detail }
+    } else {
+        PublishResult::Diverged { found: after }
+    })
+}
