@@ -1,6 +1,8 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod domain;
+pub mod exit;
 pub mod runtime;
 pub mod settings;
 pub mod store;
+pub mod telemetry;

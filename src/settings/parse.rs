@@ -22,7 +22,7 @@ fn wrong(wrong: impl Into<String>, advice: impl Into<String>) -> Wrong {
 type Parsed<T> = Result<T, Wrong>;
 
 /// A year: what is longer is a mistake, and no sum with a timestamp can overflow.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// `45m`, `6h`, `3d`, `1h 30m`. A day has 24 hours. A bare `0` is zero; other bare numbers have no unit.
 pub(super) fn duration(text: &str) -> Parsed<Duration> {
