@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod domain;
+pub mod doorbell;
 pub mod exit;
 pub mod runtime;
 pub mod settings;

@@ -1,4 +1,5 @@
 //! The single integration binary.
 
+mod doorbell;
 mod settings;
 mod store;
