@@ -18,5 +18,8 @@ pub mod shell;
 
 pub mod cli;
 
+#[cfg(feature = "emulator")]
+pub mod emulator;
+
 pub mod exit;
 pub mod telemetry;

@@ -4,12 +4,16 @@
 //! headers hold tokens, so theirs never go beyond warnings.
 
 use crate::settings::LogFormat;
-use std::io;
-use tracing::{Level, Subscriber};
+use std::{fmt, io};
+use tracing::{Level, Subscriber, field::Field};
 use tracing_subscriber::{
     Layer,
+    field::MakeExt,
     filter::{LevelFilter, Targets},
-    fmt::MakeWriter,
+    fmt::{
+        MakeWriter,
+        format::{Writer, debug_fn},
+    },
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -36,12 +40,34 @@ where
     let layer = if json {
         lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     } else {
-        lines.with_ansi(colour).with_target(false).boxed()
+        // The library escapes messages, but not fields that are shown with `%`: titles of work items come that way.
+        lines.with_ansi(colour).with_target(false).fmt_fields(debug_fn(field).delimited(" ")).boxed()
     };
     let theirs = LevelFilter::from_level(level).min(LevelFilter::WARN);
     let filter = Targets::new().with_default(theirs).with_target(OURS, level);
     tracing_subscriber::registry().with(layer.with_filter(filter))
 }
+
+/// `name=value`, and the message without a name; JSON has its own escapes.
+fn field(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(to, "{}=", field.name())?;
+    }
+    for c in format!("{value:?}").chars() {
+        if c.is_control() || REORDERING.contains(&c) {
+            write!(to, "{}", c.escape_default())?;
+        } else {
+            to.write_char(c)?;
+        }
+    }
+    Ok(())
+}
+
+/// Characters that show a line in another order than it was written.
+const REORDERING: [char; 9] = [
+    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}',
+    '\u{2069}',
+];
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +105,7 @@ mod tests {
             );
             assert!(text.contains("boo"), "{text}");
             assert!(!text.trim_end().contains(['\u{1b}', '\u{7}']), "{text:?}");
+            assert!(text.contains("item.title"), "{text}");
         }
     }
 

@@ -63,20 +63,17 @@ pub async fn deliver(
             }
             Err(failure) => failure,
         };
-        let outcome = after_failure(&ring, now);
-        store.rung(&ring.key, outcome).await?;
-        match outcome {
-            RingOutcome::Dropped => {
-                report.dropped += 1;
-                tracing::warn!(ring.key, run.id = %ring.run, ring.attempts = ring.attempts + 1, error = %failure,
-                    "gave up ringing the doorbell; nobody was told");
-            }
-            RingOutcome::RetryAt(at) => {
-                report.failed += 1;
-                tracing::info!(ring.key, run.id = %ring.run, ring.next = %at, error = %failure,
-                    "the doorbell did not ring; trying again later");
-            }
-            RingOutcome::Delivered => unreachable!("a failure is no delivery"),
+        let attempts = ring.attempts.saturating_add(1);
+        if let Some(at) = next_try(&ring, now) {
+            store.rung(&ring.key, RingOutcome::RetryAt(at)).await?;
+            report.failed += 1;
+            tracing::info!(ring.key, run.id = %ring.run, ring.attempts = attempts, ring.next = %at,
+                error = %failure, "the doorbell did not ring; trying again later");
+        } else {
+            store.rung(&ring.key, RingOutcome::Dropped).await?;
+            report.dropped += 1;
+            tracing::warn!(ring.key, run.id = %ring.run, ring.attempts = attempts,
+                error = %failure, "gave up ringing the doorbell; nobody was told");
         }
         match failure {
             // About this ring, perhaps; the next one may be taken.
@@ -149,15 +146,15 @@ enum Failure {
     NoSecret(#[source] SecretError),
 }
 
-fn after_failure(ring: &Ring, now: Timestamp) -> RingOutcome {
+/// When a ring that failed now is tried again; none when it is given up.
+fn next_try(ring: &Ring, now: Timestamp) -> Option<Timestamp> {
     let failures = ring.attempts.saturating_add(1);
     let age = Duration::try_from(now.duration_since(ring.at)).unwrap_or_default();
     if failures >= MOST_ATTEMPTS || age >= GIVE_UP_AFTER {
-        return RingOutcome::Dropped;
+        return None;
     }
     let step = usize::try_from(ring.attempts).unwrap_or(usize::MAX).min(PAUSES.len() - 1);
-    // A clock at the end of time has nobody to ring for.
-    now.checked_add(PAUSES[step]).map_or(RingOutcome::Dropped, RingOutcome::RetryAt)
+    now.checked_add(PAUSES[step]).ok()
 }
 
 fn signature(secret: &SecretString, body: &[u8]) -> String {
@@ -198,11 +195,11 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        let at = |attempts, age| after_failure(&ring(attempts), Timestamp::UNIX_EPOCH + age);
+        let next = |attempts, age| next_try(&ring(attempts), Timestamp::UNIX_EPOCH + age);
         let minute = Duration::from_mins(1);
-        assert_eq!(at(0, minute), RingOutcome::RetryAt(Timestamp::UNIX_EPOCH + 2 * minute));
-        assert_eq!(at(9, minute), RingOutcome::RetryAt(Timestamp::UNIX_EPOCH + 361 * minute));
-        assert_eq!(at(MOST_ATTEMPTS - 1, minute), RingOutcome::Dropped);
-        assert_eq!(at(0, GIVE_UP_AFTER), RingOutcome::Dropped);
+        assert_eq!(next(0, minute), Some(Timestamp::UNIX_EPOCH + 2 * minute));
+        assert_eq!(next(9, minute), Some(Timestamp::UNIX_EPOCH + 361 * minute));
+        assert_eq!(next(MOST_ATTEMPTS - 1, minute), None);
+        assert_eq!(next(0, GIVE_UP_AFTER), None);
     }
 }

@@ -342,9 +342,11 @@ impl Reader {
 
     fn doorbell(&mut self, raw: RawDoorbell) -> Option<Doorbell> {
         let RawDoorbell { webhook, secret, secret_file } = raw;
-        if webhook.is_none() && (secret.is_some() || secret_file.is_some()) {
-            let advice = "write the receiver's address, or remove its secret";
-            self.problem(&vars::DOORBELL_WEBHOOK, "is not set, but there is a secret to sign with", advice);
+        for (var, given) in [(&vars::DOORBELL_SECRET, &secret), (&vars::DOORBELL_SECRET_FILE, &secret_file)] {
+            if webhook.is_none() && given.is_some() {
+                let advice = "write the receiver's address, or remove its secret";
+                self.problem(&vars::DOORBELL_WEBHOOK, &format!("is not set, but {} is", var.name), advice);
+            }
         }
         let secret = self.secret([&vars::DOORBELL_SECRET, &vars::DOORBELL_SECRET_FILE], secret, secret_file);
         let webhook = self.maybe(&vars::DOORBELL_WEBHOOK, webhook, parse::webhook)?;

@@ -389,7 +389,9 @@ impl Failure {
         }
         let detail = match self {
             Self::Store(error) => return error,
-            Self::Damaged(_) => "it is damaged; the next start puts it aside and begins a new one".to_owned(),
+            Self::Damaged(verdict) => {
+                format!("it is damaged ({verdict}); the next start puts it aside and begins a new one")
+            }
             Self::Unreadable(place) => format!("a stored record cannot be read at `{place}`"),
             Self::Sql(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return Error::Busy,
@@ -444,5 +446,35 @@ mod tests {
         assert_eq!(one("PRAGMA foreign_keys").await, 1);
         assert_eq!(one("PRAGMA busy_timeout").await, 5000);
         assert_eq!(one("SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'wal'").await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_written_is_said_in_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&dir.path().join("runs.sqlite")).await.unwrap().store;
+        // Answers as a read-only disk does; file modes would not stop a test that runs as root.
+        store.call(|c| Ok(c.pragma_update(None, "query_only", true)?)).await.unwrap();
+        let said = store.beat("poller", Timestamp::UNIX_EPOCH).await.unwrap_err().to_string();
+        assert!(said.contains("cannot be written") && said.contains("runs.sqlite"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_flapping_run_does_not_fill_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&dir.path().join("runs.sqlite")).await.unwrap().store;
+        let run: Run = serde_json::from_str(include_str!("../../fixtures/runs/v1-claimed.json")).unwrap();
+        assert_eq!(store.open(&run).await.unwrap(), Saved::Saved(Generation(1)));
+        let note = |number: u32| Note {
+            at: Timestamp::UNIX_EPOCH,
+            stage: "working".into(),
+            text: number.to_string(),
+        };
+        let id = run.id;
+        store
+            .write(move |t| (0..MOST_NOTES + 7).try_for_each(|number| add_note(t, id, &note(number))))
+            .await
+            .unwrap();
+        let history = store.history(id).await.unwrap();
+        assert_eq!((history.len(), history[0].text.as_str()), (500, "7"), "the oldest go first");
     }
 }
