@@ -303,8 +303,8 @@ fn operate(
         (route.handler)(&mut call).map_err(|problem| problem.reply())
     };
     let reply = match (stale, route.writes) {
-        (true, _) => inner.stale(work),
-        (false, true) => inner.write(work),
+        (_, true) => inner.write(work),
+        (true, false) => inner.stale(work),
         (false, false) => inner.read(work),
     }?;
     Ok((reply, version))
