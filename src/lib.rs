@@ -1,1 +1,4 @@
 //! roundsman.
+
+#[cfg(feature = "emulator")]
+pub mod emulator;

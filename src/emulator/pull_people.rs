@@ -61,7 +61,7 @@ impl Emulator {
             let head = world.pull(pull, None)?.head().to_owned();
             let options = json!({"mergeStrategy": strategy, "deleteSourceBranch": false, "transitionWorkItems": false});
             world.complete_pull(pull, Some(&head), Some(options), &by.id)?;
-            world.settle();
+            world.finish_now(pull);
             Ok(())
         })
     }

@@ -7,7 +7,7 @@ use super::{
     connection::Scissors,
     faults::Wrong,
     page,
-    record::{Exchange, Logged},
+    record::Exchange,
     routes::{self, Body as Wanted, Call, Found, Place},
     wire::{self, Content, Problem, Reply},
 };
