@@ -7,7 +7,7 @@ use super::{
     connection::Scissors,
     faults::Wrong,
     page,
-    record::{Exchange, Logged},
+    record::Exchange,
     routes::{self, Body as Wanted, Call, Found, Place},
     wire::{self, Content, Problem, Reply},
 };
@@ -303,8 +303,8 @@ fn operate(
         (route.handler)(&mut call).map_err(|problem| problem.reply())
     };
     let reply = match (stale, route.writes) {
-        (true, _) => inner.stale(work),
-        (false, true) => inner.write(work),
+        (_, true) => inner.write(work),
+        (true, false) => inner.stale(work),
         (false, false) => inner.read(work),
     }?;
     Ok((reply, version))

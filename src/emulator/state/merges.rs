@@ -103,6 +103,13 @@ impl World {
         }
     }
 
+    /// A queued completion happens at once.
+    pub(crate) fn finish_now(&mut self, id: i64) {
+        if self.pulls.get(&id).is_some_and(|pull| pull.completing.is_some()) {
+            self.finish_completion(id);
+        }
+    }
+
     /// The request to complete. Answers nothing yet: the merge is queued.
     pub(crate) fn complete_pull(
         &mut self,

@@ -1,0 +1,113 @@
+//! What people do to pull requests.
+
+use super::{
+    Emulator,
+    people::Refused,
+    setup::Identity,
+    wire::NOBODY,
+};
+use serde_json::{Map, json};
+
+impl Emulator {
+    /// Opens a thread, on a line of a file or on the whole; answers the thread's id.
+    pub fn comment_pull_request(
+        &self,
+        pull: i64,
+        text: &str,
+        place: Option<(&str, u32)>,
+        by: &Identity,
+    ) -> Result<i64, Refused> {
+        let context = place.map(|(file, line)| {
+            let path = format!("/{}", file.trim_start_matches('/'));
+            json!({"filePath": path, "rightFileStart": {"line": line, "offset": 1}, "rightFileEnd": {"line": line, "offset": 2}})
+        });
+        self.acting(|world| {
+            let newest = world.pull(pull, None)?.iterations.len();
+            let iteration = context.is_some().then(|| {
+                json!({"changeTrackingId": 1, "iterationContext": {"firstComparingIteration": 1, "secondComparingIteration": newest}})
+            });
+            world.create_thread(pull, &[text.to_owned()], Some("active"), context, iteration, Map::new(), &by.id)
+        })
+    }
+
+    /// Answers in a thread; answers the comment's id.
+    pub fn reply(&self, pull: i64, thread: i64, text: &str, by: &Identity) -> Result<i64, Refused> {
+        self.acting(|world| world.reply(pull, thread, text, 1, &by.id))
+    }
+
+    /// Changes one's own comment of a thread.
+    pub fn edit_comment(&self, pull: i64, thread: i64, comment: i64, text: &str, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| world.change_thread_comment(pull, thread, comment, Some(text), &by.id))
+    }
+
+    /// Removes one's own comment of a thread: its place stays, its words go.
+    pub fn delete_comment(&self, pull: i64, thread: i64, comment: i64, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| world.change_thread_comment(pull, thread, comment, None, &by.id))
+    }
+
+    /// Sets a thread's status (`active`, `fixed`, `closed`, …).
+    pub fn set_thread_status(&self, pull: i64, thread: i64, status: &str) -> Result<(), Refused> {
+        self.acting(|world| world.set_thread_status(pull, thread, status))
+    }
+
+    /// Votes 10, 5, 0, -5 or -10.
+    pub fn vote(&self, pull: i64, vote: i64, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| world.vote(pull, &by.id, vote, &by.id))
+    }
+
+    /// Presses "Complete": policies apply, and the merge happens at once.
+    pub fn complete(&self, pull: i64, strategy: &str, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| {
+            let head = world.pull(pull, None)?.head().to_owned();
+            let options = json!({"mergeStrategy": strategy, "deleteSourceBranch": false, "transitionWorkItems": false});
+            world.complete_pull(pull, Some(&head), Some(options), &by.id)?;
+            world.finish_now(pull);
+            Ok(())
+        })
+    }
+
+    /// Sets auto-complete for oneself.
+    pub fn set_auto_complete(&self, pull: i64, strategy: &str, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| {
+            world.pull(pull, None)?;
+            if let Some(pull) = world.pull_mut(pull) {
+                pull.completion_options = Some(json!({"mergeStrategy": strategy}));
+            }
+            world.set_auto_complete(pull, &by.id, &by.id)
+        })
+    }
+
+    /// Takes auto-complete off.
+    pub fn clear_auto_complete(&self, pull: i64, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| world.set_auto_complete(pull, NOBODY, &by.id))
+    }
+
+    /// Abandons.
+    pub fn abandon(&self, pull: i64, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| world.set_pull_status(pull, "abandoned", &by.id))
+    }
+
+    /// Reactivates an abandoned one.
+    pub fn reactivate(&self, pull: i64, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| world.set_pull_status(pull, "active", &by.id))
+    }
+
+    /// Turns to draft, or publishes.
+    pub fn set_draft(&self, pull: i64, draft: bool, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| world.set_draft(pull, draft, &by.id))
+    }
+
+    /// Points it at another branch (full ref name).
+    pub fn retarget(&self, pull: i64, target: &str, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| world.retarget(pull, target, &by.id))
+    }
+
+    /// Adds a reviewer without a vote.
+    pub fn add_reviewer(&self, pull: i64, reviewer: &Identity, required: bool, by: &Identity) -> Result<(), Refused> {
+        self.acting(|world| {
+            world.pull(pull, None)?;
+            world.vote_zero(pull, &reviewer.id, required, &by.id);
+            Ok(())
+        })
+    }
+}
