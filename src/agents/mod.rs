@@ -94,6 +94,6 @@ mod tests {
         let command = find("command").unwrap();
         assert!(command.needs_command());
         assert_eq!(command.command(&operator, &worker), operator);
-        assert_eq!(find("scripted").unwrap().command(&[], &worker), ["roundsman", "worker", "scripted"]);
+        assert_eq!(find("scripted").unwrap().command(&words(&["play"]), &worker), ["roundsman", "worker", "scripted", "play"]);
     }
 }

@@ -3,6 +3,8 @@
 //! Output of commands is data and goes to standard output; talk goes to standard error. Nothing here decides: every
 //! verb calls the function that the shell itself uses.
 
+#[cfg(feature = "emulator")]
+pub mod demo;
 pub mod program;
 mod runs;
 
@@ -22,6 +24,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Watch the whole loop once, against a pretend Azure DevOps with a real git repository.
+    #[cfg(feature = "emulator")]
+    Demo(demo::Options),
     /// List the runs in flight.
     Ps {
         /// One JSON object per line.
@@ -80,6 +84,8 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
         }
     };
     let exit = match verb {
+        #[cfg(feature = "emulator")]
+        Verb::Demo(options) => demo::main(&options, surroundings),
         Verb::Ps { json, all } => surroundings.with_app(async move |app| runs::list(&app, all, json).await),
         Verb::Show { run, json } => surroundings.with_app(async move |app| runs::show(&app, &run, json).await),
         Verb::Explain { what, json } => surroundings.with_app(async move |app| runs::explain(&app, &what, json).await),

@@ -16,7 +16,6 @@ pub const RESERVED: [&str; 6] = [
     "ROUNDSMAN_TURN_KIND",
     "ROUNDSMAN_IN",
     "ROUNDSMAN_OUT",
-    "ROUNDSMAN_SCREENPLAY",
 ];
 
 /// One variable.

@@ -1,6 +1,6 @@
 //! The demo's stand-in for an agent: plays files from a directory and says everywhere that it does.
 //!
-//! `ROUNDSMAN_SCREENPLAY` names the directory. Below it `implement`, `fix-forward`, `respond` and `conflict` may hold
+//! Below the directory `implement`, `fix-forward`, `respond` and `conflict` may hold
 //! `tree/` (copied over the workspace), `pr.md`, `title.txt`, `summary.txt`, `plan.md` and `reply.md` (the answer to every
 //! thread that the brief names as `Thread <id>`). No model, no network.
 
@@ -15,18 +15,18 @@ use std::{
 const HONESTY: &str = "Played from a script for the demo; no model wrote this.";
 
 /// Plays one call.
-pub(super) fn main() -> ExitCode {
-    match play() {
+pub(super) fn main(screenplay: &Path) -> ExitCode {
+    match play(screenplay) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::complain(1, &format!("scripted: {error}")),
     }
 }
 
-fn play() -> io::Result<()> {
+fn play(screenplay: &Path) -> io::Result<()> {
     let needed = |name: &str| variable(name).ok_or_else(|| io::Error::other(format!("{name} is not set")));
     let kind = needed("ROUNDSMAN_TURN_KIND")?;
     let scene = if kind == "redispatch" { "implement" } else { kind.as_str() };
-    let scene = PathBuf::from(needed("ROUNDSMAN_SCREENPLAY")?).join(scene);
+    let scene = screenplay.join(scene);
     let out = PathBuf::from(needed("ROUNDSMAN_OUT")?);
     let told = |name: &str, otherwise: &str| {
         fs::read_to_string(scene.join(name)).unwrap_or_else(|_| otherwise.to_owned()).trim().to_owned()

@@ -1,0 +1,150 @@
+//! The promises of the design that can be checked from outside, checked on what is left when the demo is over.
+
+use super::universe::Universe;
+use crate::{domain::RunId, shell::App, words::Marker};
+use jiff::SignedDuration;
+use serde::Serialize;
+use serde_json::Value;
+use std::{fs, path::Path};
+
+/// What only the play itself can count.
+pub(super) struct Facts {
+    pub(super) item: i64,
+    pub(super) idle_writes: usize,
+    pub(super) rings: Vec<Value>,
+    pub(super) said: String,
+    pub(super) ticks: u32,
+    pub(super) polls: u32,
+    pub(super) reads: u32,
+    pub(super) writes: u32,
+    pub(super) wall: SignedDuration,
+}
+
+/// How it ended.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Summary {
+    outcome: String,
+    run: Option<RunId>,
+    turns: usize,
+    ticks: u32,
+    polls: u32,
+    ado_reads: u32,
+    ado_writes: u32,
+    wall_seconds: f64,
+    promises: Vec<Promise>,
+}
+
+/// One promise.
+#[derive(Clone, Debug, Serialize)]
+struct Promise {
+    name: &'static str,
+    kept: bool,
+    found: String,
+}
+
+impl Summary {
+    /// Whether all of it happened and every promise was kept.
+    pub(super) fn is_kept(&self) -> bool {
+        self.promises.iter().all(|promise| promise.kept)
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .promises
+            .iter()
+            .map(|p| format!("  {} {:<13} {}", if p.kept { "✓" } else { "✗" }, p.name, p.found))
+            .collect();
+        lines.push(String::new());
+        lines.push(format!(
+            "  {} after {} turns, {} polls and {} ticks; Azure DevOps was read {} times and written {} times; {:.1} s",
+            self.outcome, self.turns, self.polls, self.ticks, self.ado_reads, self.ado_writes, self.wall_seconds
+        ));
+        lines
+    }
+}
+
+/// Looks at what is left.
+pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summary {
+    let runs = app.store.recent(10).await.unwrap_or_default();
+    let run = runs.first();
+    let item = universe.emulator.item(facts.item);
+    let pulls = universe.emulator.pull_requests();
+    let promise = |name, kept, found: String| Promise { name, kept, found };
+    let mut promises = Vec::new();
+
+    let state = item.as_ref().map(|item| format!("{} [{}]", item.state, item.tags.join(", "))).unwrap_or_default();
+    let closed = item.as_ref().is_some_and(|item| item.category == "Completed" && item.tags.is_empty());
+    promises.push(promise("closed", closed, format!("the work item is {state}")));
+    promises.push(promise("one-epoch", runs.len() == 1, format!("{} claim", runs.len())));
+    let merged = pulls.iter().filter(|pull| pull.status == "completed").count();
+    promises.push(promise("one-pr", pulls.len() == 1 && merged == 1, format!("{} pull request, {merged} merged", pulls.len())));
+
+    let comments = item.as_ref().map(|item| item.comments.as_slice()).unwrap_or_default();
+    let progress = comments.iter().filter(|c| !c.deleted && Marker::find(&c.text).is_some()).count();
+    promises.push(promise("say-once", progress == 1 && facts.rings.len() == 1, format!("{progress} progress comment, {} ring of the doorbell", facts.rings.len())));
+
+    let results: Vec<String> = universe.emulator.builds().into_iter().filter_map(|build| build.result).collect();
+    let was_red = results.first().is_some_and(|result| result == "failed") && results.iter().any(|r| r == "succeeded");
+    promises.push(promise("truth", was_red, format!("builds: {}", results.join(", "))));
+    let answered = pulls.iter().flat_map(|pull| &pull.threads).filter(|thread| !thread.is_system()).all(|thread| {
+        thread.comments.iter().filter(|comment| comment.author == universe.bot.display_name).count() == 1
+    });
+    promises.push(promise("answered", answered, "every thread has exactly one reply of ours".into()));
+    promises.push(promise("idle-safe", facts.idle_writes == 0, format!("{} writes in one more poll and tick", facts.idle_writes)));
+
+    let leaks = leaks(universe, &facts);
+    promises.push(promise("no-secret", leaks.is_empty(), if leaks.is_empty() {
+        "the token is in no output, comment, branch, log or database".into()
+    } else {
+        format!("the token is in {}", leaks.join(", "))
+    }));
+    let left = app.runtime.workers().await.map(|workers| workers.len());
+    promises.push(promise("cleaned", matches!(left, Ok(0)), "nothing is left of the run on the executor".into()));
+    let unknown = universe.emulator.unknown_requests();
+    promises.push(promise("understood", unknown.is_empty(), format!("{} requests that Azure DevOps does not know", unknown.len())));
+
+    let outcome = match run.map(|run| &run.stage) {
+        Some(crate::domain::Stage::Closed { outcome, .. }) => outcome.word().to_owned(),
+        Some(stage) => stage.word().to_owned(),
+        None => "nothing claimed".into(),
+    };
+    Summary {
+        outcome,
+        run: run.map(|run| run.id),
+        turns: run.map_or(0, |run| run.turns.len()),
+        ticks: facts.ticks,
+        polls: facts.polls,
+        ado_reads: facts.reads,
+        ado_writes: facts.writes,
+        wall_seconds: facts.wall.as_millis() as f64 / 1000.0,
+        promises,
+    }
+}
+
+/// Everywhere the token, or the form in which it travels, was found.
+fn leaks(universe: &Universe, facts: &Facts) -> Vec<String> {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let forms = [universe.token.clone(), BASE64_STANDARD.encode(format!(":{}", universe.token))];
+    let holds = |text: &[u8]| forms.iter().any(|form| text.windows(form.len()).any(|window| window == form.as_bytes()));
+    let mut found = Vec::new();
+    if holds(facts.said.as_bytes()) {
+        found.push("the timeline".to_owned());
+    }
+    let shown = format!("{:?} {:?} {:?}", universe.emulator.items(), universe.emulator.pull_requests(), facts.rings);
+    if holds(shown.as_bytes()) {
+        found.push("Azure DevOps or the doorbell".to_owned());
+    }
+    search(&universe.state_dir, &holds, &mut found);
+    found
+}
+
+fn search(directory: &Path, holds: &impl Fn(&[u8]) -> bool, found: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            search(&path, holds, found);
+        } else if fs::read(&path).is_ok_and(|bytes| holds(&bytes)) {
+            found.push(path.display().to_string());
+        }
+    }
+}
