@@ -4,8 +4,8 @@
 //! and is no input to a decision; what decisions count (turns by kind, triggers already used) is in [`Run::turns`].
 
 use super::{
-    BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId, Repository, RunId,
-    Trigger, TriggerKey, Turn, TurnKind, TurnNumber,
+    BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId, Repository, RunId, Trigger,
+    TriggerKey, Turn, TurnKind, TurnNumber,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -131,8 +131,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Self; 5] =
-        [Self::Merged, Self::Green, Self::Declined, Self::HandedBack, Self::Superseded];
+    pub const ALL: [Self; 5] = [Self::Merged, Self::Green, Self::Declined, Self::HandedBack, Self::Superseded];
 
     /// As it stands in logs and summaries.
     pub fn word(self) -> &'static str {
