@@ -57,15 +57,14 @@ fn publish(job: &Job) -> Result<PublishResult, Problem> {
             "the work does not descend from the commit that it was given: history was rewritten",
         ));
     }
-    let (changes, changed) =
-        changes::measure(&git, &repo, base.as_str(), target.as_str(), incoming.as_str())?;
+    let (changes, stat) = changes::measure(&git, &repo, base.as_str(), target.as_str(), incoming.as_str())?;
     let rules = judge(job, &git, &repo, &changes)?;
     if !rules.is_empty() {
         return Err(Problem::Rules(rules));
     }
     let (run, turn) = (job.spec.run, job.spec.turn.number);
     let head = rewrite::recreate(&git, &repo, [&incoming, &base, &target], run, turn)?;
-    Ok(push(job, &git, &repo, head, changed)?)
+    Ok(push(job, &git, &repo, head, stat)?)
 }
 
 /// The bundle's one commit, with its objects checked.
