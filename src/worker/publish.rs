@@ -16,8 +16,8 @@ use std::{collections::BTreeMap, thread, time::Duration};
 
 /// The reference under which the bundle's commit is examined.
 const INCOMING: &str = "refs/roundsman/incoming";
-/// A bundle carries the history of one turn; limits of the policy are far below.
-const BUNDLE_LIMIT: u64 = 256 << 20;
+/// A bundle carries the history of one turn: room for several versions of the largest change that a policy allows.
+const BUNDLE_LIMIT: u64 = 32 << 20;
 /// Reads after a push whose answer was lost.
 const READ_TRIES: u32 = 3;
 /// Between two of them: longer than a connection reset, shorter than a lease.

@@ -521,6 +521,11 @@ async fn an_empty_repository_and_a_branch_with_slashes_are_understood() {
     let mut spec = world.spec(Step::Fetch, 1, "");
     spec.source.target = BranchName::new("release/2.0");
     assert!(matches!(world.step(&spec).await, StepResult::Fetch(FetchResult::Ready { .. })));
+    // Half-made by a worker that was killed.
+    fs::remove_dir_all(world.runtime.places(run_id(), TurnNumber(1)).repository.join("objects")).unwrap();
+    let mut again = world.spec(Step::Fetch, 3, "");
+    again.source.target = BranchName::new("release/2.0");
+    assert!(matches!(world.step(&again).await, StepResult::Fetch(FetchResult::Ready { .. })));
     git(world.path(), &["init", "--quiet", "--bare", "empty.git"]);
     let mut spec = world.spec(Step::Fetch, 2, "");
     spec.source.url = format!("file://{}", world.path().join("empty.git").display());
