@@ -4,7 +4,7 @@ use crate::{
     exit::Exit,
     settings::Settings,
     shell::{
-        App,
+        App, Host,
         poll::{self, Mode},
         report::Report,
         tick,
@@ -28,8 +28,8 @@ pub struct Surroundings {
     pub talks_to_terminal: bool,
     /// Whether standard output is a terminal.
     pub writes_to_terminal: bool,
-    /// The command that runs a step when the operator named none.
-    pub worker: Vec<String>,
+    /// What this machine offers to steps.
+    pub host: Host,
 }
 
 impl Surroundings {
@@ -44,14 +44,17 @@ impl Surroundings {
         } else {
             vec![own.display().to_string(), "worker".into()]
         };
+        let vars: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let passed = |(name, _): &&(String, String)| PASSED_ON.contains(&name.to_ascii_uppercase().as_str());
+        let environment = vars.iter().filter(passed).cloned().collect();
         Self {
-            vars: std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
+            vars,
             now: Timestamp::now(),
             talks_to_terminal: std::io::stderr().is_terminal(),
             writes_to_terminal: std::io::stdout().is_terminal(),
-            worker,
+            host: Host { worker, environment },
         }
     }
 
@@ -62,7 +65,7 @@ impl Surroundings {
             Err(exit) => return exit,
         };
         self.block_on(async {
-            match App::open(settings, self.worker.clone(), self.now).await {
+            match App::open(settings, self.host.clone(), self.now).await {
                 Ok(app) => work(app).await,
                 Err(why) => {
                     tracing::error!("{why}");
@@ -95,6 +98,19 @@ impl Surroundings {
             .block_on(work)
     }
 }
+
+/// What workers get of our environment: where programs are, and how the network is reached.
+const PASSED_ON: [&str; 9] = [
+    "PATH",
+    "TMPDIR",
+    "LANG",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "GIT_SSL_CAINFO",
+];
 
 /// The command line of the poller and the watcher.
 #[derive(Debug, clap::Parser)]

@@ -47,6 +47,15 @@ pub struct App {
     lookups: Lookups,
 }
 
+/// What this machine offers to steps that run on it.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// The command that runs a step when the operator named none.
+    pub worker: Vec<String>,
+    /// The environment of workers: where programs are, and how the network is reached. Never a secret.
+    pub environment: BTreeMap<String, String>,
+}
+
 /// What hardly changes and is read at most once per invocation.
 #[derive(Default)]
 struct Lookups {
@@ -56,11 +65,10 @@ struct Lookups {
 }
 
 impl App {
-    /// Opens the store and the executor; makes no network call. `worker` is the command that runs a step when the
-    /// operator named none.
-    pub async fn open(settings: Settings, worker: Vec<String>, now: Timestamp) -> Result<Self, OpenError> {
+    /// Opens the store and the executor; makes no network call.
+    pub async fn open(settings: Settings, host: Host, now: Timestamp) -> Result<Self, OpenError> {
         let policy = settings.policy();
-        let worker = settings.runtime.worker.as_ref().map_or(worker, |program| vec![program.display().to_string()]);
+        let worker = settings.runtime.worker.as_ref().map_or(host.worker, |program| vec![program.display().to_string()]);
         let token = settings.ado.token().map_err(|why| OpenError::Secret(why.to_string()))?;
         let auth = match settings.ado.scheme {
             Scheme::Pat => ado::Auth::Pat(token),
@@ -77,7 +85,8 @@ impl App {
         };
         let runtime: Box<dyn Runtime> = match settings.runtime.kind {
             RuntimeKind::Process => {
-                Box::new(runtime::process::ProcessRuntime::new(runtime_root(&settings), worker.clone()))
+                let runtime = runtime::process::ProcessRuntime::new(runtime_root(&settings), worker.clone());
+                Box::new(runtime.with_environment(host.environment))
             }
         };
         Ok(Self {

@@ -216,6 +216,7 @@ impl<'a> Session<'a> {
             self.outcome = outcome;
         }
         let tail = files::tail(&log, LOG_TAIL).unwrap_or_default();
+        self.job.say(&format!("{stem} ended with {:?}; its last words:\n{tail}", ended.end));
         let told = |what: &str| format!("{} call {what}: {tail}", why.word());
         let halt = match &ended.end {
             End::Exited(code) if self.provider_codes.contains(code) => {
@@ -322,7 +323,11 @@ impl<'a> Session<'a> {
             .map(|question| self.job.clean(&question, WORDS))
             .filter(|question| !question.is_empty())
         {
-            Some(question) => Err(AgentResult::Question { question }),
+            Some(question) => {
+                // What was done on the way to the question is evidence; nobody waits for it.
+                _ = self.save(&self.git);
+                Err(AgentResult::Question { question })
+            }
             None => Ok(()),
         }
     }

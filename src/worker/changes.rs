@@ -1,6 +1,7 @@
 //! What a piece of work changes, from git's plumbing: paths, modes, blobs and counts.
 //!
-//! Merging the target is not a change of ours: a path counts when this turn changed it *and* the pull request shows it.
+//! Merging the target is not a change of ours, undoing the target's changes in a merge is one: a path counts when the
+//! pull request shows it and this turn is why.
 
 use super::git::{Git, GitError, Repo};
 use crate::domain::DiffStat;
@@ -34,16 +35,21 @@ pub(super) fn measure(
     target: &str,
     tip: &str,
 ) -> Result<(Vec<Change>, DiffStat), GitError> {
-    let mut changes = between(git, repo, base, tip)?;
-    let fork = match git.local(repo, &["merge-base", target, tip]) {
-        Ok(answer) => String::from_utf8_lossy(&answer).trim().to_owned(),
-        Err(GitError { code: Some(1), .. }) => base.to_owned(),
-        Err(error) => return Err(error),
+    let fork_of = |tip: &str| match git.local(repo, &["merge-base", target, tip]) {
+        Ok(answer) => Ok(String::from_utf8_lossy(&answer).trim().to_owned()),
+        Err(GitError { code: Some(1), .. }) => Ok(base.to_owned()),
+        Err(error) => Err(error),
     };
-    if fork != base {
-        let shown: BTreeSet<String> = between(git, repo, &fork, tip)?.into_iter().map(|c| c.path).collect();
-        changes.retain(|change| shown.contains(&change.path));
-    }
+    let paths = |from: &str, to: &str| -> Result<BTreeSet<String>, GitError> {
+        Ok(between(git, repo, from, to)?.into_iter().map(|change| change.path).collect())
+    };
+    let (fork, old_fork) = (fork_of(tip)?, fork_of(base)?);
+    let touched = paths(base, tip)?;
+    // A merge can undo what the target changed by keeping our old file: untouched by this turn, new in the pull request.
+    let undone =
+        if fork == old_fork { BTreeSet::new() } else { &paths(&fork, tip)? - &paths(&old_fork, base)? };
+    let mut changes = between(git, repo, &fork, tip)?;
+    changes.retain(|change| touched.contains(&change.path) || undone.contains(&change.path));
     let counts = git.local(repo, &["diff-tree", "-r", "-z", "--no-renames", "--numstat", base, tip])?;
     let mut stat = DiffStat::default();
     for row in counts.split(|byte| *byte == 0) {

@@ -29,7 +29,8 @@ fn fetch(job: &Job) -> Result<FetchResult, String> {
     let source = &job.spec.source;
     let places = &job.spec.places;
     let repo = Repo::bare(&places.repository);
-    if !places.repository.join("HEAD").exists() {
+    // Not there yet, or left half-made by a worker that was killed.
+    if !places.repository.join("HEAD").exists() || git.local(&repo, &["rev-parse", "--git-dir"]).is_err() {
         initialise(&git, &places.repository)?;
     }
 

@@ -105,22 +105,31 @@ impl Session<'_> {
         Ok(problems)
     }
 
+    fn on_paths(&self, git: &Git, verb: &[&str], entries: &[&Entry]) -> Result<(), GitError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let names = entries.iter().flat_map(|entry| entry.path.bytes().chain([0])).collect();
+        let arguments: Vec<&str> = std::iter::once("--literal-pathspecs")
+            .chain(verb.iter().copied())
+            .chain(["--pathspec-from-file=-", "--pathspec-file-nul"])
+            .collect();
+        git.local_with(&self.workspace, &arguments, names).map(drop)
+    }
+
     /// Stages by name whatever may be committed, and commits it. Finishes a merge whose conflicts are resolved.
     pub(super) fn commit_what_is_safe(&self, git: &Git) -> Result<(), GitError> {
         // Every process of the agent is dead; a lock of its git would be in the way for ever.
         _ = fs::remove_file(self.job.spec.places.workspace.join(".git/index.lock"));
         let status = self.status(git)?;
-        let mut names = Vec::new();
-        for entry in &status {
-            if !policy::is_secret_path(&entry.path) && !entry.path.ends_with('/') {
-                names.extend_from_slice(entry.path.as_bytes());
-                names.push(0);
-            }
-        }
-        if !names.is_empty() {
-            let add = ["--literal-pathspecs", "add", "-A", "--pathspec-from-file=-", "--pathspec-file-nul"];
-            git.local_with(&self.workspace, &add, names)?;
-        }
+        let is_safe = |entry: &&Entry| !policy::is_secret_path(&entry.path) && !entry.path.ends_with('/');
+        // A path that is staged and equal in the tree may be gone from both: git would not find it.
+        let changed: Vec<&Entry> =
+            status.iter().filter(is_safe).filter(|entry| !entry.state.ends_with(' ')).collect();
+        self.on_paths(git, &["add", "-A"], &changed)?;
+        let is_staged = |entry: &&Entry| !entry.state.starts_with([' ', '?']);
+        let secret: Vec<&Entry> = status.iter().filter(|entry| !is_safe(entry)).filter(is_staged).collect();
+        self.on_paths(git, &["reset", "--quiet"], &secret)?;
         let is_merging = self.job.spec.places.workspace.join(".git/MERGE_HEAD").exists();
         if is_merging || !git.asks(&self.workspace, &["diff", "--cached", "--quiet", "--no-ext-diff"])? {
             let subject: String =

@@ -86,11 +86,10 @@ struct Remote {
 impl Git {
     /// For one step; `credential` is only used by [`Git::remote`].
     pub(super) fn new(job: &Job, credential: Option<&Credential>) -> Result<Self, GitError> {
-        let home = tempfile::Builder::new().prefix("roundsman-git-").tempdir().map_err(|error| GitError {
-            verb: "home".into(),
-            detail: error.to_string(),
-            code: None,
-        })?;
+        let home = tempfile::Builder::new()
+            .prefix(".git-home-")
+            .tempdir_in(&job.directory)
+            .map_err(|error| GitError { verb: "home".into(), detail: error.to_string(), code: None })?;
         let commit = &job.spec.commit;
         let date = format!("{} +0000", commit.date.as_second());
         let identity = ["AUTHOR", "COMMITTER"]

@@ -37,6 +37,8 @@ const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
 const LOCK_TRIES: u32 = 100;
 /// Between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// Characters of one entry of the step's log; everything is in the evidence.
+const SAID: usize = 4_000;
 /// A token is a few KB at most.
 const CREDENTIAL_LIMIT: u64 = 64 << 10;
 /// Where Kubernetes picks up the last words of a container; elsewhere it does not exist.
@@ -106,12 +108,11 @@ impl Job {
                 redactor.learn(value);
             }
         }
-        let stop = Stop { file: files.stop(), signalled };
         Ok(Self {
             spec,
             directory: directory.to_owned(),
             deadline,
-            stop,
+            stop: Stop { file: files.stop(), signalled },
             redactor,
             credential,
             files,
@@ -131,6 +132,12 @@ impl Job {
         // The file decides; a closed pipe does not change how the step ended.
         _ = writeln!(std::io::stdout(), "{line}");
         Ok(())
+    }
+
+    /// A line for the step's log, before the status that ends it.
+    pub(super) fn say(&self, text: &str) {
+        // Nobody has to read along; a closed pipe stops no work.
+        _ = writeln!(std::io::stdout(), "{}", self.clean(text, SAID));
     }
 
     /// Cleans text for people.

@@ -16,8 +16,8 @@ use std::{collections::BTreeMap, thread, time::Duration};
 
 /// The reference under which the bundle's commit is examined.
 const INCOMING: &str = "refs/roundsman/incoming";
-/// A bundle carries the history of one turn; limits of the policy are far below.
-const BUNDLE_LIMIT: u64 = 256 << 20;
+/// A bundle carries the history of one turn: room for several versions of the largest change that a policy allows.
+const BUNDLE_LIMIT: u64 = 32 << 20;
 /// Reads after a push whose answer was lost.
 const READ_TRIES: u32 = 3;
 /// Between two of them: longer than a connection reset, shorter than a lease.
@@ -57,15 +57,14 @@ fn publish(job: &Job) -> Result<PublishResult, Problem> {
             "the work does not descend from the commit that it was given: history was rewritten",
         ));
     }
-    let (changes, changed) =
-        changes::measure(&git, &repo, base.as_str(), target.as_str(), incoming.as_str())?;
+    let (changes, stat) = changes::measure(&git, &repo, base.as_str(), target.as_str(), incoming.as_str())?;
     let rules = judge(job, &git, &repo, &changes)?;
     if !rules.is_empty() {
         return Err(Problem::Rules(rules));
     }
     let (run, turn) = (job.spec.run, job.spec.turn.number);
     let head = rewrite::recreate(&git, &repo, [&incoming, &base, &target], run, turn)?;
-    Ok(push(job, &git, &repo, head, changed)?)
+    Ok(push(job, &git, &repo, head, stat)?)
 }
 
 /// The bundle's one commit, with its objects checked.

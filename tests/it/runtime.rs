@@ -1,5 +1,7 @@
 //! The process runtime with real workers: one start, found again, never believed dead or alive by a pid.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use crate::worker::{PATIENCE, World, run_id, runtime_at};
 use roundsman::{
     domain::{AgentFailure, AgentResult, Step, StepResult, TurnNumber, WorkerState},
@@ -122,6 +124,29 @@ async fn a_stop_keeps_the_work() {
     };
     assert_eq!(class, AgentFailure::Stopped);
     assert_eq!(world.saved(1), ["wip.txt"]);
+}
+
+#[tokio::test]
+async fn a_container_runtime_stops_with_a_signal_and_the_log_is_plain() {
+    let world = World::new();
+    world.fetch(1).await;
+    let program =
+        "printf '\\033[31mred\\033[0m\\n'; echo x > wip.txt; echo $$ > $ROUNDSMAN_OUT/agent-pid; sleep 300";
+    world.runtime.start(&world.spec(Step::Agent, 1, program), None).await.unwrap();
+    appears(&world.runtime.places(run_id(), TURN).output.join("agent-pid")).await;
+    let pid_file = world.runtime.step_dir(run_id(), TURN, Step::Agent).join("pid");
+    let worker = Pid::from_raw(appears(&pid_file).await.parse().unwrap()).unwrap();
+    kill_process(worker, Signal::TERM).unwrap();
+    world.runtime.wait(run_id(), TURN, Step::Agent, PATIENCE).await.unwrap();
+    let state = state(&world).await;
+    let WorkerState::Finished(StepResult::Agent(AgentResult::Failed { class, .. })) = state else {
+        panic!("{state:?}")
+    };
+    assert_eq!(class, AgentFailure::Stopped);
+    assert_eq!(world.saved(1), ["wip.txt"]);
+    let log = world.runtime.log_tail(run_id(), TURN, Step::Agent, 10_000).await.unwrap();
+    assert!(log.contains("\nred\n") && log.trim_end().lines().last().unwrap().starts_with('{'), "{log}");
+    assert!(world.runtime.log_tail(run_id(), TURN, Step::Agent, 5).await.unwrap().len() <= 5);
 }
 
 #[tokio::test]

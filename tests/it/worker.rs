@@ -1,5 +1,7 @@
 //! Steps with real git and real processes: a local bare repository is the server, shell programs are the agents.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use roundsman::{
     domain::{
         AgentFailure, AgentResult, BranchName, CommitId, FetchResult, PublishResult, RunId, Step, StepResult,
@@ -21,7 +23,7 @@ use std::{
 };
 
 /// Longest time that a step of a test may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct World {
     pub(crate) directory: tempfile::TempDir,
@@ -261,10 +263,10 @@ async fn a_happy_turn_ends_with_a_pushed_branch() {
 
     let head = pushed(world.publish(1).await);
     assert_eq!(world.head(branch().as_str()), Some(head.clone()));
-    let message = git(&world.remote(), &["log", "-1", "--format=%an %ae %aI%n%B", head.as_str()]);
+    let message = git(&world.remote(), &["log", "-1", "--format=%an %ae %at%n%B", head.as_str()]);
     assert_eq!(
         message,
-        "Roundsman roundsman@example.invalid 2026-01-02T03:04:05+00:00\nAdded a file.\n\nAgent-Run: 4711-r12\nAgent-Turn: 1"
+        "Roundsman roundsman@example.invalid 1767323045\nAdded a file.\n\nAgent-Run: 4711-r12\nAgent-Turn: 1"
     );
 }
 
@@ -312,6 +314,43 @@ async fn a_conflict_turn_merges_the_target_and_keeps_its_commits() {
 }
 
 #[tokio::test]
+async fn a_merge_that_undoes_protected_changes_of_the_target_is_refused() {
+    let mut world = World::new();
+    let first = pushed(world.publish_after(WORK).await);
+    fs::write(world.path().join("person/azure-pipelines.yml"), "trigger: none\n").unwrap();
+    world.person_pushes("main", "Protect");
+    world.expected = Some(first.clone());
+    world.kind = TurnKind::Conflict;
+    world.agent(2, "git merge -q -s ours refs/roundsman/target").await;
+    assert!(rules_of(world.publish(2).await).contains("`azure-pipelines.yml` is protected"));
+    assert_eq!(world.head(branch().as_str()), Some(first));
+}
+
+#[tokio::test]
+async fn work_is_found_on_whatever_branch_it_was_left() {
+    for program in [
+        "git checkout -q -b elsewhere; echo x > new.txt; git add -A; git commit -qm x",
+        "git checkout -q --detach; echo x > new.txt; git add -A; git commit -qm x; echo y >> new.txt",
+        "echo x > new.txt; git add -A; git commit -qm x; git checkout -q HEAD~1",
+    ] {
+        let world = World::new();
+        let result = world.agent(1, program).await;
+        assert!(matches!(result, AgentResult::Worked { .. }), "{program}: {result:?}");
+        assert_eq!(world.saved(1), ["new.txt"], "{program}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_worker_of_a_name_ends_at_once() {
+    let world = World::new();
+    world.fetch(1).await;
+    let directory = world.runtime.step_dir(run_id(), TurnNumber(1), Step::Fetch);
+    let again =
+        Command::new(env!("CARGO_BIN_EXE_roundsman-worker")).args(["fetch", "--dir"]).arg(directory).output();
+    assert_eq!(again.unwrap().status.code(), Some(i32::from(roundsman::worker::EXIT_STARTED_BEFORE)));
+}
+
+#[tokio::test]
 async fn checks_of_the_base_decide_and_repairs_are_bounded() {
     let check = "#!/bin/sh\ntouch artefact.log\ngrep -q good new.txt || { echo 'new.txt is bad'; exit 3; }\n";
     let world = World::with(&[("src/scripts/run-tests.sh", check), ("src/scripts/format.sh", "exit 1\n")]);
@@ -342,7 +381,8 @@ async fn an_exit_code_is_no_success() {
     assert_eq!(class_of(World::new().agent(1, "echo oops >&2; exit 1").await), AgentFailure::Agent);
     assert_eq!(class_of(World::new().agent(1, "exit 75").await), AgentFailure::Provider);
     assert!(matches!(World::new().agent(1, "echo x > new; exit 1").await, AgentResult::Worked { .. }));
-    let asked = World::new().agent(1, "echo 'Which one?' > $ROUNDSMAN_OUT/question.md").await;
+    let asked =
+        World::new().agent(1, "echo x > wip.txt; echo 'Which one?' > $ROUNDSMAN_OUT/question.md").await;
     assert_eq!(asked, AgentResult::Question { question: "Which one?".into() });
 
     let world = World::new();
@@ -379,7 +419,7 @@ async fn what_cannot_be_committed_is_asked_about_and_then_refused() {
     assert_eq!(world.saved(1), ["ok.txt"]);
 
     let world = World::new();
-    let tidied = r#"case $ROUNDSMAN_CALL in tidy) rm .env;; *) echo ok > ok.txt; echo X=1 > .env; mkdir ignored; echo x > ignored/x;; esac"#;
+    let tidied = r"case $ROUNDSMAN_CALL in tidy) rm .env;; *) echo ok > ok.txt; echo X=1 > .env; mkdir ignored; echo x > ignored/x;; esac";
     let result = world.agent(1, tidied).await;
     assert!(matches!(result, AgentResult::Worked { .. }), "{result:?}");
     assert_eq!(world.saved(1), ["ok.txt"]);
@@ -421,13 +461,13 @@ async fn nothing_hostile_in_the_workspace_is_executed() {
     let world = World::new();
     let mark = world.path().join("executed");
     let program = format!(
-        r#"echo work > work.txt
+        r"echo work > work.txt
         for hook in pre-commit post-commit post-checkout reference-transaction pre-push post-update; do
             mkdir -p .git/hooks; printf '#!/bin/sh\ntouch {mark}\n' > .git/hooks/$hook; chmod +x .git/hooks/$hook
         done
         git config core.fsmonitor 'touch {mark}'; git config core.sshCommand 'touch {mark}'
         git config core.pager 'touch {mark}'; git config diff.external 'touch {mark}'; git config core.hooksPath .git/hooks
-        git config url.ext::touch.insteadOf file://"#,
+        git config url.ext::touch.insteadOf file://",
         mark = mark.display()
     );
     pushed(world.publish_after(&program).await);
@@ -481,6 +521,11 @@ async fn an_empty_repository_and_a_branch_with_slashes_are_understood() {
     let mut spec = world.spec(Step::Fetch, 1, "");
     spec.source.target = BranchName::new("release/2.0");
     assert!(matches!(world.step(&spec).await, StepResult::Fetch(FetchResult::Ready { .. })));
+    // Half-made by a worker that was killed.
+    fs::remove_dir_all(world.runtime.places(run_id(), TurnNumber(1)).repository.join("objects")).unwrap();
+    let mut again = world.spec(Step::Fetch, 3, "");
+    again.source.target = BranchName::new("release/2.0");
+    assert!(matches!(world.step(&again).await, StepResult::Fetch(FetchResult::Ready { .. })));
     git(world.path(), &["init", "--quiet", "--bare", "empty.git"]);
     let mut spec = world.spec(Step::Fetch, 2, "");
     spec.source.url = format!("file://{}", world.path().join("empty.git").display());

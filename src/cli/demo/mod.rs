@@ -15,7 +15,7 @@ use crate::{
     exit::Exit,
     settings::Settings,
     shell::{
-        App,
+        App, Host,
         poll::{self, Mode},
         report::Report,
         tick,
@@ -93,7 +93,7 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
     };
     let mut play = Play {
         vars: universe.vars().into_iter().chain([("ROUNDSMAN_DOORBELL_WEBHOOK".into(), bell.url())]).collect(),
-        worker: surroundings.worker.clone(),
+        host: surroundings.host.clone(),
         timeline: Timeline::begin(style, surroundings.now, &universe),
         ticks: 0,
         polls: 0,
@@ -112,7 +112,7 @@ struct Play {
     universe: Universe,
     bell: Bell,
     vars: Vec<(String, String)>,
-    worker: Vec<String>,
+    host: Host,
     timeline: Timeline,
     ticks: u32,
     polls: u32,
@@ -164,7 +164,7 @@ impl Play {
 
     async fn app(&self) -> io::Result<App> {
         let settings = Settings::from_vars(self.vars.iter().cloned()).map_err(|why| io::Error::other(why.to_string()))?;
-        App::open(settings, self.worker.clone(), now()).await.map_err(io::Error::other)
+        App::open(settings, self.host.clone(), now()).await.map_err(io::Error::other)
     }
 
     async fn poll(&mut self) -> io::Result<()> {
@@ -212,7 +212,7 @@ async fn serve(universe: &Universe, options: &Options, surroundings: &Surroundin
     for (name, value) in universe.vars() {
         say(&format!("export {name}={}", quoted(&value)));
     }
-    let beside = surroundings.worker.first().map(PathBuf::from).unwrap_or_default();
+    let beside = surroundings.host.worker.first().map(PathBuf::from).unwrap_or_default();
     for program in ["roundsman-watcher", "roundsman-poller"] {
         let path = beside.with_file_name(program);
         let how = if path.is_file() { path.display().to_string() } else { format!("cargo run --bin {program}") };
