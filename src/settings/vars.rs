@@ -12,6 +12,7 @@ pub const PREFIX: &str = "ROUNDSMAN_";
 /// roundsman inside a step (our own tests do) must not be told that they are misspelt.
 pub const RESERVED: [&str; 6] = [
     "ROUNDSMAN_CALL",
+    "ROUNDSMAN_STEP",
     "ROUNDSMAN_BRIEF",
     "ROUNDSMAN_TURN_KIND",
     "ROUNDSMAN_IN",
