@@ -183,6 +183,16 @@ mod tests {
     }
 
     #[test]
+    fn tables_and_numbered_lists_keep_their_form() {
+        let text =
+            to_markdown("<ol><li>a</li><li>b</li></ol><table><tr><th>H</th></tr><tr><td>c</td></tr></table>");
+        assert!(
+            text.contains("1.") && text.contains("2.") && text.contains("| H") && text.contains("| c"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn hostile_nesting_costs_formatting_and_nothing_else() {
         let html = format!("{}deep{}", "<div>".repeat(20_000), "<script>x<y()</script></div>".repeat(20_000));
         assert_eq!(to_markdown(&html), "deep");

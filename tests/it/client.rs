@@ -238,6 +238,40 @@ async fn refusals_for_load_are_waited_out_if_they_fit() {
 }
 
 #[tokio::test]
+async fn at_most_eight_reads_and_one_write_are_under_way() {
+    const PAUSE: Duration = Duration::from_millis(150);
+    let server = server(vec![answer(200, &me()).set_delay(PAUSE)]).await;
+    let client = client(&server);
+    let started = Instant::now();
+    futures_util::future::join_all((0..9).map(|_| client.who_am_i())).await;
+    assert!(started.elapsed() >= 2 * PAUSE, "nine reads went at once");
+    let started = Instant::now();
+    futures_util::future::join_all((0..3).map(|_| client.requeue_evaluation("p", "e"))).await;
+    assert!(started.elapsed() >= 3 * PAUSE, "writes overlapped");
+}
+
+#[tokio::test]
+async fn the_remaining_allowance_is_known_when_it_is_told() {
+    let told = answer(200, &me())
+        .insert_header("x-ratelimit-limit", "200")
+        .insert_header("x-ratelimit-remaining", "12.5");
+    let server = server(vec![answer(200, &me()), told]).await;
+    let client = client(&server);
+    client.who_am_i().await.expect("an identity");
+    assert_eq!(client.allowance(), None);
+    client.who_am_i().await.expect("an identity");
+    assert_eq!(client.allowance().map(|told| (told.remaining, told.limit)), Some((12, 200)));
+}
+
+#[tokio::test]
+async fn a_nonsense_wait_is_a_long_wait() {
+    let server = server(vec![answer(200, &me()).insert_header("retry-after", "18446744073709551615")]).await;
+    let client = client(&server);
+    client.who_am_i().await.expect("the answer is good");
+    assert!(client.who_am_i().await.expect_err("throttled").retry_after().is_some());
+}
+
+#[tokio::test]
 async fn a_refused_write_was_not_done_and_the_permission_is_named() {
     let message = "TF401027: You need the Git 'PullRequestContribute' permission to perform this action.";
     let server = server(vec![failure(403, "GitNeedsPermissionException", message)]).await;
