@@ -22,7 +22,7 @@ const PAGE: u32 = 200;
 pub struct ItemComment {
     /// Unique in the organization's comments of this item.
     pub id: CommentId,
-    /// The account that was authenticated.
+    /// The account that was authenticated; an unknown one, equal to no configured identity, if it wrote for another.
     pub author: Identity,
     /// As Markdown, whatever it is stored as. Untrusted.
     pub text: String,

@@ -17,7 +17,7 @@ pub struct Error {
     pub kind: ErrorKind,
     /// Requests that were sent; 0 if we held back.
     pub attempts: u32,
-    /// From the call to the failure, waits included.
+    /// From the call to the failure, waits included; zero if the fault was found in an answer that had come well.
     pub elapsed: Duration,
 }
 

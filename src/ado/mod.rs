@@ -24,6 +24,7 @@ mod pull_requests;
 mod redact;
 mod request;
 mod retry;
+mod setup;
 mod text;
 mod threads;
 mod updates;
@@ -31,7 +32,7 @@ mod wire;
 mod work_items;
 
 pub use builds::BuildFilter;
-pub use client::{Auth, Client, Options, SetupError};
+pub use client::{Allowance, Client};
 pub use comments::ItemComment;
 pub use error::{Error, ErrorKind, Fault, Written};
 pub use item_changes::{ItemChange, PullRequestLink};
@@ -41,6 +42,7 @@ pub use pull_requests::{
     MAX_DESCRIPTION, MAX_TITLE, MergeStrategy, NewPullRequest, PullRequestChange, PullRequestFilter, cut,
 };
 pub use redact::{REDACTED, Redactor};
+pub use setup::{Auth, Options, SetupError};
 pub use text::{MAX_TEXT, to_markdown};
 pub use threads::ThreadMark;
 pub use work_items::Wiql;

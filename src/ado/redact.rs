@@ -223,7 +223,7 @@ fn is_credential(word: &str) -> bool {
         ("sk-", 20),
     ];
     if PREFIXES.iter().any(|(prefix, more)| {
-        word.find(prefix).is_some_and(|at| {
+        word.match_indices(prefix).any(|(at, _)| {
             let border = at == 0 || !word.as_bytes()[at - 1].is_ascii_alphanumeric();
             border && word.len() - at - prefix.len() >= *more
         })
@@ -320,6 +320,20 @@ mod tests {
             "naïve – Ünïcode „quotes“ 🦀",
         ] {
             assert_eq!(redactor().redact(text), text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_surroundings_let_a_token_through(before in "\\PC{0,40}", after in "\\PC{0,40}") {
+            let clean = redactor().redact(&format!("{before}{TOKEN}{after}"));
+            proptest::prop_assert!(!clean.contains(&TOKEN[8..TOKEN.len() - 8]), "{}", clean);
+        }
+
+        #[test]
+        fn any_text_is_survived(text in "(?s).{0,200}", mixed in "(authorization: |Bearer |sig=|://|@|-----BEGIN |PRIVATE KEY-----|eyJ|\\.|ü|sk-|\n){0,12}") {
+            redactor().redact(&text);
+            redactor().redact(&mixed);
         }
     }
 

@@ -7,36 +7,77 @@ use htmd::{Element, HtmlToMarkdown, element_handler::Handlers};
 pub const MAX_TEXT: usize = 100_000;
 /// Deepest nesting that is converted properly. The converter recurses, and a hostile field must not exhaust the stack.
 const MAX_DEPTH: usize = 200;
+/// Longest HTML looked at, in bytes: twice the service's limit, because embedded pictures are part of it.
+const MAX_HTML: usize = 2_000_000;
 
 /// `html` as Markdown, without scripts, comments, hidden elements, embedded data and invisible characters.
 pub fn to_markdown(html: &str) -> String {
-    let html = cut_chars(html);
+    let html = &html[..html.floor_char_boundary(MAX_HTML)];
     let converted = if depth(html) > MAX_DEPTH { None } else { converter().convert(html).ok() };
     clean(&converted.unwrap_or_else(|| without_tags(html)))
 }
 
 /// Markdown as stored, without comments and invisible characters.
 pub(super) fn clean(markdown: &str) -> String {
-    let mut text = String::new();
-    let mut rest = cut_chars(markdown);
+    let mut text = without_comments(markdown);
+    text.retain(|c| !is_invisible(c));
+    cut_chars(text.trim()).to_owned()
+}
+
+fn without_comments(text: &str) -> String {
+    let mut clean = String::new();
+    let mut rest = text;
     while let Some((before, comment)) = rest.split_once("<!--") {
-        text.push_str(before);
+        clean.push_str(before);
         rest = comment.split_once("-->").map_or("", |(_, after)| after);
     }
-    text.push_str(rest);
-    text.retain(|c| !is_invisible(c));
-    text.trim().to_owned()
+    clean + rest
 }
+
+/// Elements that people hide text in.
+const MAY_HIDE: [&str; 34] = [
+    "div",
+    "span",
+    "p",
+    "a",
+    "font",
+    "b",
+    "i",
+    "u",
+    "s",
+    "em",
+    "strong",
+    "small",
+    "big",
+    "center",
+    "label",
+    "td",
+    "th",
+    "tr",
+    "table",
+    "li",
+    "ul",
+    "ol",
+    "section",
+    "article",
+    "details",
+    "blockquote",
+    "pre",
+    "code",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+];
 
 fn converter() -> HtmlToMarkdown {
     HtmlToMarkdown::builder()
         .skip_tags(vec![
             "script", "style", "head", "title", "template", "noscript", "iframe", "object", "svg", "math",
         ])
-        .add_handler(
-            vec!["div", "span", "p", "a", "font", "b", "i", "em", "strong", "td", "li", "section"],
-            seen,
-        )
+        .add_handler(MAY_HIDE.to_vec(), seen)
         .add_handler(vec!["img"], |handlers: &dyn Handlers, element: Element| {
             let is_data = attribute(&element, "src").is_some_and(|src| src.trim_start().starts_with("data:"));
             if is_data || is_hidden(&element) { None } else { handlers.fallback(element) }
@@ -94,14 +135,31 @@ fn depth(html: &str) -> usize {
     most
 }
 
-/// The text between tags, for HTML that is not worth converting.
+/// The text between tags, for HTML that is not worth converting. Comments, scripts and styles go; elements hidden by
+/// their style stay, because this does not know where they end.
 fn without_tags(html: &str) -> String {
     let mut text = String::new();
-    for part in html.split('<') {
-        text.push_str(
-            part.split_once('>').map_or(if text.is_empty() { part } else { "" }, |(_, after)| after),
-        );
+    let mut within: Option<&str> = None;
+    for (index, part) in without_comments(html).split('<').enumerate() {
+        if index == 0 {
+            text.push_str(part);
+            continue;
+        }
+        let (tag, after) = part.split_once('>').unwrap_or((part, ""));
+        let tag = tag.trim_start().to_ascii_lowercase();
+        if let Some(name) = within {
+            if tag.strip_prefix('/').is_none_or(|closed| !closed.starts_with(name)) {
+                continue;
+            }
+            within = None;
+        } else {
+            within = ["script", "style"].into_iter().find(|name| tag.starts_with(name));
+            if within.is_some() {
+                continue;
+            }
+        }
         text.push(' ');
+        text.push_str(after);
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -125,8 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn tables_and_numbered_lists_keep_their_form() {
+        let text =
+            to_markdown("<ol><li>a</li><li>b</li></ol><table><tr><th>H</th></tr><tr><td>c</td></tr></table>");
+        assert!(
+            text.contains("1.") && text.contains("2.") && text.contains("| H") && text.contains("| c"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn hostile_nesting_costs_formatting_and_nothing_else() {
-        let html = format!("{}deep{}", "<div>".repeat(20_000), "</div>".repeat(20_000));
+        let html = format!("{}deep{}", "<div>".repeat(20_000), "<script>x<y()</script></div>".repeat(20_000));
         assert_eq!(to_markdown(&html), "deep");
     }
 

@@ -118,25 +118,29 @@ impl Client {
         Ok(result.work_items.into_iter().map(|item| WorkItemId(item.id)).collect())
     }
 
-    /// All ids with `label` in `project`, closed ones too, lowest first; read `page` at a time, so one call when there
-    /// are fewer. [`ErrorKind::Incomplete`] rather than a part.
-    ///
-    /// REST: Work Item Tracking, Wiql, *Query By Wiql*.
+    /// All ids with `label` in `project`, in whatever state; see [`all_ids`](Self::all_ids).
     pub async fn ids_with_label(
         &self,
         project: &str,
         label: &str,
         page: u32,
     ) -> Result<Vec<WorkItemId>, Error> {
+        self.all_ids(project, &Wiql::labelled(label), page).await
+    }
+
+    /// All ids that match, lowest first; read `page` at a time, so one call when there are fewer.
+    /// [`ErrorKind::Incomplete`] rather than a part.
+    ///
+    /// REST: Work Item Tracking, Wiql, *Query By Wiql*.
+    pub async fn all_ids(&self, project: &str, wiql: &Wiql, page: u32) -> Result<Vec<WorkItemId>, Error> {
         let page = page.max(1);
         let mut all: Vec<WorkItemId> = Vec::new();
         for _ in 0..MAX_PAGES {
-            let wiql = Wiql::labelled(label);
-            let wiql = match all.last() {
-                Some(last) => wiql.after(*last),
-                None => wiql,
+            let rest = match all.last() {
+                Some(last) => wiql.clone().after(*last),
+                None => wiql.clone(),
             };
-            let ids = self.query(project, &wiql, page).await?;
+            let ids = self.query(project, &rest, page).await?;
             let is_full = ids.len() >= page as usize;
             let last = all.last().copied();
             all.extend(ids.into_iter().filter(|id| last.is_none_or(|last| *id > last)));

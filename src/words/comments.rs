@@ -278,12 +278,7 @@ pub fn closed(run: &Run, outcome: Outcome, links: &Links) -> String {
     if outcome == Outcome::HandedBack {
         return handed_back(run, links);
     }
-    format!(
-        "<p>{}{}</p>\n{}",
-        outcome_sentence(outcome),
-        pull_request_sentence(run, links),
-        footer(&Marker::of(run))
-    )
+    format!("<p>{}{}</p>", outcome_sentence(outcome), pull_request_sentence(run, links))
 }
 
 /// The one acknowledgement to a person who took the item back, HTML.
@@ -297,7 +292,7 @@ pub fn handed_back(run: &Run, links: &Links) -> String {
         None => " The agent has stopped. Nothing was pushed.".into(),
     };
     let sentence = outcome_sentence(Outcome::HandedBack);
-    format!("<p>{sentence}{left}{}</p>\n{}", pull_request_sentence(run, links), footer(&Marker::of(run)))
+    format!("<p>{sentence}{left}{}</p>", pull_request_sentence(run, links))
 }
 
 /// A run that goes to people.
@@ -350,7 +345,6 @@ pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &Lab
         labels.ready, labels.human
     );
     out.push(format!("<p>{}</p>", neutral::html(&resume)));
-    out.push(footer(&Marker::of(run)));
     out.join(
         "
 ",

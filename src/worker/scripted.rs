@@ -89,7 +89,8 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         if entry.file_type()?.is_dir() {
             copy(&entry.path(), &place)?;
         } else {
-            fs::copy(entry.path(), &place)
+            // Content only: whether a file can be executed is the repository's business.
+            fs::write(&place, fs::read(entry.path())?)
                 .map_err(|error| io::Error::other(format!("{}: {error}", text(&place))))?;
         }
     }

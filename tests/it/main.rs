@@ -1,5 +1,6 @@
 //! The single integration binary.
 
+mod client;
 mod doorbell;
 mod manifests;
 mod runtime;

@@ -189,7 +189,7 @@ impl Play {
         for line in &report.lines {
             let is_news = !matches!(line.what, "wait" | "refused") || line.failed;
             if is_news {
-                let event = Event::program(who, format!("{}: {}", line.what, line.why)).item(i64::from(line.item));
+                let event = Event::program(who, line.why.clone()).item(i64::from(line.item));
                 self.timeline.tell(match line.run {
                     Some(run) => event.run(run),
                     None => event,
