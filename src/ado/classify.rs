@@ -14,6 +14,8 @@ pub(super) struct Received<'a> {
     pub(super) operation: Operation,
     pub(super) status: u16,
     pub(super) content_type: &'a str,
+    /// The content type that was asked for.
+    pub(super) accept: &'a str,
     /// `X-TFS-ServiceError`: the message, also when the body is empty.
     pub(super) service_error: Option<&'a str>,
     pub(super) location: Option<&'a str>,
@@ -53,7 +55,7 @@ pub(super) fn problem(received: &Received<'_>, redactor: &Redactor) -> Option<Er
         return Some(ErrorKind::Unauthorized { message });
     }
     if (200..300).contains(&status) {
-        let readable = received.body.is_empty() || is("json");
+        let readable = received.body.is_empty() || is(received.accept);
         return (!readable).then(|| ErrorKind::Malformed {
             at: "content type".into(),
             message: shorten(received.content_type, redactor),
@@ -172,6 +174,7 @@ mod tests {
                 operation: Operation::WorkItem,
                 status,
                 content_type,
+                accept: "json",
                 service_error: None,
                 location: None,
                 retry_after: None,

@@ -257,7 +257,7 @@ impl Client {
     async fn attempt(&self, call: &Call) -> Result<Answer, Failure> {
         *lock(&self.calls).entry(call.operation).or_default() += 1;
         let address = format!("{}{}?{}", self.base, call.path, call.query);
-        let mut request = self.http.request(call.method.clone(), address);
+        let mut request = self.http.request(call.method.clone(), address).header(header::ACCEPT, call.accept);
         if let Some(body) = &call.body {
             request = request.header(header::CONTENT_TYPE, body.content_type).body(body.bytes.clone());
         }
@@ -297,6 +297,7 @@ impl Client {
             operation: call.operation,
             status,
             content_type: text("content-type").unwrap_or_default(),
+            accept: call.accept,
             service_error: text("x-tfs-serviceerror"),
             location: text("location"),
             retry_after,

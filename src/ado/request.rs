@@ -26,6 +26,8 @@ pub(super) struct Call {
     /// Encoded, without question mark.
     pub(super) query: String,
     pub(super) body: Option<Body>,
+    /// The only content type that is understood.
+    pub(super) accept: &'static str,
 }
 
 /// What is sent with a request.
@@ -53,6 +55,11 @@ impl Call {
         Self::new(operation, Method::PATCH, segments, version).body("application/json-patch+json", body)
     }
 
+    /// Asks for plain text: logs.
+    pub(super) fn plain(self) -> Self {
+        Self { accept: "text/plain", ..self }
+    }
+
     /// Adds a query parameter. The key is ours and needs no encoding (`$top`).
     pub(super) fn with(mut self, key: &str, value: impl Display) -> Self {
         self.query.push('&');
@@ -64,7 +71,7 @@ impl Call {
 
     fn new(operation: Operation, method: Method, segments: &[&str], version: &str) -> Self {
         let path = segments.iter().fold(String::new(), |path, segment| path + "/" + &encode_segment(segment));
-        Self { operation, method, path, query: format!("api-version={version}"), body: None }
+        Self { operation, method, path, query: format!("api-version={version}"), body: None, accept: "application/json" }
     }
 
     fn body(mut self, content_type: &'static str, body: &Value) -> Self {

@@ -118,7 +118,7 @@ impl Universe {
     pub fn review(&self) -> io::Result<Vec<(i64, &'static str)>> {
         let mut done = Vec::new();
         for pull in self.emulator.pull_requests().into_iter().filter(|pull| pull.status == "active" && !pull.draft) {
-            let is_green = pull.checks.iter().any(|(name, status)| name.contains("greet-ci") && status == "approved");
+            let is_green = pull.checks.iter().any(|(name, status)| name == "Build" && status == "approved");
             if !is_green || pull.merge_status != "succeeded" {
                 continue;
             }
