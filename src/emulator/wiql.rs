@@ -96,7 +96,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, Problem> {
                 at
             }
             _ => {
-                let signs = ["<>", "<=", ">=", "=", "<", ">", "(", ")", ",", "+", "*"];
+                let signs = ["<>", "<=", ">=", "=", "<", ">", "(", ")", ",", "+", "*", "."];
                 if let Some(sign) = signs.into_iter().find(|sign| rest.starts_with(sign)) {
                     found.push(Token::Sign(sign));
                     sign.len()

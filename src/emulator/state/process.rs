@@ -2,7 +2,6 @@
 //!
 //! It knows the Agile process and one inherited process with renamed states. It does not know items.
 
-use super::super::wire::guid;
 use serde_json::{Map, Value, json};
 
 /// Which rules a project's work items live by.
@@ -202,7 +201,3 @@ impl ItemType {
     }
 }
 
-/// The id of a board column is never ours to choose; a stable one is enough.
-pub(crate) fn area_id(path: &str) -> i64 {
-    guid(path).bytes().take(8).fold(7, |sum: i64, byte| (sum * 31 + i64::from(byte)) % 100_000)
-}

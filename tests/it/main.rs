@@ -1,0 +1,3 @@
+//! One binary for everything that needs more than a function.
+
+mod emulator;
