@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use roundsman::emulator::{
-    Emulator, Fault, Identity, IdentityKind, NewItem, NewPipeline, Options, Process, RepositoryHandle, SeedFile,
-    SignIn, Token,
+    Emulator, Fault, Identity, IdentityKind, NewItem, NewPipeline, Options, Process, RepositoryHandle,
+    SeedFile, SignIn, Token,
 };
 use serde_json::{Value, json};
 use std::{path::Path, process::Command};
@@ -62,7 +62,10 @@ impl House {
         emulator.issue_token(&owner, Token::Pat, "owner-secret");
         let files = [
             SeedFile::new("README.md", "# Web\n"),
-            SeedFile::executable("ci/build.sh", "#!/bin/sh\necho building\ngrep -q good answer.txt || { echo '##[error]the answer is not good'; exit 3; }\n"),
+            SeedFile::executable(
+                "ci/build.sh",
+                "#!/bin/sh\necho building\ngrep -q good answer.txt || { echo '##[error]the answer is not good'; exit 3; }\n",
+            ),
             SeedFile::new("answer.txt", "good\n"),
         ];
         let repo = emulator.create_repository("Shop Floor", "web", &files).unwrap();
@@ -70,8 +73,16 @@ impl House {
         Self { emulator, client: client(), base, bot, owner, repo }
     }
 
-    async fn raw(&self, method: Method, path: &str, kind: &str, body: Option<&Value>, auth: Option<&str>) -> reqwest::Result<Answer> {
-        let mut request = self.client.request(method, format!("{}/{path}", self.base)).header("Accept", "application/json");
+    async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Option<&Value>,
+        auth: Option<&str>,
+    ) -> reqwest::Result<Answer> {
+        let mut request =
+            self.client.request(method, format!("{}/{path}", self.base)).header("Accept", "application/json");
         if let Some(auth) = auth {
             request = request.header("Authorization", auth);
         }
@@ -100,11 +111,13 @@ impl House {
     }
 
     async fn patch_item(&self, id: i64, body: Value) -> Answer {
-        self.send(Method::PATCH, &format!("_apis/wit/workitems/{id}?api-version=7.1"), PATCH, Some(body)).await
+        self.send(Method::PATCH, &format!("_apis/wit/workitems/{id}?api-version=7.1"), PATCH, Some(body))
+            .await
     }
 
     async fn wiql(&self, query: &str) -> Answer {
-        self.post("Shop%20Floor/_apis/wit/wiql?timePrecision=true&api-version=7.1", json!({"query": query})).await
+        self.post("Shop%20Floor/_apis/wit/wiql?timePrecision=true&api-version=7.1", json!({"query": query}))
+            .await
     }
 
     fn story(&self, title: &str, tags: &[&str]) -> i64 {
@@ -118,7 +131,9 @@ impl House {
     /// A branch with one file, and a pull request for it.
     async fn open(&self, branch: &str, file: &str, content: &str) -> i64 {
         let name = format!("refs/heads/{branch}");
-        self.emulator.push_as(&self.repo, &name, &[SeedFile::new(file, content)], "Change", &self.bot).unwrap();
+        self.emulator
+            .push_as(&self.repo, &name, &[SeedFile::new(file, content)], "Change", &self.bot)
+            .unwrap();
         let body = json!({"sourceRefName": name, "targetRefName": "refs/heads/main", "title": branch, "description": "text"});
         let answer = self.post(&format!("{}?api-version=7.1", self.pulls()), body).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
@@ -131,7 +146,10 @@ impl House {
 
     async fn evaluations(&self, id: i64) -> Vec<Value> {
         let artifact = format!("vstfs:///CodeReview/CodeReviewId/{}/{id}", self.repo.project_id);
-        let path = format!("{}/_apis/policy/evaluations?artifactId={artifact}&api-version=7.1-preview.1", self.repo.project_id);
+        let path = format!(
+            "{}/_apis/policy/evaluations?artifactId={artifact}&api-version=7.1-preview.1",
+            self.repo.project_id
+        );
         self.get(&path).await.json()["value"].as_array().unwrap().clone()
     }
 }
@@ -143,7 +161,12 @@ fn basic(secret: &str) -> String {
 fn git(folder: &Path, secret: &str, args: &[&str]) -> (bool, String) {
     let output = Command::new("git")
         .current_dir(folder)
-        .args(["-c", &format!("http.extraheader=Authorization: {}", basic(secret)), "-c", "credential.helper="])
+        .args([
+            "-c",
+            &format!("http.extraheader=Authorization: {}", basic(secret)),
+            "-c",
+            "credential.helper=",
+        ])
         .args(["-c", "user.name=Agent", "-c", "user.email=agent@acme.example"])
         .args(args)
         .env("GIT_TERMINAL_PROMPT", "0")
@@ -151,7 +174,8 @@ fn git(folder: &Path, secret: &str, args: &[&str]) -> (bool, String) {
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
 }
 
@@ -174,7 +198,10 @@ async fn credentials_fail_in_every_way_of_the_service() {
     let empty = house.raw(Method::GET, path, JSON, None, None).await.unwrap();
     assert_eq!((empty.status, empty.text.as_str()), (401, ""));
     // A PAT is no bearer token.
-    assert_eq!(house.raw(Method::GET, path, JSON, None, Some(&format!("Bearer {PAT}"))).await.unwrap().status, 401);
+    assert_eq!(
+        house.raw(Method::GET, path, JSON, None, Some(&format!("Bearer {PAT}"))).await.unwrap().status,
+        401
+    );
     house.emulator.issue_token(&house.bot, Token::Bearer, "entra");
     assert_eq!(house.raw(Method::GET, path, JSON, None, Some("Bearer entra")).await.unwrap().status, 200);
 
@@ -204,7 +231,10 @@ async fn versions_and_unknown_paths_are_refused() {
     assert_eq!(none.key(), "VssVersionNotSpecifiedException");
     assert_eq!(house.get("_apis/projects?api-version=9.0").await.key(), "VssVersionOutOfRangeException");
     assert_eq!(house.get("_apis/projects?api-version=5.0").await.status, 200);
-    assert_eq!(house.get("Nowhere/_apis/git/repositories?api-version=7.1").await.key(), "ProjectDoesNotExistWithNameException");
+    assert_eq!(
+        house.get("Nowhere/_apis/git/repositories?api-version=7.1").await.key(),
+        "ProjectDoesNotExistWithNameException"
+    );
     let wrong_kind = house
         .send(Method::PATCH, &format!("_apis/wit/workitems/{id}?api-version=7.1"), JSON, Some(json!([])))
         .await;
@@ -235,7 +265,10 @@ async fn a_claim_is_won_once() {
         "VS403351: Test Operation for path /rev failed, value 2 was not equal to test value 1."
     );
     let item = house.emulator.item(id).unwrap();
-    assert_eq!((item.rev, item.state.as_str(), item.tags.as_slice()), (2, "Active", ["running".to_owned()].as_slice()));
+    assert_eq!(
+        (item.rev, item.state.as_str(), item.tags.as_slice()),
+        (2, "Active", ["running".to_owned()].as_slice())
+    );
     assert_eq!(item.comments.len(), 1);
     house.emulator.race_next_save(id, &house.owner);
     let raced = house.patch_item(id, claim(2)).await;
@@ -258,8 +291,13 @@ async fn tags_merge_split_and_keep_their_first_spelling() {
     let cleared = house.patch_item(id, tags("replace", json!(""))).await.json();
     assert!(cleared["fields"].get("System.Tags").is_none());
     house.emulator.allow_tag_creation(&house.bot, false);
-    let refused = house.patch_item(id, json!([{"op": "add", "path": "/fields/System.Title", "value": "new"},
-        {"op": "add", "path": "/fields/System.Tags", "value": "brand-new"}])).await;
+    let refused = house
+        .patch_item(
+            id,
+            json!([{"op": "add", "path": "/fields/System.Title", "value": "new"},
+        {"op": "add", "path": "/fields/System.Tags", "value": "brand-new"}]),
+        )
+        .await;
     assert_eq!(refused.status, 403);
     assert_eq!(house.emulator.item(id).unwrap().title, "A", "the whole patch failed");
 }
@@ -269,7 +307,9 @@ async fn comments_make_revisions_and_links_between_items_do_not() {
     let house = House::new().await;
     let (a, b) = (house.story("A", &[]), house.story("B", &[]));
     let comments = format!("Shop%20Floor/_apis/wit/workItems/{a}/comments");
-    let added = house.post(&format!("{comments}?format=markdown&api-version=7.1-preview.4"), json!({"text": "**hi**"})).await;
+    let added = house
+        .post(&format!("{comments}?format=markdown&api-version=7.1-preview.4"), json!({"text": "**hi**"}))
+        .await;
     assert_eq!((added.status, added.json()["format"].as_str()), (200, Some("markdown")));
     let comment = added.json()["id"].as_i64().unwrap();
     assert_eq!(house.emulator.item(a).unwrap().rev, 2);
@@ -291,7 +331,10 @@ async fn comments_make_revisions_and_links_between_items_do_not() {
     let page = house.get(&format!("{comments}?$top=3&order=asc&api-version=7.1-preview.4")).await.json();
     assert_eq!((page["count"].as_i64(), page["totalCount"].as_i64()), (Some(3), Some(4)));
     let token = page["continuationToken"].as_str().unwrap();
-    let rest = house.get(&format!("{comments}?$top=3&order=asc&continuationToken={token}&api-version=7.1-preview.4")).await.json();
+    let rest = house
+        .get(&format!("{comments}?$top=3&order=asc&continuationToken={token}&api-version=7.1-preview.4"))
+        .await
+        .json();
     assert_eq!(rest["comments"].as_array().unwrap().len(), 1);
     assert!(rest.get("continuationToken").is_none());
 }
@@ -322,11 +365,13 @@ async fn updates_tell_who_tagged_and_come_in_pages() {
 async fn states_follow_the_process() {
     let house = House::new().await;
     house.emulator.create_project_with("Inherited", Process::Inherited);
-    let states = house.get("Inherited/_apis/wit/workitemtypes/User%20Story/states?api-version=7.1").await.json();
+    let states =
+        house.get("Inherited/_apis/wit/workitemtypes/User%20Story/states?api-version=7.1").await.json();
     assert_eq!(states["value"][0]["name"], "Backlog");
     assert_eq!(states["value"][3]["category"], "Completed");
     let id = house.emulator.file_item("Inherited", &NewItem::story("A"), &house.owner).unwrap();
-    let jump = house.patch_item(id, json!([{"op": "add", "path": "/fields/System.State", "value": "Done"}])).await;
+    let jump =
+        house.patch_item(id, json!([{"op": "add", "path": "/fields/System.State", "value": "Done"}])).await;
     assert_eq!((jump.status, jump.key().as_str()), (400, "RuleValidationException"));
     assert!(jump.json()["message"].as_str().unwrap().contains("not in the list of supported values"));
     for state in ["Doing", "Done"] {
@@ -334,7 +379,9 @@ async fn states_follow_the_process() {
     }
     house.emulator.require_field("Shop Floor", "Bug", "Severity").unwrap();
     let bug = json!([{"op": "add", "path": "/fields/System.Title", "value": "broken"}]);
-    let refused = house.send(Method::POST, "Shop%20Floor/_apis/wit/workitems/$Bug?api-version=7.1", PATCH, Some(bug)).await;
+    let refused = house
+        .send(Method::POST, "Shop%20Floor/_apis/wit/workitems/$Bug?api-version=7.1", PATCH, Some(bug))
+        .await;
     assert_eq!(refused.status, 400);
     let errors = &refused.json()["customProperties"]["RuleValidationErrors"];
     assert_eq!(errors[0]["fieldReferenceName"], "Microsoft.VSTS.Common.Severity");
@@ -347,7 +394,12 @@ async fn queries_find_whole_tags_and_refuse_what_they_cannot() {
     let b = house.story("B", &["ready"]);
     house.emulator.set_field(b, "Microsoft.VSTS.Common.Priority", json!(1), &house.owner).unwrap();
     let ids = |answer: &Answer| -> Vec<i64> {
-        answer.json()["workItems"].as_array().unwrap().iter().map(|item| item["id"].as_i64().unwrap()).collect()
+        answer.json()["workItems"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["id"].as_i64().unwrap())
+            .collect()
     };
     let tagged = house.wiql("SELECT [System.Id] FROM WorkItems WHERE [System.TeamProject] = @project AND [System.Tags] CONTAINS 'READY'").await;
     assert_eq!(ids(&tagged), [b], "{}", tagged.text);
@@ -357,7 +409,13 @@ async fn queries_find_whole_tags_and_refuse_what_they_cannot() {
     assert_eq!(ids(&quoted), [a]);
     let dated = house.post("Shop%20Floor/_apis/wit/wiql?api-version=7.1", json!({"query": "SELECT [System.Id] FROM WorkItems WHERE [System.ChangedDate] > '2020-01-01T10:00:00Z'"})).await;
     assert!(dated.json()["message"].as_str().unwrap().contains("date precision"));
-    assert_eq!(house.wiql("SELECT [System.Id] FROM WorkItems WHERE [System.AreaPath] UNDER 'Elsewhere'").await.status, 400);
+    assert_eq!(
+        house
+            .wiql("SELECT [System.Id] FROM WorkItems WHERE [System.AreaPath] UNDER 'Elsewhere'")
+            .await
+            .status,
+        400
+    );
     assert_eq!(house.wiql("SELECT [System.Id] FROM WorkItems WHERE [System.Tags] = 'x'").await.status, 400);
     assert!(house.emulator.unknown_requests().is_empty());
     let links = house.wiql("SELECT [System.Id] FROM WorkItemLinks WHERE [Source].[System.Id] = 1").await;
@@ -388,7 +446,10 @@ async fn batches_fail_whole_or_omit() {
     };
     let path = "_apis/wit/workitemsbatch?api-version=7.1";
     assert_eq!(house.post(path, read(json!({}))).await.key(), "WorkItemUnauthorizedAccessException");
-    let omitted = house.post(path, read(json!({"errorPolicy": "omit", "fields": ["System.Id", "System.Title"]}))).await.json();
+    let omitted = house
+        .post(path, read(json!({"errorPolicy": "omit", "fields": ["System.Id", "System.Title"]})))
+        .await
+        .json();
     assert_eq!(omitted["value"][0]["fields"], json!({"System.Id": a, "System.Title": "A"}));
     assert!(omitted["value"][1].is_null());
     let both = read(json!({"fields": ["System.Id"], "$expand": "relations"}));
@@ -406,14 +467,19 @@ async fn git_clones_and_pushes_through_http() {
     let work = folder.path().join("work");
     assert!(work.join("ci/build.sh").exists());
     std::fs::write(work.join("new.txt"), "new\n").unwrap();
-    for args in [&["checkout", "--quiet", "-b", "agent/1"][..], &["add", "."], &["commit", "--quiet", "-m", "New"]] {
+    for args in
+        [&["checkout", "--quiet", "-b", "agent/1"][..], &["add", "."], &["commit", "--quiet", "-m", "New"]]
+    {
         assert!(git(&work, PAT, args).0);
     }
     let (pushed, text) = git(&work, PAT, &["push", "origin", "agent/1"]);
     assert!(pushed, "{text}");
     let head = git(&work, PAT, &["rev-parse", "HEAD"]).1.trim().to_owned();
     assert_eq!(house.emulator.head(&house.repo, "refs/heads/agent/1"), Some(head));
-    let refs = house.get(&format!("Shop%20Floor/_apis/git/repositories/web/refs?filter=heads/agent/&api-version=7.1")).await.json();
+    let refs = house
+        .get(&format!("Shop%20Floor/_apis/git/repositories/web/refs?filter=heads/agent/&api-version=7.1"))
+        .await
+        .json();
     assert_eq!(refs["value"][0]["creator"]["id"], json!(house.bot.id));
 
     assert!(git(&work, PAT, &["commit", "--quiet", "--amend", "-m", "Other"]).0);
@@ -438,7 +504,8 @@ async fn refs_answer_200_even_when_they_refuse() {
     let head = house.emulator.head(&house.repo, "refs/heads/main").unwrap();
     let zero = "0".repeat(40);
     let path = format!("Shop%20Floor/_apis/git/repositories/{}/refs?api-version=7.1", house.repo.id);
-    let entry = |name: &str, old: &str, new: &str| json!([{"name": name, "oldObjectId": old, "newObjectId": new}]);
+    let entry =
+        |name: &str, old: &str, new: &str| json!([{"name": name, "oldObjectId": old, "newObjectId": new}]);
     let made = house.post(&path, entry("refs/heads/agent/1", &zero, &head)).await;
     assert_eq!((made.status, made.json()["value"][0]["success"].as_bool()), (200, Some(true)));
     let checks = [
@@ -457,8 +524,13 @@ async fn refs_answer_200_even_when_they_refuse() {
     let items = format!("Shop%20Floor/_apis/git/repositories/{}/items", house.repo.id);
     let file = house.get(&format!("{items}?path=/README.md&versionDescriptor.version=main&versionDescriptor.versionType=branch&includeContent=true&$format=json&api-version=7.1")).await;
     assert_eq!(file.json()["content"], "# Web\n");
-    assert_eq!(house.get(&format!("{items}?path=/nope.md&api-version=7.1")).await.key(), "GitItemNotFoundException");
-    let full = house.get(&format!("{items}?path=/README.md&versionDescriptor.version=refs/heads/main&api-version=7.1")).await;
+    assert_eq!(
+        house.get(&format!("{items}?path=/nope.md&api-version=7.1")).await.key(),
+        "GitItemNotFoundException"
+    );
+    let full = house
+        .get(&format!("{items}?path=/README.md&versionDescriptor.version=refs/heads/main&api-version=7.1"))
+        .await;
     assert_eq!(full.status, 404, "only the short name is a branch");
 }
 
@@ -467,11 +539,15 @@ async fn a_pull_request_lives_with_lags_and_conflicts() {
     let house = House::new().await;
     let item = house.story("A", &[]);
     let id = house.open("agent/1", "answer.txt", "good work\n").await;
-    let again = json!({"sourceRefName": "refs/heads/agent/1", "targetRefName": "refs/heads/main", "title": "again"});
+    let again =
+        json!({"sourceRefName": "refs/heads/agent/1", "targetRefName": "refs/heads/main", "title": "again"});
     let twin = house.post(&format!("{}?api-version=7.1", house.pulls()), again).await;
     assert_eq!((twin.status, twin.key().as_str()), (409, "GitPullRequestExistsException"));
-    let missing = json!({"sourceRefName": "refs/heads/none", "targetRefName": "refs/heads/main", "title": "x"});
-    assert!(house.post(&format!("{}?api-version=7.1", house.pulls()), missing).await.text.contains("TF401398"));
+    let missing =
+        json!({"sourceRefName": "refs/heads/none", "targetRefName": "refs/heads/main", "title": "x"});
+    assert!(
+        house.post(&format!("{}?api-version=7.1", house.pulls()), missing).await.text.contains("TF401398")
+    );
 
     assert_eq!(house.pull(id).await["mergeStatus"], "succeeded", "one read later");
     let link = format!("vstfs:///Git/PullRequestId/{}%2F{}%2F{id}", house.repo.project_id, house.repo.id);
@@ -481,7 +557,16 @@ async fn a_pull_request_lives_with_lags_and_conflicts() {
     assert_eq!(linked["value"][0]["id"], json!(item.to_string()));
 
     // The target moves under it: conflict, no merge ref.
-    house.emulator.land(&house.repo, "refs/heads/main", &[SeedFile::new("answer.txt", "good news\n")], "Other", &house.owner).unwrap();
+    house
+        .emulator
+        .land(
+            &house.repo,
+            "refs/heads/main",
+            &[SeedFile::new("answer.txt", "good news\n")],
+            "Other",
+            &house.owner,
+        )
+        .unwrap();
     house.pull(id).await;
     let torn = house.pull(id).await;
     assert_eq!(torn["mergeStatus"], "conflicts");
@@ -493,12 +578,19 @@ async fn a_pull_request_lives_with_lags_and_conflicts() {
     assert_eq!(house.patch(&path, json!({"description": long})).await.status, 400);
     let shown = "y".repeat(500);
     house.patch(&path, json!({"description": shown})).await;
-    let list = house.get(&format!("{}?searchCriteria.sourceRefName=refs/heads/agent/1&api-version=7.1", house.pulls())).await.json();
+    let list = house
+        .get(&format!("{}?searchCriteria.sourceRefName=refs/heads/agent/1&api-version=7.1", house.pulls()))
+        .await
+        .json();
     assert_eq!(list["value"][0]["description"].as_str().unwrap().len(), 400);
     let closed = house.patch(&path, json!({"status": "abandoned"})).await.json();
     assert_eq!(closed["status"], "abandoned");
     assert!(closed.get("mergeStatus").is_none());
-    assert_eq!(house.get(&format!("{}?api-version=7.1", house.pulls())).await.json()["count"], 0, "active only");
+    assert_eq!(
+        house.get(&format!("{}?api-version=7.1", house.pulls())).await.json()["count"],
+        0,
+        "active only"
+    );
     assert_eq!(house.patch(&path, json!({"status": "active"})).await.json()["mergeStatus"], "queued");
 }
 
@@ -516,12 +608,24 @@ async fn completion_is_pinned_gated_and_late() {
     let gated = house.patch(&path, complete(&head)).await;
     assert_eq!((gated.status, gated.key().as_str()), (403, "GitPullRequestUpdateRejectedByPolicyException"));
     house.emulator.vote(id, 10, &house.owner).unwrap();
-    let own = house.post(&format!("{}/{id}/reviewers?api-version=7.1", house.pulls()), json!([{"id": house.bot.id}])).await;
+    let own = house
+        .post(&format!("{}/{id}/reviewers?api-version=7.1", house.pulls()), json!([{"id": house.bot.id}]))
+        .await;
     assert_eq!(own.status, 200);
-    let other = house.send(Method::PUT, &format!("{}/{id}/reviewers/{}?api-version=7.1", house.pulls(), house.owner.id), JSON, Some(json!({"vote": -10}))).await;
+    let other = house
+        .send(
+            Method::PUT,
+            &format!("{}/{id}/reviewers/{}?api-version=7.1", house.pulls(), house.owner.id),
+            JSON,
+            Some(json!({"vote": -10})),
+        )
+        .await;
     assert_eq!(other.status, 400, "nobody votes for others");
     // A push resets the votes and moves the head.
-    house.emulator.push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("b.txt", "b\n")], "More", &house.bot).unwrap();
+    house
+        .emulator
+        .push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("b.txt", "b\n")], "More", &house.bot)
+        .unwrap();
     assert_eq!(house.patch(&path, complete(&head)).await.key(), "GitPullRequestStaleException");
     let head = house.emulator.pull_request(id).unwrap().head;
     assert_eq!(house.patch(&path, complete(&head)).await.status, 403, "the vote was reset");
@@ -532,7 +636,10 @@ async fn completion_is_pinned_gated_and_late() {
     assert_eq!(house.pull(id).await["status"], "active");
     let done = house.pull(id).await;
     assert_eq!(done["status"], "completed");
-    assert_eq!(house.emulator.head(&house.repo, "refs/heads/main").as_deref(), done["lastMergeCommit"]["commitId"].as_str());
+    assert_eq!(
+        house.emulator.head(&house.repo, "refs/heads/main").as_deref(),
+        done["lastMergeCommit"]["commitId"].as_str()
+    );
     assert!(house.emulator.head(&house.repo, "refs/heads/agent/1").is_none());
     assert_eq!(house.emulator.file(&house.repo, "refs/heads/main", "b.txt").unwrap(), b"b\n");
     assert!(house.emulator.threads(id).iter().any(roundsman::emulator::ThreadSnapshot::is_system));
@@ -541,7 +648,8 @@ async fn completion_is_pinned_gated_and_late() {
 #[tokio::test(flavor = "multi_thread")]
 async fn builds_fail_and_pass_for_real() {
     let house = House::new().await;
-    let pipeline = house.emulator.create_pipeline(&house.repo, NewPipeline::new("CI", &["sh", "ci/build.sh"]));
+    let pipeline =
+        house.emulator.create_pipeline(&house.repo, NewPipeline::new("CI", &["sh", "ci/build.sh"]));
     house.emulator.require_build(&house.repo, "refs/heads/main", pipeline, true);
     let id = house.open("agent/1", "answer.txt", "bad\n").await;
     house.emulator.idle().await;
@@ -563,7 +671,16 @@ async fn builds_fail_and_pass_for_real() {
     assert!(["Stage", "Phase", "Job", "Task"].iter().all(|kind| kinds.contains(kind)));
 
     house.emulator.set_evaluation_lag(1);
-    house.emulator.push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("answer.txt", "good again\n")], "Fix", &house.bot).unwrap();
+    house
+        .emulator
+        .push_as(
+            &house.repo,
+            "refs/heads/agent/1",
+            &[SeedFile::new("answer.txt", "good again\n")],
+            "Fix",
+            &house.bot,
+        )
+        .unwrap();
     assert_eq!(house.evaluations(id).await[0]["context"]["buildId"], json!(build), "the old outcome lingers");
     house.emulator.idle().await;
     let green = house.evaluations(id).await;
@@ -572,13 +689,23 @@ async fn builds_fail_and_pass_for_real() {
 
     house.emulator.expire_evaluations(id);
     let expired = house.evaluations(id).await;
-    assert_eq!((expired[0]["status"].as_str(), expired[0]["context"]["isExpired"].as_bool()), (Some("queued"), Some(true)));
-    let requeue = format!("{}/_apis/policy/evaluations/{}?api-version=7.1-preview.1", house.repo.project_id, expired[0]["evaluationId"].as_str().unwrap());
+    assert_eq!(
+        (expired[0]["status"].as_str(), expired[0]["context"]["isExpired"].as_bool()),
+        (Some("queued"), Some(true))
+    );
+    let requeue = format!(
+        "{}/_apis/policy/evaluations/{}?api-version=7.1-preview.1",
+        house.repo.project_id,
+        expired[0]["evaluationId"].as_str().unwrap()
+    );
     assert_eq!(house.patch(&requeue, json!({})).await.status, 200);
     house.emulator.idle().await;
     assert_eq!(house.evaluations(id).await[0]["status"], "approved");
     assert_eq!(house.emulator.builds().len(), 3);
-    let own = format!("{}/_apis/policy/evaluations?artifactId=vstfs:///Git/PullRequestId/{}%252f{}%252f{id}&api-version=7.1-preview.1", house.repo.project_id, house.repo.project_id, house.repo.id);
+    let own = format!(
+        "{}/_apis/policy/evaluations?artifactId=vstfs:///Git/PullRequestId/{}%252f{}%252f{id}&api-version=7.1-preview.1",
+        house.repo.project_id, house.repo.project_id, house.repo.id
+    );
     assert_eq!(house.get(&own).await.json()["count"], 0, "the other artifact id finds nothing");
 }
 
@@ -589,7 +716,10 @@ async fn builds_are_superseded_stuck_retried_and_invalid() {
     house.emulator.require_build(&house.repo, "refs/heads/main", pipeline, true);
     let id = house.open("agent/1", "a.txt", "a\n").await;
     house.emulator.set_pipeline_command(pipeline, &["sh", "ci/build.sh"]);
-    house.emulator.push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("b.txt", "b\n")], "More", &house.bot).unwrap();
+    house
+        .emulator
+        .push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("b.txt", "b\n")], "More", &house.bot)
+        .unwrap();
     house.emulator.idle().await;
     let builds = house.emulator.builds();
     assert_eq!(builds[0].result.as_deref(), Some("canceled"), "a push supersedes");
@@ -605,18 +735,31 @@ async fn builds_are_superseded_stuck_retried_and_invalid() {
     assert!(lost.tasks.iter().all(|task| task.result.as_deref() != Some("failed")));
 
     house.emulator.break_pipeline(pipeline, Some("/ci.yml (Line: 3, Col: 1): Unexpected value 'step'"));
-    house.emulator.push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("c.txt", "c\n")], "More", &house.bot).unwrap();
+    house
+        .emulator
+        .push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("c.txt", "c\n")], "More", &house.bot)
+        .unwrap();
     let invalid = house.emulator.builds().last().unwrap().id;
     let shown = house.get(&format!("{base}/{invalid}?api-version=7.1")).await.json();
-    assert_eq!((shown["result"].as_str(), shown["validationResults"][0]["result"].as_str()), (Some("failed"), Some("error")));
+    assert_eq!(
+        (shown["result"].as_str(), shown["validationResults"][0]["result"].as_str()),
+        (Some("failed"), Some("error"))
+    );
     assert_eq!(house.get(&format!("{base}/{invalid}/timeline?api-version=7.1")).await.status, 204);
 
     house.emulator.break_pipeline(pipeline, None);
     house.emulator.stall_pipeline(pipeline, true);
-    house.emulator.push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("d.txt", "d\n")], "More", &house.bot).unwrap();
+    house
+        .emulator
+        .push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("d.txt", "d\n")], "More", &house.bot)
+        .unwrap();
     house.emulator.idle().await;
     assert_eq!(house.emulator.builds().last().unwrap().status, "notStarted");
-    let list = house.get(&format!("{base}?branchName=refs/pull/{id}/merge&queryOrder=queueTimeDescending&$top=2&api-version=7.1")).await;
+    let list = house
+        .get(&format!(
+            "{base}?branchName=refs/pull/{id}/merge&queryOrder=queueTimeDescending&$top=2&api-version=7.1"
+        ))
+        .await;
     assert_eq!(list.json()["value"][0]["status"], "notStarted");
     assert_eq!(list.header("x-ms-continuationtoken"), "2");
 }
@@ -624,12 +767,18 @@ async fn builds_are_superseded_stuck_retried_and_invalid() {
 #[tokio::test(flavor = "multi_thread")]
 async fn drafts_wait_and_auto_complete_completes() {
     let house = House::with(Options { completion_lag: 0, merge_lag: 0, ..Options::default() }).await;
-    let pipeline = house.emulator.create_pipeline(&house.repo, NewPipeline::new("CI", &["sh", "ci/build.sh"]));
+    let pipeline =
+        house.emulator.create_pipeline(&house.repo, NewPipeline::new("CI", &["sh", "ci/build.sh"]));
     house.emulator.require_build(&house.repo, "refs/heads/main", pipeline, true);
     house.emulator.require_comment_resolution(&house.repo, "refs/heads/main", true);
-    house.emulator.push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("a.txt", "a\n")], "Change", &house.bot).unwrap();
+    house
+        .emulator
+        .push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("a.txt", "a\n")], "Change", &house.bot)
+        .unwrap();
     let body = json!({"sourceRefName": "refs/heads/agent/1", "targetRefName": "refs/heads/main", "title": "x", "isDraft": true});
-    let id = house.post(&format!("{}?api-version=7.1", house.pulls()), body).await.json()["pullRequestId"].as_i64().unwrap();
+    let id = house.post(&format!("{}?api-version=7.1", house.pulls()), body).await.json()["pullRequestId"]
+        .as_i64()
+        .unwrap();
     assert!(house.emulator.builds().is_empty(), "drafts are not validated");
     let path = format!("{}/{id}?api-version=7.1", house.pulls());
     let foreign = json!({"autoCompleteSetBy": {"id": house.owner.id}});
@@ -641,9 +790,17 @@ async fn drafts_wait_and_auto_complete_completes() {
     house.emulator.idle().await;
     assert_eq!(house.pull(id).await["status"], "active", "a thread is open");
     let threads = format!("{}/{id}/threads/{thread}", house.pulls());
-    let reply = house.post(&format!("{threads}/comments?api-version=7.1"), json!({"content": "Because.", "parentCommentId": 1, "commentType": "text"})).await;
+    let reply = house
+        .post(
+            &format!("{threads}/comments?api-version=7.1"),
+            json!({"content": "Because.", "parentCommentId": 1, "commentType": "text"}),
+        )
+        .await;
     assert_eq!(reply.json()["id"], 2);
-    assert_eq!(house.patch(&format!("{threads}?api-version=7.1"), json!({"status": "fixed"})).await.json()["status"], "fixed");
+    assert_eq!(
+        house.patch(&format!("{threads}?api-version=7.1"), json!({"status": "fixed"})).await.json()["status"],
+        "fixed"
+    );
     assert_eq!(house.pull(id).await["status"], "completed");
 }
 
@@ -717,21 +874,33 @@ async fn traffic_is_recorded_without_credentials() {
     let (a, b) = (house.story("A", &["ready"]), house.story("B", &[]));
     house.emulator.assign(a, Some(&house.owner), &house.owner).unwrap();
     let repo = format!("{}/_apis/git/repositories/{}", house.repo.project_id, house.repo.id);
-    let pipeline = house.emulator.create_pipeline(&house.repo, NewPipeline::new("CI", &["sh", "ci/build.sh"]));
+    let pipeline =
+        house.emulator.create_pipeline(&house.repo, NewPipeline::new("CI", &["sh", "ci/build.sh"]));
     house.emulator.require_build(&house.repo, "refs/heads/main", pipeline, true);
     house.emulator.require_reviewers(&house.repo, "refs/heads/main", 1, false);
     house.emulator.require_comment_resolution(&house.repo, "refs/heads/main", true);
     house.emulator.require_work_item_link(&house.repo, "refs/heads/main", false);
     house.emulator.require_merge_strategy(&house.repo, "refs/heads/main", &["squash"]);
 
-    for path in ["_apis/connectionData?api-version=7.1-preview.1", "_apis/projects?api-version=7.1", "_apis/wit/workitemrelationtypes?api-version=7.1"] {
+    for path in [
+        "_apis/connectionData?api-version=7.1-preview.1",
+        "_apis/projects?api-version=7.1",
+        "_apis/wit/workitemrelationtypes?api-version=7.1",
+    ] {
         assert_eq!(house.get(path).await.status, 200, "{path}");
     }
     house.wiql("SELECT [System.Id], [System.Title] FROM WorkItems WHERE [System.TeamProject] = @project ORDER BY [System.Id] DESC").await;
-    house.post("_apis/wit/workitemsbatch?api-version=7.1", json!({"ids": [a, b, 99], "$expand": "relations", "errorPolicy": "omit"})).await;
+    house
+        .post(
+            "_apis/wit/workitemsbatch?api-version=7.1",
+            json!({"ids": [a, b, 99], "$expand": "relations", "errorPolicy": "omit"}),
+        )
+        .await;
     let create = json!([{"op": "add", "path": "/fields/System.Title", "value": "From the API"}, {"op": "add", "path": "/fields/System.Description",
         "value": "# md"}, {"op": "add", "path": "/multilineFieldsFormat/System.Description", "value": "Markdown"}]);
-    let made = house.send(Method::POST, "Shop%20Floor/_apis/wit/workitems/$Task?api-version=7.1", PATCH, Some(create)).await;
+    let made = house
+        .send(Method::POST, "Shop%20Floor/_apis/wit/workitems/$Task?api-version=7.1", PATCH, Some(create))
+        .await;
     assert_eq!(made.json()["multilineFieldsFormat"]["System.Description"], "markdown");
     house.patch_item(a, json!([{"op": "test", "path": "/rev", "value": 2}, {"op": "add", "path": "/fields/System.State", "value": "Active"},
         {"op": "add", "path": "/fields/System.History", "value": "run"}, {"op": "add", "path": "/relations/-", "value": {"rel": "System.LinkTypes.Dependency-Reverse",
@@ -766,49 +935,129 @@ async fn traffic_is_recorded_without_credentials() {
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
     }
     let comments = format!("Shop%20Floor/{item}/comments");
-    let comment = house.post(&format!("{comments}?format=html&api-version=7.1-preview.4"), json!({"text": "<p>hi</p>"})).await.json()["id"].clone();
+    let comment = house
+        .post(&format!("{comments}?format=html&api-version=7.1-preview.4"), json!({"text": "<p>hi</p>"}))
+        .await
+        .json()["id"]
+        .clone();
     house.get(&format!("{comments}?$top=1&$expand=renderedText&api-version=7.1-preview.4")).await;
     house.get(&format!("{comments}/{comment}?api-version=7.1-preview.4")).await;
-    house.patch(&format!("{comments}/{comment}?format=html&api-version=7.1-preview.4"), json!({"text": "<p>ho</p>"})).await;
-    assert_eq!(house.send(Method::DELETE, &format!("{comments}/{comment}?api-version=7.1-preview.4"), JSON, None).await.status, 204);
+    house
+        .patch(
+            &format!("{comments}/{comment}?format=html&api-version=7.1-preview.4"),
+            json!({"text": "<p>ho</p>"}),
+        )
+        .await;
+    assert_eq!(
+        house
+            .send(Method::DELETE, &format!("{comments}/{comment}?api-version=7.1-preview.4"), JSON, None)
+            .await
+            .status,
+        204
+    );
 
-    house.emulator.push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("a.txt", "a\n")], "Change", &house.bot).unwrap();
+    house
+        .emulator
+        .push_as(&house.repo, "refs/heads/agent/1", &[SeedFile::new("a.txt", "a\n")], "Change", &house.bot)
+        .unwrap();
     let head = house.emulator.head(&house.repo, "refs/heads/agent/1").unwrap();
-    house.post(&format!("{repo}/refs?api-version=7.1"), json!([{"name": "refs/heads/agent/2", "oldObjectId": "0".repeat(40), "newObjectId": head}])).await;
+    house
+        .post(
+            &format!("{repo}/refs?api-version=7.1"),
+            json!([{"name": "refs/heads/agent/2", "oldObjectId": "0".repeat(40), "newObjectId": head}]),
+        )
+        .await;
     house.get(&format!("{repo}/commits/{head}?api-version=7.1")).await;
     house.get(&format!("{repo}/diffs/commits?baseVersion=main&targetVersion=agent/1&api-version=7.1")).await;
     let new = json!({"sourceRefName": "refs/heads/agent/1", "targetRefName": "refs/heads/main", "title": "A", "description": "text", "isDraft": false,
         "reviewers": [{"id": house.owner.id}], "workItemRefs": [{"id": a.to_string()}], "labels": [{"name": "agent"}]});
-    let id = house.post(&format!("{}?api-version=7.1", house.pulls()), new).await.json()["pullRequestId"].as_i64().unwrap();
+    let id = house.post(&format!("{}?api-version=7.1", house.pulls()), new).await.json()["pullRequestId"]
+        .as_i64()
+        .unwrap();
     house.emulator.idle().await;
     let pull = format!("{}/{id}", house.pulls());
     let thread = house.post(&format!("{pull}/threads?api-version=7.1"), json!({"comments": [{"parentCommentId": 0, "content": "Note", "commentType": "text"}], "status": "closed",
         "properties": {"roundsman.run": {"$type": "System.String", "$value": "r1"}}})).await.json()["id"].clone();
     house.emulator.comment_pull_request(id, "Why?", Some(("a.txt", 1)), &house.owner).unwrap();
-    house.post(&format!("{pull}/threads/{thread}/comments?api-version=7.1"), json!({"content": "More", "parentCommentId": 1, "commentType": "text"})).await;
-    house.patch(&format!("{pull}/threads/{thread}/comments/2?api-version=7.1"), json!({"content": "Less"})).await;
-    house.send(Method::DELETE, &format!("{pull}/threads/{thread}/comments/2?api-version=7.1"), JSON, None).await;
+    house
+        .post(
+            &format!("{pull}/threads/{thread}/comments?api-version=7.1"),
+            json!({"content": "More", "parentCommentId": 1, "commentType": "text"}),
+        )
+        .await;
+    house
+        .patch(&format!("{pull}/threads/{thread}/comments/2?api-version=7.1"), json!({"content": "Less"}))
+        .await;
+    house
+        .send(Method::DELETE, &format!("{pull}/threads/{thread}/comments/2?api-version=7.1"), JSON, None)
+        .await;
     house.patch(&format!("{pull}/threads/{thread}?api-version=7.1"), json!({"status": "fixed"})).await;
-    house.send(Method::PUT, &format!("{pull}/reviewers/{}?api-version=7.1", house.bot.id), JSON, Some(json!({"vote": 0}))).await;
+    house
+        .send(
+            Method::PUT,
+            &format!("{pull}/reviewers/{}?api-version=7.1", house.bot.id),
+            JSON,
+            Some(json!({"vote": 0})),
+        )
+        .await;
     house.post(&format!("{pull}/labels?api-version=7.1"), json!({"name": "seen"})).await;
-    house.send(Method::PATCH, &format!("{pull}/properties?api-version=7.1"), PATCH, Some(json!([{"op": "add", "path": "/roundsman.run", "value": "r1"}]))).await;
-    let status = json!({"state": "succeeded", "description": "ok", "context": {"genre": "agent", "name": "run"}});
+    house
+        .send(
+            Method::PATCH,
+            &format!("{pull}/properties?api-version=7.1"),
+            PATCH,
+            Some(json!([{"op": "add", "path": "/roundsman.run", "value": "r1"}])),
+        )
+        .await;
+    let status =
+        json!({"state": "succeeded", "description": "ok", "context": {"genre": "agent", "name": "run"}});
     house.post(&format!("{pull}/iterations/1/statuses?api-version=7.1"), status).await;
-    house.post(&format!("{repo}/pullrequestquery?api-version=7.1"), json!({"queries": [{"type": "lastMergeCommit", "items": [head]}]})).await;
+    house
+        .post(
+            &format!("{repo}/pullrequestquery?api-version=7.1"),
+            json!({"queries": [{"type": "lastMergeCommit", "items": [head]}]}),
+        )
+        .await;
     let artifact = format!("vstfs:///Git/PullRequestId/{}%2F{}%2F{id}", house.repo.project_id, house.repo.id);
-    let items = house.post("_apis/wit/artifacturiquery?api-version=7.1", json!({"artifactUris": [artifact]})).await.json();
+    let items = house
+        .post("_apis/wit/artifacturiquery?api-version=7.1", json!({"artifactUris": [artifact]}))
+        .await
+        .json();
     assert_eq!(items["artifactUrisQueryResult"][&artifact][0]["id"], json!(a));
-    for path in ["", "/threads", "/workitems", "/commits", "/iterations", "/iterations/1", "/iterations/1/changes", "/reviewers", "/labels", "/properties", "/statuses"] {
+    for path in [
+        "",
+        "/threads",
+        "/workitems",
+        "/commits",
+        "/iterations",
+        "/iterations/1",
+        "/iterations/1/changes",
+        "/reviewers",
+        "/labels",
+        "/properties",
+        "/statuses",
+    ] {
         let answer = house.get(&format!("{pull}{path}?api-version=7.1")).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
     }
-    house.get(&format!("{}?searchCriteria.status=all&searchCriteria.creatorId={}&$top=100&$skip=0&api-version=7.1", house.pulls(), house.bot.id)).await;
+    house
+        .get(&format!(
+            "{}?searchCriteria.status=all&searchCriteria.creatorId={}&$top=100&$skip=0&api-version=7.1",
+            house.pulls(),
+            house.bot.id
+        ))
+        .await;
     let project = house.repo.project_id.clone();
-    house.get(&format!("{project}/_apis/git/pullrequests?searchCriteria.status=active&api-version=7.1")).await;
+    house
+        .get(&format!("{project}/_apis/git/pullrequests?searchCriteria.status=active&api-version=7.1"))
+        .await;
     house.get(&format!("_apis/git/pullrequests/{id}?api-version=7.1")).await;
     let evaluations = house.evaluations(id).await;
     assert_eq!(evaluations.len(), 5);
-    let requeue = format!("{project}/_apis/policy/evaluations/{}?api-version=7.1-preview.1", evaluations[0]["evaluationId"].as_str().unwrap());
+    let requeue = format!(
+        "{project}/_apis/policy/evaluations/{}?api-version=7.1-preview.1",
+        evaluations[0]["evaluationId"].as_str().unwrap()
+    );
     assert_eq!(house.send(Method::PATCH, &requeue, JSON, None).await.status, 200);
     house.emulator.idle().await;
     house.get(&format!("{project}/_apis/policy/configurations?api-version=7.1")).await;
@@ -816,21 +1065,51 @@ async fn traffic_is_recorded_without_credentials() {
     house.get(&format!("{project}/_apis/git/policy/configurations?repositoryId={}&refName=refs/heads/main&api-version=7.1", house.repo.id)).await;
     let build = house.emulator.builds().last().unwrap().id;
     let builds = format!("{project}/_apis/build/builds");
-    for path in [format!("?branchName=refs/pull/{id}/merge&queryOrder=queueTimeDescending&api-version=7.1"), format!("/{build}?api-version=7.1"),
-        format!("/{build}/timeline?api-version=7.1"), format!("/{build}/logs?api-version=7.1")] {
+    for path in [
+        format!("?branchName=refs/pull/{id}/merge&queryOrder=queueTimeDescending&api-version=7.1"),
+        format!("/{build}?api-version=7.1"),
+        format!("/{build}/timeline?api-version=7.1"),
+        format!("/{build}/logs?api-version=7.1"),
+    ] {
         let answer = house.get(&format!("{builds}{path}")).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
     }
     // The documents say that a log is text; asked for JSON the service answers with a list of lines.
-    let log = house.client.get(format!("{}/{builds}/{build}/logs/3?startLine=0&endLine=1&api-version=7.1", house.base));
-    let log = log.header("Accept", "text/plain").header("Authorization", basic(PAT)).send().await.unwrap().text().await.unwrap();
+    let log = house
+        .client
+        .get(format!("{}/{builds}/{build}/logs/3?startLine=0&endLine=1&api-version=7.1", house.base));
+    let log = log
+        .header("Accept", "text/plain")
+        .header("Authorization", basic(PAT))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     assert!(log.contains("building") && log.lines().count() == 2, "{log}");
     house.get(&format!("{project}/_apis/build/definitions?api-version=7.1")).await;
     house.get(&format!("{project}/_apis/build/definitions/{pipeline}?api-version=7.1")).await;
     house.emulator.force_next_result(pipeline, "failed");
-    let queued = house.post(&format!("{builds}?api-version=7.1"), json!({"definition": {"id": pipeline}, "sourceBranch": "refs/heads/main", "parameters": "{}"})).await.json()["id"].clone();
+    let queued = house
+        .post(
+            &format!("{builds}?api-version=7.1"),
+            json!({"definition": {"id": pipeline}, "sourceBranch": "refs/heads/main", "parameters": "{}"}),
+        )
+        .await
+        .json()["id"]
+        .clone();
     house.emulator.idle().await;
-    assert_eq!(house.patch(&format!("{builds}/{queued}/stages/__default?api-version=7.1"), json!({"state": "retry", "forceRetryAllJobs": false})).await.status, 204);
+    assert_eq!(
+        house
+            .patch(
+                &format!("{builds}/{queued}/stages/__default?api-version=7.1"),
+                json!({"state": "retry", "forceRetryAllJobs": false})
+            )
+            .await
+            .status,
+        204
+    );
     house.patch(&format!("{builds}/{queued}?api-version=7.1"), json!({"status": "cancelling"})).await;
     house.patch(&format!("{pull}?api-version=7.1"), json!({"description": "new", "title": "A2"})).await;
     house.patch(&format!("{pull}?api-version=7.1"), json!({"autoCompleteSetBy": {"id": house.bot.id}, "completionOptions": {"mergeStrategy": "squash"}})).await;

@@ -56,7 +56,11 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) const fn get(path: &'static str, name: &'static str, handler: fn(&mut Call<'_>) -> Answer) -> Self {
+    pub(crate) const fn get(
+        path: &'static str,
+        name: &'static str,
+        handler: fn(&mut Call<'_>) -> Answer,
+    ) -> Self {
         Self {
             method: "GET",
             path,
@@ -155,7 +159,11 @@ pub(crate) fn place(organization: &str, path: &str) -> Option<Place> {
     if at > 2 {
         return None;
     }
-    Some(Place { project: rest.first().filter(|_| at > 0).cloned(), team: at == 2, segments: rest[at + 1..].to_vec() })
+    Some(Place {
+        project: rest.first().filter(|_| at > 0).cloned(),
+        team: at == 2,
+        segments: rest[at + 1..].to_vec(),
+    })
 }
 
 pub(crate) enum Found {

@@ -28,7 +28,11 @@ impl World {
         let git = self.git(&pull.repository);
         let who = self.signature(&pull.created_by);
         let name = format!("refs/pull/{id}/merge");
-        let message = format!("Merge pull request {id} from {} into {}", short(&pull.source_ref), short(&pull.target_ref));
+        let message = format!(
+            "Merge pull request {id} from {} into {}",
+            short(&pull.source_ref),
+            short(&pull.target_ref)
+        );
         let outcome = git.merge_tree(&target, &source, None).and_then(|merged| match merged {
             Merged::Tree(tree) => {
                 let commit = git.commit_tree(&tree, &[&target, &source], &message, &who, &who)?;
@@ -145,7 +149,9 @@ impl World {
             return Err(Problem::new(
                 403,
                 "GitNeedsPermissionException",
-                format!("TF401027: You need the Git 'PullRequestBypassPolicy' permission to perform this action. Details: identity '{by}', scope 'branch'."),
+                format!(
+                    "TF401027: You need the Git 'PullRequestBypassPolicy' permission to perform this action. Details: identity '{by}', scope 'branch'."
+                ),
             ));
         }
         if let Some(strategy) = options["mergeStrategy"].as_str()
@@ -164,7 +170,10 @@ impl World {
             return Err(Problem::new(
                 403,
                 "GitPullRequestUpdateRejectedByPolicyException",
-                format!("TF401408: The pull request cannot be completed: these policies are not satisfied: {}.", unmet.join(", ")),
+                format!(
+                    "TF401408: The pull request cannot be completed: these policies are not satisfied: {}.",
+                    unmet.join(", ")
+                ),
             ));
         }
         self.begin_completion(id, by);
@@ -187,7 +196,8 @@ impl World {
     /// Auto-complete looks again whenever a check, vote or thread changed.
     pub(crate) fn consider_completion(&mut self, id: i64) {
         let Some(pull) = self.pulls.get(&id) else { return };
-        let ready = pull.active() && !pull.draft && pull.completing.is_none() && pull.merge.status == "succeeded";
+        let ready =
+            pull.active() && !pull.draft && pull.completing.is_none() && pull.merge.status == "succeeded";
         let Some(by) = pull.auto_complete.clone().filter(|_| ready) else { return };
         if self.unmet(id, false).is_empty() {
             self.begin_completion(id, &by);
@@ -235,7 +245,9 @@ impl World {
         if options["deleteSourceBranch"].as_bool() == Some(true) {
             let gone = RefUpdate { name: pull.source_ref.clone(), old: fresh.source, new: ZERO.into() };
             // Without permission the branch stays, and nobody says so.
-            if self.may_update(&pull.repository, &gone, &by, false).is_ok() && git.delete_ref(&gone.name).is_ok() {
+            if self.may_update(&pull.repository, &gone, &by, false).is_ok()
+                && git.delete_ref(&gone.name).is_ok()
+            {
                 updates.push(gone);
             }
         }
@@ -244,7 +256,9 @@ impl World {
             for item in self.linked_items(&pull) {
                 let next = self.items.get(&item).and_then(|item| {
                     let process = self.projects.get(&item.project)?.process;
-                    process.item_type(item.text("System.WorkItemType"))?.after_merge(item.text("System.State"))
+                    process
+                        .item_type(item.text("System.WorkItemType"))?
+                        .after_merge(item.text("System.State"))
                 });
                 if let Some(state) = next {
                     self.move_item(item, state, &by);
@@ -263,9 +277,9 @@ impl World {
         }
         let message = merge_message(pull);
         for id in numbers(&message) {
-            let commanded = ["fixes", "fixed", "fix"].iter().any(|verb| {
-                message.to_ascii_lowercase().contains(&format!("{verb} #{id}"))
-            });
+            let commanded = ["fixes", "fixed", "fix"]
+                .iter()
+                .any(|verb| message.to_ascii_lowercase().contains(&format!("{verb} #{id}")));
             let state = self.items.get(&id).filter(|item| !item.deleted).and_then(|item| {
                 let process = self.projects.get(&item.project)?.process;
                 let kind = process.item_type(item.text("System.WorkItemType"))?;
@@ -283,14 +297,19 @@ fn short(name: &str) -> &str {
 }
 
 fn merge_message(pull: &PullRequest) -> String {
-    pull.completion_options
-        .as_ref()
-        .and_then(|options| options["mergeCommitMessage"].as_str())
-        .map_or_else(|| format!("Merged PR {}: {}\n\n{}", pull.id, pull.title, pull.description), str::to_owned)
+    pull.completion_options.as_ref().and_then(|options| options["mergeCommitMessage"].as_str()).map_or_else(
+        || format!("Merged PR {}: {}\n\n{}", pull.id, pull.title, pull.description),
+        str::to_owned,
+    )
 }
 
 /// The commit that the target branch becomes; `None` when it does not apply.
-fn land(git: &Git, pull: &PullRequest, view: &MergeView, who: &Signature) -> Result<Option<String>, GitError> {
+fn land(
+    git: &Git,
+    pull: &PullRequest,
+    view: &MergeView,
+    who: &Signature,
+) -> Result<Option<String>, GitError> {
     let options = pull.completion_options.clone().unwrap_or_else(|| json!({}));
     let squash = options["squashMerge"].as_bool() == Some(true);
     let strategy = options["mergeStrategy"]
@@ -316,7 +335,8 @@ fn land(git: &Git, pull: &PullRequest, view: &MergeView, who: &Signature) -> Res
                 tip = git.commit_tree(&tree, &[&tip], &commit.message, &author, who)?;
             }
             if strategy == "rebaseMerge" {
-                tip = git.commit_tree(&format!("{tip}^{{tree}}"), &[&view.target, &tip], &message, who, who)?;
+                tip =
+                    git.commit_tree(&format!("{tip}^{{tree}}"), &[&view.target, &tip], &message, who, who)?;
             }
             tip
         }

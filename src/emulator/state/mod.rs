@@ -252,9 +252,7 @@ impl World {
                 ),
             ));
         }
-        project
-            .tags
-            .insert(name.to_lowercase(), TagDefinition { id, name: name.to_owned(), used: now });
+        project.tags.insert(name.to_lowercase(), TagDefinition { id, name: name.to_owned(), used: now });
         Ok(name.to_owned())
     }
 

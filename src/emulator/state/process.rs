@@ -57,8 +57,7 @@ const TASK: &[State] = &[
     state("Closed", "Completed", "339933"),
     state("Removed", "Removed", "ffffff"),
 ];
-const ISSUE: &[State] =
-    &[state("Active", "InProgress", "007acc"), state("Closed", "Completed", "339933")];
+const ISSUE: &[State] = &[state("Active", "InProgress", "007acc"), state("Closed", "Completed", "339933")];
 const RENAMED: &[State] = &[
     state("Backlog", "Proposed", "b2b2b2"),
     state("Doing", "InProgress", "007acc"),
@@ -200,4 +199,3 @@ impl ItemType {
         })
     }
 }
-

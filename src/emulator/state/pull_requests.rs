@@ -152,10 +152,14 @@ impl World {
         by: &str,
     ) -> Result<i64, Problem> {
         if new.title.trim().is_empty() {
-            return Err(Problem::argument("A title is required.\r\nParameter name: pullRequestToCreate.Title"));
+            return Err(Problem::argument(
+                "A title is required.\r\nParameter name: pullRequestToCreate.Title",
+            ));
         }
         if new.title.chars().count() > 400 {
-            return Err(Problem::argument("A title for a pull request must not be longer than 400 characters."));
+            return Err(Problem::argument(
+                "A title for a pull request must not be longer than 400 characters.",
+            ));
         }
         check_description(&new.description)?;
         for name in [&new.source_ref, &new.target_ref] {
@@ -232,7 +236,13 @@ impl World {
     }
 
     /// An active pull request of the same branches is a conflict; this is what makes creation idempotent.
-    fn refuse_twin(&self, repository: &str, source: &str, target: &str, but: Option<i64>) -> Result<(), Problem> {
+    fn refuse_twin(
+        &self,
+        repository: &str,
+        source: &str,
+        target: &str,
+        but: Option<i64>,
+    ) -> Result<(), Problem> {
         let twin = self.pulls.values().any(|pull| {
             pull.active()
                 && pull.repository == repository
@@ -307,7 +317,8 @@ impl World {
         let at = self.now();
         let Some(pull) = self.pulls.get(&id) else { return };
         let (source, target) = (pull.merge.source.clone(), pull.merge.target.clone());
-        let base = self.git(&pull.repository).merge_bases(&target, &source).into_iter().next().unwrap_or_default();
+        let base =
+            self.git(&pull.repository).merge_bases(&target, &source).into_iter().next().unwrap_or_default();
         if let Some(pull) = self.pull_mut(id) {
             pull.iterations.push(Iteration { reason, by: by.to_owned(), at, source, target, base, push });
         }
@@ -390,7 +401,9 @@ impl World {
         if let Some(pull) = self.pull_mut(id) {
             match pull.reviewers.iter_mut().find(|reviewer| reviewer.id == who) {
                 Some(reviewer) => reviewer.vote = vote,
-                None => pull.reviewers.push(Reviewer { id: who.clone(), vote, required: false, declined: false }),
+                None => {
+                    pull.reviewers.push(Reviewer { id: who.clone(), vote, required: false, declined: false })
+                }
             }
         }
         let name = self.account(&who).map_or_else(String::new, |account| account.display_name.clone());
@@ -422,7 +435,9 @@ impl World {
             }
             ("abandoned", "active") => {
                 let repository = Arc::clone(&self.repositories[&pull.repository]);
-                if !repository.refs.contains_key(&pull.source_ref) || !repository.refs.contains_key(&pull.target_ref) {
+                if !repository.refs.contains_key(&pull.source_ref)
+                    || !repository.refs.contains_key(&pull.target_ref)
+                {
                     return Err(Problem::new(
                         400,
                         "GitPullRequestCannotBeActivated",
@@ -449,7 +464,9 @@ impl World {
                 return Err(Problem::new(
                     400,
                     "InvalidArgumentValueException",
-                    format!("TF401181: The pull request cannot be edited due to its state. It is {old}, not to become {new}."),
+                    format!(
+                        "TF401181: The pull request cannot be edited due to its state. It is {old}, not to become {new}."
+                    ),
                 ));
             }
         }
@@ -561,7 +578,8 @@ impl World {
         }
         if listed {
             if !pull.labels.is_empty() {
-                answer["labels"] = pull.labels.iter().map(|label| label_json(&base, pull.id, label)).collect();
+                answer["labels"] =
+                    pull.labels.iter().map(|label| label_json(&base, pull.id, label)).collect();
             }
         } else {
             answer["artifactId"] = json!(pull.artifact());

@@ -47,7 +47,8 @@ impl World {
 
     pub(crate) fn create_repository(&mut self, project: &str, name: &str) -> Result<String, Problem> {
         let project = self.project(project)?.id.clone();
-        let taken = self.repositories.values().any(|r| r.project == project && r.name.eq_ignore_ascii_case(name));
+        let taken =
+            self.repositories.values().any(|r| r.project == project && r.name.eq_ignore_ascii_case(name));
         if taken {
             return Err(Problem::new(
                 409,
@@ -71,7 +72,11 @@ impl World {
     }
 
     /// A repository by name or GUID within a project; by GUID alone without one.
-    pub(crate) fn repository(&self, project: Option<&str>, name_or_id: &str) -> Result<Arc<Repository>, Problem> {
+    pub(crate) fn repository(
+        &self,
+        project: Option<&str>,
+        name_or_id: &str,
+    ) -> Result<Arc<Repository>, Problem> {
         let found = self.repositories.values().find(|repository| {
             let mine = project.is_none_or(|project| repository.project == project);
             mine && (same_guid(&repository.id, name_or_id)
@@ -111,9 +116,10 @@ impl World {
 
     pub(crate) fn signature(&mut self, by: &str) -> Signature {
         let at = self.now();
-        let (name, email) = self
-            .account(by)
-            .map_or_else(|| (by.to_owned(), by.to_owned()), |a| (a.display_name.clone(), a.unique_name.clone()));
+        let (name, email) = self.account(by).map_or_else(
+            || (by.to_owned(), by.to_owned()),
+            |a| (a.display_name.clone(), a.unique_name.clone()),
+        );
         Signature { name, email, at }
     }
 
@@ -171,7 +177,8 @@ impl World {
                 format!("TF401019: The ref {} conflicts with the existing ref {other}.", update.name),
             ));
         }
-        if self.pull_request_only(repository, &update.name) && !(creates && !self.prefix_protected(repository, &update.name))
+        if self.pull_request_only(repository, &update.name)
+            && !(creates && !self.prefix_protected(repository, &update.name))
         {
             return Err((
                 "rejectedByPolicy",
@@ -272,5 +279,9 @@ impl World {
 
 /// Git itself failed: the service would answer with its general apology.
 pub(crate) fn internal(error: &crate::emulator::git::GitError) -> Problem {
-    Problem::new(500, "GitUnexpectedErrorException", format!("TF401035: An unexpected error occurred. {error}"))
+    Problem::new(
+        500,
+        "GitUnexpectedErrorException",
+        format!("TF401035: An unexpected error occurred. {error}"),
+    )
 }

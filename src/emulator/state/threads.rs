@@ -95,7 +95,9 @@ impl World {
     ) -> Result<i64, Problem> {
         self.pull(pull, None)?;
         if contents.is_empty() {
-            return Err(Problem::argument("A thread needs at least one comment.\r\nParameter name: comments"));
+            return Err(Problem::argument(
+                "A thread needs at least one comment.\r\nParameter name: comments",
+            ));
         }
         for content in contents {
             limit(content)?;
@@ -153,7 +155,9 @@ impl World {
             return Err(Problem::argument("A thread cannot have more than 500 comments."));
         }
         if parent != 0 && !known.comments.iter().any(|comment| comment.id == parent) {
-            return Err(Problem::argument(format!("The parent comment {parent} does not exist in thread {thread}.")));
+            return Err(Problem::argument(format!(
+                "The parent comment {parent} does not exist in thread {thread}."
+            )));
         }
         let now = self.now();
         let Some(known) = self.thread_mut(pull, thread) else { return Ok(0) };
@@ -260,11 +264,20 @@ pub(crate) fn typed(value: Value) -> Value {
     match value {
         Value::Object(_) => value,
         Value::Number(number) => json!({"$type": "System.Int32", "$value": number}),
-        other => json!({"$type": "System.String", "$value": other.as_str().map_or_else(|| other.to_string(), str::to_owned)}),
+        other => {
+            json!({"$type": "System.String", "$value": other.as_str().map_or_else(|| other.to_string(), str::to_owned)})
+        }
     }
 }
 
-fn comment(id: i64, parent: i64, by: &str, content: &str, kind: &'static str, now: Timestamp) -> ThreadComment {
+fn comment(
+    id: i64,
+    parent: i64,
+    by: &str,
+    content: &str,
+    kind: &'static str,
+    now: Timestamp,
+) -> ThreadComment {
     ThreadComment {
         id,
         parent,
