@@ -28,16 +28,13 @@ pub(crate) fn operation(incoming: &Incoming) -> (&'static str, bool) {
 
 /// Serves `/{organization}/{project}/_git/{repository}/…`.
 pub(crate) async fn serve(inner: &Arc<Inner>, incoming: &Incoming) -> (Option<String>, Response<Body>) {
-    let me = match authenticate(inner, incoming) {
-        Ok(me) => me,
-        Err(_) => {
-            // Git itself gets a plain challenge, never the sign-in page.
-            let reply =
-                Reply::new(401, Content::Text("TF400813: The user is not authorized.".into(), "text/plain"))
-                    .header("WWW-Authenticate", "Bearer")
-                    .header("WWW-Authenticate", format!("Basic realm=\"{}\"", inner.origin));
-            return (None, http(reply, None));
-        }
+    let Ok(me) = authenticate(inner, incoming) else {
+        // Git itself gets a plain challenge, never the sign-in page.
+        let reply =
+            Reply::new(401, Content::Text("TF400813: The user is not authorized.".into(), "text/plain"))
+                .header("WWW-Authenticate", "Bearer")
+                .header("WWW-Authenticate", format!("Basic realm=\"{}\"", inner.origin));
+        return (None, http(reply, None));
     };
     let name = inner.look(|world| world.account(&me).map(|account| account.display_name.clone()));
     let response = match locate(inner, incoming) {
@@ -154,7 +151,7 @@ async fn run(
                 .cloned()
                 .collect();
             if !moved.is_empty() {
-                world.after_push(&id, moved, &me);
+                world.after_push(&id, &moved, &me);
             }
         });
     });

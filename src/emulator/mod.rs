@@ -291,15 +291,12 @@ impl Emulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
         let origin = format!("http://{}", listener.local_addr()?);
-        let (root, home) = match options.root {
-            Some(root) => {
-                std::fs::create_dir_all(&root)?;
-                (root, None)
-            }
-            None => {
-                let home = tempfile::Builder::new().prefix("emulator-").tempdir()?;
-                (home.path().to_owned(), Some(home))
-            }
+        let (root, home) = if let Some(root) = options.root {
+            std::fs::create_dir_all(&root)?;
+            (root, None)
+        } else {
+            let home = tempfile::Builder::new().prefix("emulator-").tempdir()?;
+            (home.path().to_owned(), Some(home))
         };
         let knobs = Knobs {
             merge_lag: options.merge_lag,

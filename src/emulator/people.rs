@@ -132,29 +132,35 @@ impl Emulator {
     }
 
     /// Sets a field to a value; `null` clears it.
-    pub fn set_field(&self, id: i64, field: &str, value: Value, by: &Identity) -> Result<(), Refused> {
+    pub fn set_field(
+        &self,
+        id: i64,
+        field: &str,
+        value: impl Into<Value>,
+        by: &Identity,
+    ) -> Result<(), Refused> {
+        let value: Value = value.into();
         self.patch(id, &json!([{"op": "replace", "path": format!("/fields/{field}"), "value": value}]), by)
     }
 
     /// Moves the item to a state.
     pub fn set_state(&self, id: i64, state: &str, by: &Identity) -> Result<(), Refused> {
-        self.set_field(id, "System.State", json!(state), by)
+        self.set_field(id, "System.State", state, by)
     }
 
     /// Changes the title.
     pub fn edit_title(&self, id: i64, title: &str, by: &Identity) -> Result<(), Refused> {
-        self.set_field(id, "System.Title", json!(title), by)
+        self.set_field(id, "System.Title", title, by)
     }
 
     /// Changes the description (HTML).
     pub fn edit_description(&self, id: i64, html: &str, by: &Identity) -> Result<(), Refused> {
-        self.set_field(id, "System.Description", json!(html), by)
+        self.set_field(id, "System.Description", html, by)
     }
 
     /// Assigns the item, or nobody.
     pub fn assign(&self, id: i64, to: Option<&Identity>, by: &Identity) -> Result<(), Refused> {
-        let value = to.map_or(json!(""), |identity| json!(identity.unique_name));
-        self.set_field(id, "System.AssignedTo", value, by)
+        self.set_field(id, "System.AssignedTo", to.map_or("", |identity| identity.unique_name.as_str()), by)
     }
 
     /// Puts the item into the recycle bin.
@@ -317,7 +323,7 @@ impl Emulator {
                 .map_err(|(_, message)| Problem::new(403, "GitNeedsPermissionException", message))?;
             let moved = if to == ZERO { git.delete_ref(branch) } else { git.update_ref(branch, to) };
             moved.map_err(|error| super::state::repositories::internal(&error))?;
-            world.after_push(&repository.id, vec![update], &by.id);
+            world.after_push(&repository.id, &[update], &by.id);
             Ok(())
         })
     }

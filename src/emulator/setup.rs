@@ -112,7 +112,7 @@ impl NewPipeline {
             name: name.to_owned(),
             step: "Build and test".to_owned(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_mins(10),
             branches: Vec::new(),
         }
     }

@@ -308,10 +308,10 @@ impl Parser<'_> {
         let fits = match (operator, kind) {
             ("UNDER", Kind::Tree)
             | ("CONTAINS", Kind::Text | Kind::Html | Kind::Tags | Kind::Identity | Kind::Tree) => true,
-            ("UNDER" | "CONTAINS", _) => false,
-            (_, Kind::Html) => false,
-            ("<" | ">" | "<=" | ">=", Kind::Tags | Kind::Tree) => false,
-            ("=" | "<>" | "IN", Kind::Tags) => false,
+            ("UNDER" | "CONTAINS", _)
+            | (_, Kind::Html)
+            | ("<" | ">" | "<=" | ">=", Kind::Tags | Kind::Tree)
+            | ("=" | "<>" | "IN", Kind::Tags) => false,
             _ => true,
         };
         if !fits {

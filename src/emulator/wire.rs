@@ -66,7 +66,7 @@ impl Reply {
 }
 
 pub(crate) fn wrapped(values: Vec<Value>) -> Value {
-    json!({"count": values.len(), "value": values})
+    json!({"count": values.len(), "value": Value::Array(values)})
 }
 
 /// Null members are left out of objects; null entries of arrays stay (`errorPolicy=omit` answers with them).
@@ -196,7 +196,7 @@ pub(crate) fn check_version(rule: Versions, asked: Option<&str>, write: bool) ->
             ),
         ));
     };
-    if version > (7, 2) || version < (1, 0) || (version == (7, 2) && preview.is_none()) {
+    if !((1, 0)..=(7, 2)).contains(&version) || (version == (7, 2) && preview.is_none()) {
         return Err(Problem::new(
             400,
             "VssVersionOutOfRangeException",

@@ -477,7 +477,7 @@ async fn git_clones_and_pushes_through_http() {
     let head = git(&work, PAT, &["rev-parse", "HEAD"]).1.trim().to_owned();
     assert_eq!(house.emulator.head(&house.repo, "refs/heads/agent/1"), Some(head));
     let refs = house
-        .get(&format!("Shop%20Floor/_apis/git/repositories/web/refs?filter=heads/agent/&api-version=7.1"))
+        .get(&"Shop%20Floor/_apis/git/repositories/web/refs?filter=heads/agent/&api-version=7.1".to_string())
         .await
         .json();
     assert_eq!(refs["value"][0]["creator"]["id"], json!(house.bot.id));
@@ -549,6 +549,9 @@ async fn a_pull_request_lives_with_lags_and_conflicts() {
         house.post(&format!("{}?api-version=7.1", house.pulls()), missing).await.text.contains("TF401398")
     );
 
+    let busy = house.pull(id).await;
+    assert_eq!(busy["mergeStatus"], "queued");
+    assert!(busy.get("lastMergeCommit").is_none());
     assert_eq!(house.pull(id).await["mergeStatus"], "succeeded", "one read later");
     let link = format!("vstfs:///Git/PullRequestId/{}%2F{}%2F{id}", house.repo.project_id, house.repo.id);
     let body = json!([{"op": "add", "path": "/relations/-", "value": {"rel": "ArtifactLink", "url": link, "attributes": {"name": "Pull Request"}}}]);

@@ -166,7 +166,7 @@ fn update_refs(call: &mut Call<'_>) -> Answer {
         }));
     }
     if !done.is_empty() {
-        call.world.after_push(&repository.id, done, &me);
+        call.world.after_push(&repository.id, &done, &me);
     }
     Ok(Reply::list(answers))
 }
@@ -414,7 +414,7 @@ fn diffs(call: &mut Call<'_>) -> Answer {
     let all = git.changes(common.as_deref().unwrap_or(&base), &target);
     let (skip, top) = (call.number("$skip")?.unwrap_or(0), call.number("$top")?.unwrap_or(100));
     let complete = all.len() <= skip + top;
-    let changes: Vec<Value> = page(all, skip, top).iter().map(|change| change_json(change)).collect();
+    let changes: Vec<Value> = page(all, skip, top).iter().map(change_json).collect();
     Ok(Reply::ok(json!({
         "allChangesIncluded": complete, "changes": changes, "commonCommit": common, "baseCommit": base, "targetCommit": target,
         "aheadCount": git.count(&format!("{base}..{target}")), "behindCount": git.count(&format!("{target}..{base}")),

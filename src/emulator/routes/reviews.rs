@@ -8,7 +8,8 @@ use crate::emulator::{
     state::{
         World,
         policies::STATUS,
-        pull_requests::{PostedStatus, PullRequest, Reviewer, label_json},
+        pull_requests::{PostedStatus, PullRequest, Reviewer},
+        pull_view::label_json,
         threads::typed,
     },
     wire::{Problem, Reply, is_guid, same_guid, stamp7, word},
@@ -130,13 +131,12 @@ fn vote(call: &mut Call<'_>) -> Answer {
         return Err(Problem::model(format!("The value '{who}' is not the identifier of an identity.")));
     }
     let me = call.me.clone();
-    match call.body["vote"].as_i64() {
-        Some(vote) => call.world.vote(known.id, &who, vote, &me)?,
-        None => {
-            let who = call.world.known_reviewer(&who)?;
-            let required = call.body["isRequired"].as_bool() == Some(true);
-            call.world.vote_zero(known.id, &who, required, &me);
-        }
+    if let Some(vote) = call.body["vote"].as_i64() {
+        call.world.vote(known.id, &who, vote, &me)?;
+    } else {
+        let who = call.world.known_reviewer(&who)?;
+        let required = call.body["isRequired"].as_bool() == Some(true);
+        call.world.vote_zero(known.id, &who, required, &me);
     }
     let (_, fresh) = pull(call)?;
     one(call.world, &fresh, &who)

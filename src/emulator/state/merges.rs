@@ -67,24 +67,15 @@ impl World {
         let mut finish = false;
         if let Some(pull) = self.pull_mut(id) {
             if let Some((_, left)) = &mut pull.lingering {
-                match left {
-                    0 => pull.lingering = None,
-                    left => {
-                        *left -= 1;
-                        return;
-                    }
+                *left -= 1;
+                if *left == 0 {
+                    pull.lingering = None;
                 }
-            }
-            if pull.merge_lag > 0 {
-                // The read that counts down to zero still shows "queued"; the next one shows the outcome.
+            } else if pull.merge_lag > 0 {
                 pull.merge_lag -= 1;
-                if pull.merge_lag > 0 {
-                    return;
-                }
-            }
-            if let Some((left, _)) = &mut pull.completing {
-                finish = *left == 0;
+            } else if let Some((left, _)) = &mut pull.completing {
                 *left = left.saturating_sub(1);
+                finish = *left == 0;
             }
         }
         if finish {
@@ -185,6 +176,7 @@ impl World {
         let lag = self.knobs.completion_lag;
         if let Some(pull) = self.pull_mut(id) {
             pull.completing = Some((lag, by.to_owned()));
+            pull.merge_lag = 0;
             pull.completion_queued = Some(now);
             pull.closed_by = Some(by.to_owned());
         }
@@ -251,7 +243,7 @@ impl World {
                 updates.push(gone);
             }
         }
-        self.after_push(&pull.repository, updates, &by);
+        self.after_push(&pull.repository, &updates, &by);
         if options["transitionWorkItems"].as_bool() == Some(true) {
             for item in self.linked_items(&pull) {
                 let next = self.items.get(&item).and_then(|item| {

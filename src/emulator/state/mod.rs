@@ -12,6 +12,7 @@ pub(crate) mod patch;
 pub(crate) mod policies;
 pub(crate) mod process;
 pub(crate) mod pull_requests;
+pub(crate) mod pull_view;
 pub(crate) mod repositories;
 pub(crate) mod threads;
 pub(crate) mod work_items;
@@ -49,6 +50,7 @@ impl Clock {
 
 /// A person or a service.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "permissions are granted one by one")]
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) display_name: String,
@@ -95,6 +97,7 @@ pub(crate) enum Errand {
 
 /// Lags and refusals that last until they are changed, in contrast to counted faults.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct Knobs {
     pub(crate) merge_lag: u32,
     pub(crate) completion_lag: u32,

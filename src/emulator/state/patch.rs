@@ -12,6 +12,9 @@ use crate::emulator::wire::{Problem, stamp};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+/// Beyond this many revisions the service refuses further saves by programs.
+const REVISIONS: i64 = 10_000;
+
 /// The query switches of a save.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flags {
@@ -37,6 +40,11 @@ impl World {
         by: &str,
     ) -> Result<(), Problem> {
         let item = Arc::clone(self.item(id)?);
+        if item.rev >= REVISIONS {
+            return Err(Problem::argument(format!(
+                "VS403420: Work item {id} has reached the limit of {REVISIONS} revisions through the REST interface."
+            )));
+        }
         let mut save = self.edit(id)?;
         let process = self.projects.get(&item.project).map(|project| project.process).unwrap_or_default();
         let kind = item.text("System.WorkItemType").to_owned();
@@ -48,12 +56,7 @@ impl World {
         if let Some(winner) = self.knobs.races.remove(&id) {
             let other = Save { touch: true, ..self.edit(id)? };
             self.save_item(id, other, &winner);
-            return Err(Problem::new(
-                409,
-                "WorkItemRevisionMismatchException",
-                "TF26071: This work item has been changed by someone else since you opened it. You will need to refresh it and \
-                 discard your changes.",
-            ));
+            return Err(conflict());
         }
         self.save_item(id, save, by);
         Ok(())
@@ -152,7 +155,10 @@ impl World {
                 ));
             }
             if path.eq_ignore_ascii_case("/rev") {
-                test(&op, path, target.item.as_ref().map(|item| json!(item.rev)), value)?;
+                let current = target.item.as_ref().map(|item| json!(item.rev));
+                // A server of one's own was seen to answer the plain mismatch as a conflict of revisions.
+                test(&op, path, current, value)
+                    .map_err(|problem| if self.knobs.hosted { problem } else { conflict() })?;
             } else if let Some(name) = strip(path, "/fields/") {
                 self.field_operation(target, &op, path, name, value, save, flags, by)?;
             } else if let Some(place) = strip(path, "/relations/") {
@@ -507,6 +513,15 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn conflict() -> Problem {
+    Problem::new(
+        409,
+        "WorkItemRevisionMismatchException",
+        "TF26071: This work item has been changed by someone else since you opened it. You will need to refresh it and discard \
+         your changes.",
+    )
 }
 
 fn strip<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {

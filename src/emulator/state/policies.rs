@@ -29,6 +29,7 @@ pub(crate) const KINDS: [(&str, &str); 7] = [
 ];
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the service's form")]
 pub(crate) struct Policy {
     pub(crate) id: i64,
     pub(crate) project: String,
@@ -284,7 +285,9 @@ impl World {
                 let votes = pull.reviewers.iter().filter(|reviewer| own || reviewer.id != pull.created_by);
                 if pull.reviewers.iter().any(|reviewer| reviewer.vote == -10) {
                     "rejected"
-                } else if votes.filter(|r| r.vote >= 5).count() as i64 >= setting("minimumApproverCount") {
+                } else if i64::try_from(votes.filter(|r| r.vote >= 5).count())
+                    .is_ok_and(|n| n >= setting("minimumApproverCount"))
+                {
                     "approved"
                 } else {
                     "queued"

@@ -145,7 +145,7 @@ impl World {
             .map_err(|error| internal(&error))?;
         let update =
             RefUpdate { name: branch.to_owned(), old: old.unwrap_or_else(|| ZERO.into()), new: new.clone() };
-        self.after_push(repository, vec![update], by);
+        self.after_push(repository, &[update], by);
         Ok(new)
     }
 
@@ -177,9 +177,9 @@ impl World {
                 format!("TF401019: The ref {} conflicts with the existing ref {other}.", update.name),
             ));
         }
-        if self.pull_request_only(repository, &update.name)
-            && !(creates && !self.prefix_protected(repository, &update.name))
-        {
+        // A protected branch that does not exist yet may be made, unless a policy covers its whole folder.
+        let guarded = !creates || self.prefix_protected(repository, &update.name);
+        if guarded && self.pull_request_only(repository, &update.name) {
             return Err((
                 "rejectedByPolicy",
                 "TF402455: Pushes to this branch are not permitted; you must use a pull request to update this branch."
@@ -215,13 +215,13 @@ impl World {
     }
 
     /// Everything that happens because refs moved.
-    pub(crate) fn after_push(&mut self, repository: &str, updates: Vec<RefUpdate>, by: &str) {
+    pub(crate) fn after_push(&mut self, repository: &str, updates: &[RefUpdate], by: &str) {
         let at = self.now();
         self.next_push += 1;
         let id = self.next_push;
         self.sync_refs(repository);
         if let Some(repository) = self.repository_mut(repository) {
-            for update in &updates {
+            for update in updates {
                 if update.old == ZERO {
                     repository.creators.insert(update.name.clone(), by.to_owned());
                 }
@@ -229,9 +229,9 @@ impl World {
                     repository.creators.remove(&update.name);
                 }
             }
-            repository.pushes.push(Push { id, by: by.to_owned(), at, updates: updates.clone() });
+            repository.pushes.push(Push { id, by: by.to_owned(), at, updates: updates.to_vec() });
         }
-        for update in &updates {
+        for update in updates {
             self.source_moved(repository, update, by, id);
             self.target_moved(repository, &update.name);
             if update.new != ZERO {

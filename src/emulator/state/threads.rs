@@ -58,7 +58,12 @@ fn limit(content: &str) -> Result<(), Problem> {
 
 impl World {
     fn next_thread_id(&self) -> i64 {
-        self.pulls.values().map(|pull| pull.threads.len()).sum::<usize>() as i64 + 101
+        self.pulls
+            .values()
+            .flat_map(|pull| &pull.threads)
+            .map(|thread| thread.id)
+            .max()
+            .map_or(101, |id| id + 1)
     }
 
     pub(crate) fn system_thread(&mut self, pull: i64, kind: &str, text: &str, by: &str) {
@@ -102,7 +107,7 @@ impl World {
         for content in contents {
             limit(content)?;
         }
-        let status = status.map(|status| thread_state(status)).transpose()?.unwrap_or("unknown");
+        let status = status.map(thread_state).transpose()?.unwrap_or("unknown");
         let now = self.now();
         let id = self.next_thread_id();
         let comments = contents
@@ -161,7 +166,7 @@ impl World {
         }
         let now = self.now();
         let Some(known) = self.thread_mut(pull, thread) else { return Ok(0) };
-        let id = known.comments.len() as i64 + 1;
+        let id = known.comments.last().map_or(1, |comment| comment.id + 1);
         known.comments.push(comment(id, parent, by, content, "text", now));
         known.updated = now;
         Ok(id)
