@@ -172,7 +172,7 @@ impl Inner {
         work: impl Fn(&mut World, &Past) -> Result<wire::Reply, wire::Reply>,
     ) -> Result<wire::Reply, wire::Reply> {
         let core = locked(&self.core);
-        let now = work(&mut core.world.clone(), &core.past);
+        let now = work(&mut core.world.replica(), &core.past);
         let shown = |outcome: &Result<wire::Reply, wire::Reply>| {
             let (Ok(reply) | Err(reply)) = outcome;
             match &reply.content {
@@ -188,7 +188,7 @@ impl Inner {
         };
         let present = shown(&now);
         for world in core.past.backwards() {
-            let then = work(&mut world.clone(), &core.past);
+            let then = work(&mut world.replica(), &core.past);
             if shown(&then) != present {
                 return then;
             }

@@ -139,6 +139,12 @@ fn search(call: &mut Call<'_>, repository: Option<&str>) -> Answer {
         .filter(|pull| reviewer.as_ref().is_none_or(|id| pull.reviewers.iter().any(|r| same_guid(&r.id, id))))
         .map(|pull| pull.id)
         .collect();
+    // A list makes the server catch up with a few of them, not with all.
+    let outdated = |id: &&i64| call.world.pulls.get(id).is_some_and(|pull| pull.outdated);
+    let behind: Vec<i64> = ids.iter().filter(outdated).take(10).copied().collect();
+    for id in behind {
+        call.world.refresh(id);
+    }
     let shown = page(ids, skip, top);
     Ok(Reply::list(shown.into_iter().map(|id| call.world.pull_json(id, true)).collect()))
 }

@@ -19,6 +19,9 @@ pub(crate) const STRATEGIES: [&str; 4] = ["noFastForward", "squash", "rebase", "
 impl World {
     /// Merges source into target on the side and moves `refs/pull/N/merge`.
     pub(crate) fn try_merge(&mut self, id: i64) {
+        if self.replica {
+            return;
+        }
         let Some(pull) = self.pulls.get(&id).cloned() else { return };
         let (Some(source), Some(target)) =
             (self.head(&pull.repository, &pull.source_ref), self.head(&pull.repository, &pull.target_ref))
@@ -56,6 +59,7 @@ impl World {
         if let Some(pull) = self.pull_mut(id) {
             pull.merge = MergeView { status, source, target, commit };
             pull.merge_lag = lag;
+            pull.outdated = false;
             if status == "conflicts" {
                 pull.auto_complete = None;
             }
@@ -113,6 +117,7 @@ impl World {
         options: Option<Value>,
         by: &str,
     ) -> Result<(), Problem> {
+        self.refresh(id);
         let pull = Arc::clone(self.pull(id, None)?);
         if !pull.active() {
             return Err(Problem::argument(format!(
@@ -185,8 +190,20 @@ impl World {
         }
     }
 
+    /// Only the trial merge; for callers that are about to look at policies themselves.
+    fn refresh_quietly(&mut self, id: i64) {
+        if self
+            .pulls
+            .get(&id)
+            .is_some_and(|pull| pull.outdated && pull.active() && pull.auto_complete.is_some())
+        {
+            self.try_merge(id);
+        }
+    }
+
     /// Auto-complete looks again whenever a check, vote or thread changed.
     pub(crate) fn consider_completion(&mut self, id: i64) {
+        self.refresh_quietly(id);
         let Some(pull) = self.pulls.get(&id) else { return };
         let ready =
             pull.active() && !pull.draft && pull.completing.is_none() && pull.merge.status == "succeeded";
@@ -197,6 +214,9 @@ impl World {
     }
 
     fn finish_completion(&mut self, id: i64) {
+        if self.replica {
+            return;
+        }
         let Some(pull) = self.pulls.get(&id).cloned() else { return };
         let Some((_, by)) = pull.completing.clone().filter(|_| pull.active()) else { return };
         self.try_merge(id);

@@ -142,6 +142,8 @@ pub(crate) struct World {
     pub(crate) watermark: i64,
     pub(crate) next_comment: i64,
     pub(crate) next_push: i64,
+    /// An old copy that answers a stale read: it must not touch the repositories.
+    pub(crate) replica: bool,
     /// Requests for things that the emulator does not play; stories must end with none.
     pub(crate) unsupported: Vec<String>,
 }
@@ -168,12 +170,18 @@ impl World {
             watermark: 0,
             next_comment: 0,
             next_push: 0,
+            replica: false,
             unsupported: Vec::new(),
         }
     }
 
     pub(crate) fn now(&mut self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// A copy for answering one stale read.
+    pub(crate) fn replica(&self) -> Self {
+        Self { replica: true, ..self.clone() }
     }
 
     pub(crate) fn advance(&mut self, by: SignedDuration) {

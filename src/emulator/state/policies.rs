@@ -341,6 +341,7 @@ impl World {
 
     /// Reads count lingering answers down.
     pub(crate) fn evaluations(&mut self, id: i64) -> Vec<Value> {
+        self.refresh(id);
         let Some(pull) = self.pulls.get(&id).cloned() else { return Vec::new() };
         let mut answers = Vec::new();
         for policy in self.policies_of(&pull) {

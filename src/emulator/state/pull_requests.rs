@@ -88,6 +88,8 @@ pub(crate) struct PullRequest {
     pub(crate) closed_by: Option<String>,
     pub(crate) closed: Option<Timestamp>,
     pub(crate) completion_queued: Option<Timestamp>,
+    /// The target moved since the last trial merge.
+    pub(crate) outdated: bool,
     /// Reads until work item links show.
     pub(crate) link_lag: u32,
 }
@@ -221,6 +223,7 @@ impl World {
             closed_by: None,
             closed: None,
             completion_queued: None,
+            outdated: false,
             link_lag: self.knobs.work_item_link_lag,
         };
         self.pulls.insert(id, Arc::new(pull));
@@ -356,6 +359,8 @@ impl World {
         }
     }
 
+    /// The target moved: trial merges are out of date. They are made again when somebody looks, as in reality, unless a
+    /// policy wants a new build at once.
     pub(crate) fn target_moved(&mut self, repository: &str, name: &str) {
         let ids: Vec<i64> = self
             .pulls
@@ -364,6 +369,24 @@ impl World {
             .map(|p| p.id)
             .collect();
         for id in ids {
+            if let Some(pull) = self.pull_mut(id) {
+                pull.outdated = true;
+            }
+            let eager = self.pulls.get(&id).is_some_and(|pull| {
+                let rebuilds = |policy: &Arc<super::policies::Policy>| {
+                    policy.settings["queueOnSourceUpdateOnly"].as_bool() == Some(false)
+                };
+                self.policies_of(pull).iter().any(rebuilds)
+            });
+            if eager {
+                self.refresh(id);
+            }
+        }
+    }
+
+    /// Makes an outdated trial merge anew.
+    pub(crate) fn refresh(&mut self, id: i64) {
+        if self.pulls.get(&id).is_some_and(|pull| pull.outdated && pull.active()) {
             self.try_merge(id);
             self.start_policies(id, false);
         }

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 impl World {
     /// What a read shows; lags count down by being seen.
     pub(crate) fn pull_json(&mut self, id: i64, listed: bool) -> Value {
+        if !listed {
+            self.refresh(id);
+        }
         let Some(pull) = self.pulls.get(&id) else { return Value::Null };
         let shown = self.render_pull(pull, listed);
         self.tick_pull(id);
