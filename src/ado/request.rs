@@ -71,7 +71,14 @@ impl Call {
 
     fn new(operation: Operation, method: Method, segments: &[&str], version: &str) -> Self {
         let path = segments.iter().fold(String::new(), |path, segment| path + "/" + &encode_segment(segment));
-        Self { operation, method, path, query: format!("api-version={version}"), body: None, accept: "application/json" }
+        Self {
+            operation,
+            method,
+            path,
+            query: format!("api-version={version}"),
+            body: None,
+            accept: "application/json",
+        }
     }
 
     fn body(mut self, content_type: &'static str, body: &Value) -> Self {

@@ -94,6 +94,9 @@ mod tests {
         let command = find("command").unwrap();
         assert!(command.needs_command());
         assert_eq!(command.command(&operator, &worker), operator);
-        assert_eq!(find("scripted").unwrap().command(&words(&["play"]), &worker), ["roundsman", "worker", "scripted", "play"]);
+        assert_eq!(
+            find("scripted").unwrap().command(&words(&["play"]), &worker),
+            ["roundsman", "worker", "scripted", "play"]
+        );
     }
 }

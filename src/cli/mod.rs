@@ -87,8 +87,12 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
         #[cfg(feature = "emulator")]
         Verb::Demo(options) => demo::main(&options, surroundings),
         Verb::Ps { json, all } => surroundings.with_app(async move |app| runs::list(&app, all, json).await),
-        Verb::Show { run, json } => surroundings.with_app(async move |app| runs::show(&app, &run, json).await),
-        Verb::Explain { what, json } => surroundings.with_app(async move |app| runs::explain(&app, &what, json).await),
+        Verb::Show { run, json } => {
+            surroundings.with_app(async move |app| runs::show(&app, &run, json).await)
+        }
+        Verb::Explain { what, json } => {
+            surroundings.with_app(async move |app| runs::explain(&app, &what, json).await)
+        }
         Verb::Config { verb: ConfigVerb::Check { json } } => check(surroundings, json),
         Verb::Worker { arguments } => return crate::worker::main(arguments),
     };
@@ -100,7 +104,10 @@ fn check(surroundings: &Surroundings, json: bool) -> Exit {
         Ok(settings) => {
             let warnings = settings.warnings();
             if json {
-                say(&serde_json::json!({ "ok": true, "settings": settings.describe(), "warnings": warnings }).to_string());
+                say(
+                    &serde_json::json!({ "ok": true, "settings": settings.describe(), "warnings": warnings })
+                        .to_string(),
+                );
             } else {
                 say(settings.describe().trim_end());
                 for warning in warnings {

@@ -145,7 +145,8 @@ fn one_shot(
 ) -> ExitCode {
     use clap::{CommandFactory, FromArgMatches};
     let command = Arguments::command().about(about).version(env!("CARGO_PKG_VERSION"));
-    let parsed = command.try_get_matches_from(arguments).and_then(|found| Arguments::from_arg_matches(&found));
+    let parsed =
+        command.try_get_matches_from(arguments).and_then(|found| Arguments::from_arg_matches(&found));
     let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(refused) => {

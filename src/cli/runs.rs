@@ -28,7 +28,14 @@ pub(super) async fn list(app: &App, all: bool, json: bool) -> Exit {
         return Exit::Ok;
     }
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(["RUN", "STAGE", "TURNS", "PULL REQUEST", "REPOSITORY", "TITLE"]);
+    table.load_style(comfy_table::presets::NOTHING).set_header([
+        "RUN",
+        "STAGE",
+        "TURNS",
+        "PULL REQUEST",
+        "REPOSITORY",
+        "TITLE",
+    ]);
     for run in &runs {
         let pull_request = run.pull_request.map(|id| format!("!{id}")).unwrap_or_default();
         table.add_row([

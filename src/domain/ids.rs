@@ -209,7 +209,8 @@ pub struct IdentityId(String);
 impl IdentityId {
     /// Normalises case and dashes; the text itself is whatever the service sent.
     pub fn new(text: &str) -> Self {
-        let digits: String = text.trim().chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
+        let digits: String =
+            text.trim().chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
         if digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             let part = |from: usize, to: usize| &digits[from..to];
             Self([part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-"))

@@ -191,7 +191,9 @@ mod tests {
         for off in ["off", "OFF", " false ", "no", "0"] {
             assert_eq!(Brake::parse(Some(off)), Brake::Off, "{off:?}");
         }
-        for on in [None, Some(""), Some("on"), Some("true"), Some("1"), Some("pause"), Some("offf"), Some("off;")] {
+        for on in
+            [None, Some(""), Some("on"), Some("true"), Some("1"), Some("pause"), Some("offf"), Some("off;")]
+        {
             assert_eq!(Brake::parse(on), Brake::On, "{on:?}");
         }
         assert_eq!(Brake::parse(Some("drain")), Brake::Drain);

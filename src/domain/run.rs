@@ -134,7 +134,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Self; 5] = [Self::Merged, Self::Green, Self::Declined, Self::HandedBack, Self::Superseded];
+    pub const ALL: [Self; 5] =
+        [Self::Merged, Self::Green, Self::Declined, Self::HandedBack, Self::Superseded];
 
     /// As it stands in logs and summaries.
     pub fn word(self) -> &'static str {

@@ -118,7 +118,9 @@ impl Trigger {
     pub fn key(&self) -> TriggerKey {
         TriggerKey(match self {
             Self::WorkItem { revision } => format!("item@{revision}"),
-            Self::FailingChecks { head, signature, builds: _ } => format!("checks@{}:{signature}", head.short()),
+            Self::FailingChecks { head, signature, builds: _ } => {
+                format!("checks@{}:{signature}", head.short())
+            }
             Self::Threads { head, awaiting } => {
                 let mut words: Vec<String> =
                     awaiting.iter().map(|a| format!("{}.{}", a.thread, a.comment)).collect();
@@ -396,7 +398,8 @@ mod tests {
 
     #[test]
     fn a_worker_line_reads_back_what_it_writes() {
-        let result = StepResult::Publish(PublishResult::Refused { rules: vec!["`ci.yml` is protected".into()] });
+        let result =
+            StepResult::Publish(PublishResult::Refused { rules: vec!["`ci.yml` is protected".into()] });
         let line = serde_json::to_string(&result).unwrap();
         assert_eq!(line, r#"{"step":"publish","result":"refused","rules":["`ci.yml` is protected"]}"#);
         assert_eq!(serde_json::from_str::<StepResult>(&line).unwrap(), result);

@@ -28,15 +28,13 @@ pub(crate) fn operation(incoming: &Incoming) -> (&'static str, bool) {
 
 /// Serves `/{organization}/{project}/_git/{repository}/…`.
 pub(crate) async fn serve(inner: &Arc<Inner>, incoming: &Incoming) -> (Option<String>, Response<Body>) {
-    let me = match authenticate(inner, incoming) {
-        Ok(me) => me,
-        Err(_) => {
-            // Git itself gets a plain challenge, never the sign-in page.
-            let reply = Reply::new(401, Content::Text("TF400813: The user is not authorized.".into(), "text/plain"))
+    let Ok(me) = authenticate(inner, incoming) else {
+        // Git itself gets a plain challenge, never the sign-in page.
+        let reply =
+            Reply::new(401, Content::Text("TF400813: The user is not authorized.".into(), "text/plain"))
                 .header("WWW-Authenticate", "Bearer")
                 .header("WWW-Authenticate", format!("Basic realm=\"{}\"", inner.origin));
-            return (None, http(reply, None));
-        }
+        return (None, http(reply, None));
     };
     let name = inner.look(|world| world.account(&me).map(|account| account.display_name.clone()));
     let response = match locate(inner, incoming) {
@@ -52,7 +50,13 @@ fn refuse(problem: &Problem) -> Response<Body> {
 }
 
 fn locate(inner: &Inner, incoming: &Incoming) -> Result<(Arc<Repository>, String), Problem> {
-    let missing = || Problem::new(404, "GitRepositoryNotFoundException", "TF401019: The Git repository does not exist or you do not have permissions for the operation you are attempting.");
+    let missing = || {
+        Problem::new(
+            404,
+            "GitRepositoryNotFoundException",
+            "TF401019: The Git repository does not exist or you do not have permissions for the operation you are attempting.",
+        )
+    };
     let segments: Vec<String> = incoming.path.trim_matches('/').split('/').map(decode).collect();
     let at = segments.iter().position(|segment| segment.eq_ignore_ascii_case("_git")).ok_or_else(missing)?;
     let repository = segments.get(at + 1).ok_or_else(missing)?;
@@ -65,7 +69,11 @@ fn locate(inner: &Inner, incoming: &Incoming) -> Result<(Arc<Repository>, String
         let project = world.project(project)?;
         let found = world.repository(Some(&project.id), repository)?;
         if world.knobs.disabled_repositories.contains(&found.id) {
-            return Err(Problem::new(403, "GitRepositoryDisabledException", format!("TF401022: The repository {} is disabled.", found.name)));
+            return Err(Problem::new(
+                403,
+                "GitRepositoryDisabledException",
+                format!("TF401022: The repository {} is disabled.", found.name),
+            ));
         }
         Ok(found)
     })?;
@@ -90,7 +98,9 @@ async fn run(
     let pushes = rest == "git-receive-pack" || incoming.query.contains("git-receive-pack");
     let account = inner.look(|world| world.account(me).cloned());
     if pushes && !account.as_ref().is_some_and(|account| account.contribute) {
-        let text = format!("TF401027: You need the Git 'GenericContribute' permission to perform this action. Details: identity '{me}', scope 'repository'.");
+        let text = format!(
+            "TF401027: You need the Git 'GenericContribute' permission to perform this action. Details: identity '{me}', scope 'repository'."
+        );
         return refuse(&Problem::new(403, "GitNeedsPermissionException", text));
     }
     let may_force = account.is_some_and(|account| account.force_push);
@@ -103,14 +113,17 @@ async fn run(
         return refuse(&Problem::argument("The push could not be read."));
     };
     let refusals: Vec<(String, Option<Refusal>)> = {
-        let (inner, me, repository, commands) = (Arc::clone(inner), me.to_owned(), repository.id.clone(), commands.clone());
+        let (inner, me, repository, commands) =
+            (Arc::clone(inner), me.to_owned(), repository.id.clone(), commands.clone());
         let judged = tokio::task::spawn_blocking(move || {
             inner.look(|world| {
                 let git = world.git(&repository);
                 let judge = |command: &RefUpdate| {
                     let old = world.head(&repository, &command.name);
                     let rewinds = old.is_some_and(|old| {
-                        command.new != ZERO && git.has_commit(&command.new) && !git.is_ancestor(&old, &command.new)
+                        command.new != ZERO
+                            && git.has_commit(&command.new)
+                            && !git.is_ancestor(&old, &command.new)
                     });
                     (command.name.clone(), world.may_update(&repository, command, &me, rewinds).err())
                 };
@@ -127,7 +140,8 @@ async fn run(
     let after = tokio::task::spawn_blocking(move || {
         done.write(|world, _| {
             let refs = world.git(&id).refs().unwrap_or_default();
-            let now = |name: &str| refs.iter().find(|(known, _)| known == name).map_or(ZERO, |(_, id)| id.as_str());
+            let now =
+                |name: &str| refs.iter().find(|(known, _)| known == name).map_or(ZERO, |(_, id)| id.as_str());
             let moved: Vec<RefUpdate> = commands
                 .iter()
                 .filter(|command| {
@@ -137,7 +151,7 @@ async fn run(
                 .cloned()
                 .collect();
             if !moved.is_empty() {
-                world.after_push(&id, moved, &me);
+                world.after_push(&id, &moved, &me);
             }
         });
     });
@@ -178,7 +192,8 @@ fn packet(bytes: &[u8]) -> Vec<u8> {
 fn refused_push(refusals: &[(String, Option<Refusal>)], capabilities: &str) -> Response<Body> {
     let mut report = packet(b"unpack ok\n");
     for (name, refusal) in refusals {
-        let why = refusal.as_ref().map_or("pushed together with a refused ref", |(_, message)| message.as_str());
+        let why =
+            refusal.as_ref().map_or("pushed together with a refused ref", |(_, message)| message.as_str());
         report.extend(packet(format!("ng {name} {why}\n").as_bytes()));
     }
     report.extend(b"0000");
@@ -253,7 +268,8 @@ async fn cgi(
 /// A CGI answer: headers, an empty line, the rest.
 fn parse(output: &[u8]) -> Option<Response<Body>> {
     let crlf = output.windows(4).position(|window| window == b"\r\n\r\n").map(|at| (at, 4));
-    let (at, gap) = crlf.or_else(|| output.windows(2).position(|window| window == b"\n\n").map(|at| (at, 2)))?;
+    let (at, gap) =
+        crlf.or_else(|| output.windows(2).position(|window| window == b"\n\n").map(|at| (at, 2)))?;
     let mut response = Response::new(Body::from(output[at + gap..].to_vec()));
     for line in String::from_utf8_lossy(&output[..at]).lines() {
         let (name, value) = line.split_once(':')?;

@@ -57,7 +57,10 @@ impl axum::serve::Listener for Gate {
                 Ok((stream, address)) => {
                     // Small answers must not wait for company.
                     let _ = stream.set_nodelay(true);
-                    return (Cuttable { stream, scissors: Scissors::default(), closed: self.closed.clone() }, address);
+                    return (
+                        Cuttable { stream, scissors: Scissors::default(), closed: self.closed.clone() },
+                        address,
+                    );
                 }
                 // Out of descriptors, or a client that left at once: the next one may do better.
                 Err(_) => tokio::task::yield_now().await,
@@ -86,7 +89,11 @@ impl Cuttable {
 }
 
 impl AsyncRead for Cuttable {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if let Err(error) = self.check() {
             return Poll::Ready(Err(error));
         }

@@ -163,7 +163,12 @@ impl Git {
             .unwrap_or_default()
     }
 
-    pub(crate) fn merge_tree(&self, ours: &str, theirs: &str, base: Option<&str>) -> Result<Merged, GitError> {
+    pub(crate) fn merge_tree(
+        &self,
+        ours: &str,
+        theirs: &str,
+        base: Option<&str>,
+    ) -> Result<Merged, GitError> {
         let base = base.map(|base| format!("--merge-base={base}"));
         let mut args = vec!["merge-tree", "--write-tree", "--name-only", "--no-messages"];
         args.extend(base.as_deref());
@@ -259,7 +264,12 @@ impl Git {
     }
 
     /// (object id, type, mode, path) below a folder.
-    pub(crate) fn entries(&self, commit: &str, path: &str, deep: bool) -> Vec<(String, String, String, String)> {
+    pub(crate) fn entries(
+        &self,
+        commit: &str,
+        path: &str,
+        deep: bool,
+    ) -> Vec<(String, String, String, String)> {
         let mut args = vec!["ls-tree", "-z"];
         if deep {
             args.extend(["-r", "-t"]);
@@ -307,8 +317,12 @@ impl Git {
 
     /// (status letter, path) between two commits.
     pub(crate) fn changes(&self, from: &str, to: &str) -> Vec<(String, String)> {
-        let text = self.run(&["diff-tree", "-r", "--no-renames", "--name-status", from, to]).unwrap_or_default();
-        text.lines().filter_map(|line| line.split_once('\t')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+        let text =
+            self.run(&["diff-tree", "-r", "--no-renames", "--name-status", from, to]).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .collect()
     }
 
     pub(crate) fn count(&self, range: &str) -> i64 {

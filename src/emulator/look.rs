@@ -294,10 +294,13 @@ impl Emulator {
 
     /// A pull request.
     pub fn pull_request(&self, id: i64) -> Option<PullSnapshot> {
-        self.inner.look(|world| world.pulls.get(&id).map(|known| pull(world, known)))
+        self.inner.change(|world| {
+            world.refresh(id);
+            world.pulls.get(&id).map(|known| pull(world, known))
+        })
     }
 
-    /// All pull requests, by id.
+    /// All pull requests, by id. Merges that a moved target left behind stay so; [`Self::pull_request`] catches up.
     pub fn pull_requests(&self) -> Vec<PullSnapshot> {
         self.inner.look(|world| everything(world).1)
     }

@@ -172,7 +172,7 @@ impl Inner {
         work: impl Fn(&mut World, &Past) -> Result<wire::Reply, wire::Reply>,
     ) -> Result<wire::Reply, wire::Reply> {
         let core = locked(&self.core);
-        let now = work(&mut core.world.clone(), &core.past);
+        let now = work(&mut core.world.replica(), &core.past);
         let shown = |outcome: &Result<wire::Reply, wire::Reply>| {
             let (Ok(reply) | Err(reply)) = outcome;
             match &reply.content {
@@ -188,7 +188,7 @@ impl Inner {
         };
         let present = shown(&now);
         for world in core.past.backwards() {
-            let then = work(&mut world.clone(), &core.past);
+            let then = work(&mut world.replica(), &core.past);
             if shown(&then) != present {
                 return then;
             }
@@ -291,15 +291,12 @@ impl Emulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
         let origin = format!("http://{}", listener.local_addr()?);
-        let (root, home) = match options.root {
-            Some(root) => {
-                std::fs::create_dir_all(&root)?;
-                (root, None)
-            }
-            None => {
-                let home = tempfile::Builder::new().prefix("emulator-").tempdir()?;
-                (home.path().to_owned(), Some(home))
-            }
+        let (root, home) = if let Some(root) = options.root {
+            std::fs::create_dir_all(&root)?;
+            (root, None)
+        } else {
+            let home = tempfile::Builder::new().prefix("emulator-").tempdir()?;
+            (home.path().to_owned(), Some(home))
         };
         let knobs = Knobs {
             merge_lag: options.merge_lag,

@@ -17,13 +17,34 @@ table{border-collapse:collapse;font-size:.8rem;width:100%}td{padding:.1rem .5rem
 small{color:#666}";
 
 pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 /// Escapes, then lets a few bare tags live again. Attributes never survive, so nothing can be smuggled in them.
 fn softened(html: &str) -> String {
     let mut text = escape(html);
-    for tag in ["p", "b", "i", "em", "strong", "code", "pre", "ul", "ol", "li", "blockquote", "div", "br", "hr", "h3", "h4"] {
+    for tag in [
+        "p",
+        "b",
+        "i",
+        "em",
+        "strong",
+        "code",
+        "pre",
+        "ul",
+        "ol",
+        "li",
+        "blockquote",
+        "div",
+        "br",
+        "hr",
+        "h3",
+        "h4",
+    ] {
         text = text.replace(&format!("&lt;{tag}&gt;"), &format!("<{tag}>"));
         text = text.replace(&format!("&lt;/{tag}&gt;"), &format!("</{tag}>"));
         text = text.replace(&format!("&lt;{tag}/&gt;"), &format!("<{tag}>"));
@@ -96,7 +117,11 @@ fn pull(page: &mut String, names: &Names, pull: &PullSnapshot) {
         let _ = write!(page, "<span class=\"tag\">{}: {vote:+}</span>", escape(name));
     }
     if !pull.description.is_empty() {
-        let _ = write!(page, "<details><summary>Description</summary><pre>{}</pre></details>", escape(&pull.description));
+        let _ = write!(
+            page,
+            "<details><summary>Description</summary><pre>{}</pre></details>",
+            escape(&pull.description)
+        );
     }
     for thread in pull.threads.iter().filter(|thread| !thread.is_system()) {
         let status = thread.status.as_deref().unwrap_or_default();
@@ -124,7 +149,12 @@ fn build(page: &mut String, build: &BuildSnapshot) {
     if let Some(task) = build.tasks.last() {
         let from = task.lines.len().saturating_sub(12);
         let tail = task.lines.get(from..).unwrap_or_default().join("\n");
-        let _ = write!(page, "<details><summary>{}</summary><pre>{}</pre></details>", escape(&task.name), escape(&tail));
+        let _ = write!(
+            page,
+            "<details><summary>{}</summary><pre>{}</pre></details>",
+            escape(&task.name),
+            escape(&tail)
+        );
     }
     page.push_str("</article>");
 }
@@ -132,8 +162,8 @@ fn build(page: &mut String, build: &BuildSnapshot) {
 /// The whole page.
 pub(crate) fn render(inner: &Inner) -> String {
     let (mut items, mut pulls, mut builds) = inner.look(everything);
-    let names: Names = inner
-        .look(|world| world.accounts.values().map(|a| (a.id.clone(), a.display_name.clone())).collect());
+    let names: Names =
+        inner.look(|world| world.accounts.values().map(|a| (a.id.clone(), a.display_name.clone())).collect());
     items.reverse();
     pulls.reverse();
     builds.reverse();

@@ -5,11 +5,7 @@
 use super::{
     Emulator,
     setup::{Identity, RepositoryHandle, SeedFile},
-    state::{
-        World,
-        patch::Flags,
-        repositories::RefUpdate,
-    },
+    state::{World, patch::Flags, repositories::RefUpdate},
     wire::{Problem, ZERO, encode},
 };
 use serde_json::{Value, json};
@@ -84,7 +80,10 @@ impl Emulator {
         self.inner.write(|world, _| work(world)).map_err(Refused::from)
     }
 
-    pub(crate) fn acting<T>(&self, work: impl FnOnce(&mut World) -> Result<T, Problem>) -> Result<T, Refused> {
+    pub(crate) fn acting<T>(
+        &self,
+        work: impl FnOnce(&mut World) -> Result<T, Problem>,
+    ) -> Result<T, Refused> {
         self.act(work)
     }
 
@@ -123,34 +122,45 @@ impl Emulator {
     /// Takes a tag off, whatever its case.
     pub fn untag(&self, id: i64, tag: &str, by: &Identity) -> Result<(), Refused> {
         let tags = self.inner.look(|world| world.item(id).map(|item| item.tags()))?;
-        let left: Vec<String> = tags.into_iter().filter(|known| known.to_lowercase() != tag.to_lowercase()).collect();
-        self.patch(id, &json!([{"op": "replace", "path": "/fields/System.Tags", "value": left.join("; ")}]), by)
+        let left: Vec<String> =
+            tags.into_iter().filter(|known| known.to_lowercase() != tag.to_lowercase()).collect();
+        self.patch(
+            id,
+            &json!([{"op": "replace", "path": "/fields/System.Tags", "value": left.join("; ")}]),
+            by,
+        )
     }
 
     /// Sets a field to a value; `null` clears it.
-    pub fn set_field(&self, id: i64, field: &str, value: Value, by: &Identity) -> Result<(), Refused> {
+    pub fn set_field(
+        &self,
+        id: i64,
+        field: &str,
+        value: impl Into<Value>,
+        by: &Identity,
+    ) -> Result<(), Refused> {
+        let value: Value = value.into();
         self.patch(id, &json!([{"op": "replace", "path": format!("/fields/{field}"), "value": value}]), by)
     }
 
     /// Moves the item to a state.
     pub fn set_state(&self, id: i64, state: &str, by: &Identity) -> Result<(), Refused> {
-        self.set_field(id, "System.State", json!(state), by)
+        self.set_field(id, "System.State", state, by)
     }
 
     /// Changes the title.
     pub fn edit_title(&self, id: i64, title: &str, by: &Identity) -> Result<(), Refused> {
-        self.set_field(id, "System.Title", json!(title), by)
+        self.set_field(id, "System.Title", title, by)
     }
 
     /// Changes the description (HTML).
     pub fn edit_description(&self, id: i64, html: &str, by: &Identity) -> Result<(), Refused> {
-        self.set_field(id, "System.Description", json!(html), by)
+        self.set_field(id, "System.Description", html, by)
     }
 
     /// Assigns the item, or nobody.
     pub fn assign(&self, id: i64, to: Option<&Identity>, by: &Identity) -> Result<(), Refused> {
-        let value = to.map_or(json!(""), |identity| json!(identity.unique_name));
-        self.set_field(id, "System.AssignedTo", value, by)
+        self.set_field(id, "System.AssignedTo", to.map_or("", |identity| identity.unique_name.as_str()), by)
     }
 
     /// Puts the item into the recycle bin.
@@ -235,7 +245,11 @@ impl Emulator {
             repository.id,
             encode(branch.trim_start_matches("refs/heads/"))
         );
-        self.add_relation(id, &json!({"rel": "ArtifactLink", "url": url, "attributes": {"name": "Branch"}}), by)
+        self.add_relation(
+            id,
+            &json!({"rel": "ArtifactLink", "url": url, "attributes": {"name": "Branch"}}),
+            by,
+        )
     }
 
     /// A commit of a person, pushed to a branch (made from the default branch when new). Branch policies apply.
@@ -250,9 +264,9 @@ impl Emulator {
         self.act(|world| {
             let old = world.head(&repository.id, branch).unwrap_or_else(|| ZERO.to_owned());
             let update = RefUpdate { name: branch.to_owned(), old, new: "f".repeat(40) };
-            world
-                .may_update(&repository.id, &update, &by.id, false)
-                .map_err(|(_, message)| Problem::new(403, "GitRefUpdateRejectedByPolicyException", message))?;
+            world.may_update(&repository.id, &update, &by.id, false).map_err(|(_, message)| {
+                Problem::new(403, "GitRefUpdateRejectedByPolicyException", message)
+            })?;
             let changes: Vec<_> = files.iter().map(SeedFile::change).collect();
             world.commit(&repository.id, branch, &changes, message, &by.id)
         })
@@ -283,7 +297,12 @@ impl Emulator {
     }
 
     /// Deletes a branch.
-    pub fn delete_branch(&self, repository: &RepositoryHandle, branch: &str, by: &Identity) -> Result<(), Refused> {
+    pub fn delete_branch(
+        &self,
+        repository: &RepositoryHandle,
+        branch: &str,
+        by: &Identity,
+    ) -> Result<(), Refused> {
         self.move_branch(repository, branch, ZERO, by)
     }
 
@@ -304,7 +323,7 @@ impl Emulator {
                 .map_err(|(_, message)| Problem::new(403, "GitNeedsPermissionException", message))?;
             let moved = if to == ZERO { git.delete_ref(branch) } else { git.update_ref(branch, to) };
             moved.map_err(|error| super::state::repositories::internal(&error))?;
-            world.after_push(&repository.id, vec![update], &by.id);
+            world.after_push(&repository.id, &[update], &by.id);
             Ok(())
         })
     }

@@ -1,11 +1,6 @@
 //! What people do to pull requests.
 
-use super::{
-    Emulator,
-    people::Refused,
-    setup::Identity,
-    wire::NOBODY,
-};
+use super::{Emulator, people::Refused, setup::Identity, wire::NOBODY};
 use serde_json::{Map, json};
 
 impl Emulator {
@@ -36,7 +31,14 @@ impl Emulator {
     }
 
     /// Changes one's own comment of a thread.
-    pub fn edit_comment(&self, pull: i64, thread: i64, comment: i64, text: &str, by: &Identity) -> Result<(), Refused> {
+    pub fn edit_comment(
+        &self,
+        pull: i64,
+        thread: i64,
+        comment: i64,
+        text: &str,
+        by: &Identity,
+    ) -> Result<(), Refused> {
         self.acting(|world| world.change_thread_comment(pull, thread, comment, Some(text), &by.id))
     }
 
@@ -59,7 +61,8 @@ impl Emulator {
     pub fn complete(&self, pull: i64, strategy: &str, by: &Identity) -> Result<(), Refused> {
         self.acting(|world| {
             let head = world.pull(pull, None)?.head().to_owned();
-            let options = json!({"mergeStrategy": strategy, "deleteSourceBranch": false, "transitionWorkItems": false});
+            let options =
+                json!({"mergeStrategy": strategy, "deleteSourceBranch": false, "transitionWorkItems": false});
             world.complete_pull(pull, Some(&head), Some(options), &by.id)?;
             world.finish_now(pull);
             Ok(())
@@ -103,7 +106,13 @@ impl Emulator {
     }
 
     /// Adds a reviewer without a vote.
-    pub fn add_reviewer(&self, pull: i64, reviewer: &Identity, required: bool, by: &Identity) -> Result<(), Refused> {
+    pub fn add_reviewer(
+        &self,
+        pull: i64,
+        reviewer: &Identity,
+        required: bool,
+        by: &Identity,
+    ) -> Result<(), Refused> {
         self.acting(|world| {
             world.pull(pull, None)?;
             world.vote_zero(pull, &reviewer.id, required, &by.id);

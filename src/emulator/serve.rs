@@ -136,7 +136,12 @@ pub(crate) async fn handle(
 }
 
 /// Does what the request asks, and writes it down.
-async fn answer(inner: &Arc<Inner>, incoming: &Incoming, stale: bool, fault: Option<String>) -> Response<Body> {
+async fn answer(
+    inner: &Arc<Inner>,
+    incoming: &Incoming,
+    stale: bool,
+    fault: Option<String>,
+) -> Response<Body> {
     let kind = kind(inner, incoming);
     let (name, write) = operation(&kind, incoming);
     let (who, response) = match kind {
@@ -152,7 +157,18 @@ async fn answer(inner: &Arc<Inner>, incoming: &Incoming, stale: bool, fault: Opt
             match worked {
                 Ok((who, reply, version)) => (who, http(reply, version.as_deref())),
                 // A panic in a handler is a defect of the emulator; the client sees what it would see of a server's.
-                Err(_) => (None, http(Problem::new(500, "UnexpectedErrorException", "TF400898: An Internal Error Occurred.").reply(), None)),
+                Err(_) => (
+                    None,
+                    http(
+                        Problem::new(
+                            500,
+                            "UnexpectedErrorException",
+                            "TF400898: An Internal Error Occurred.",
+                        )
+                        .reply(),
+                        None,
+                    ),
+                ),
             }
         }
     };
@@ -194,7 +210,8 @@ fn api(inner: &Arc<Inner>, incoming: &Incoming, place: &Place, stale: bool) -> W
         }
         Err(reply) => return (None, reply, None),
     };
-    let name = inner.look(|world| world.account(&me).map(|a| (a.display_name.clone(), a.unique_name.clone())));
+    let name =
+        inner.look(|world| world.account(&me).map(|a| (a.display_name.clone(), a.unique_name.clone())));
     let (name, unique) = name.unwrap_or_default();
     let user_data = format!("{me}:{unique}");
     let (reply, version) = match operate(inner, incoming, place, &me, stale) {
@@ -208,7 +225,8 @@ fn api(inner: &Arc<Inner>, incoming: &Incoming, place: &Place, stale: bool) -> W
 pub(crate) fn authenticate(inner: &Inner, incoming: &Incoming) -> Result<String, Reply> {
     let header = incoming.header("authorization").unwrap_or_default();
     let bearer = header.to_ascii_lowercase().starts_with("bearer ");
-    let found = wire::secret(header).and_then(|secret| inner.look(|world| world.credentials.get(&secret).cloned()));
+    let found =
+        wire::secret(header).and_then(|secret| inner.look(|world| world.credentials.get(&secret).cloned()));
     match found {
         // A PAT is no bearer token; an Entra token may travel as Basic password.
         Some(known) if !known.expired && (known.bearer || !bearer) => return Ok(known.account),
@@ -218,11 +236,14 @@ pub(crate) fn authenticate(inner: &Inner, incoming: &Incoming) -> Result<String,
         }
         _ => {}
     }
-    let suppressed = incoming.header("x-tfs-fedauthredirect").is_some_and(|v| v.eq_ignore_ascii_case("suppress"));
+    let suppressed =
+        incoming.header("x-tfs-fedauthredirect").is_some_and(|v| v.eq_ignore_ascii_case("suppress"));
     let challenge = format!("Basic realm=\"{}\"", inner.origin);
     let sign_in = inner.look(|world| world.knobs.sign_in);
     if sign_in == SignIn::Empty {
-        return Err(Reply::empty(401).header("WWW-Authenticate", "Bearer").header("WWW-Authenticate", challenge));
+        return Err(Reply::empty(401)
+            .header("WWW-Authenticate", "Bearer")
+            .header("WWW-Authenticate", challenge));
     }
     if suppressed || !matches!(incoming.method.as_str(), "GET" | "POST") {
         let text = "TF400813: The user 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa' is not authorized to access this resource.";
@@ -233,7 +254,9 @@ pub(crate) fn authenticate(inner: &Inner, incoming: &Incoming) -> Result<String,
     }
     if sign_in == SignIn::Redirect {
         let to = format!("{}/_signin?realm=emulator&reply_to={}", inner.origin, wire::encode(&incoming.path));
-        return Err(Reply::html(302, "<html><head><title>Object moved</title></head></html>").header("Location", to));
+        return Err(
+            Reply::html(302, "<html><head><title>Object moved</title></head></html>").header("Location", to)
+        );
     }
     Err(Reply::html(
         203,
@@ -264,8 +287,9 @@ fn operate(
             return Err(no_controller(&incoming.path));
         }
     };
-    let query: Vec<(String, String)> =
-        url::form_urlencoded::parse(incoming.query.as_bytes()).map(|(a, b)| (a.into_owned(), b.into_owned())).collect();
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(incoming.query.as_bytes())
+        .map(|(a, b)| (a.into_owned(), b.into_owned()))
+        .collect();
     let accept = incoming.header("accept").unwrap_or_default().to_owned();
     let asked = query
         .iter()
@@ -273,8 +297,9 @@ fn operate(
         .map(|(_, value)| value.clone())
         .or_else(|| version_of(&accept))
         .or_else(|| incoming.header("content-type").and_then(version_of));
-    let version = wire::check_version(route.versions, asked.as_deref(), route.writes || incoming.method != "GET")
-        .map_err(|problem| problem.reply())?;
+    let version =
+        wire::check_version(route.versions, asked.as_deref(), route.writes || incoming.method != "GET")
+            .map_err(|problem| problem.reply())?;
     let body = read_body(route.body, incoming)?;
     let strange: Vec<String> = query
         .iter()
@@ -311,7 +336,10 @@ fn operate(
 }
 
 fn version_of(header: &str) -> Option<String> {
-    let part = header.split([';', ',']).map(str::trim).find(|part| part.to_ascii_lowercase().starts_with("api-version="))?;
+    let part = header
+        .split([';', ','])
+        .map(str::trim)
+        .find(|part| part.to_ascii_lowercase().starts_with("api-version="))?;
     part.split_once('=').map(|(_, version)| version.trim_matches('"').to_owned())
 }
 

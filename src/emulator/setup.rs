@@ -112,7 +112,7 @@ impl NewPipeline {
             name: name.to_owned(),
             step: "Build and test".to_owned(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_mins(10),
             branches: Vec::new(),
         }
     }
@@ -184,13 +184,19 @@ impl Emulator {
                 contribute: true,
             };
             world.accounts.insert(id.clone(), Arc::new(account));
-            Identity { id, display_name: display_name.to_owned(), unique_name: unique_name.to_owned(), descriptor }
+            Identity {
+                id,
+                display_name: display_name.to_owned(),
+                unique_name: unique_name.to_owned(),
+                descriptor,
+            }
         })
     }
 
     /// A credential for an identity.
     pub fn issue_token(&self, identity: &Identity, kind: Token, secret: &str) {
-        let credential = Credential { account: identity.id.clone(), bearer: kind == Token::Bearer, expired: false };
+        let credential =
+            Credential { account: identity.id.clone(), bearer: kind == Token::Bearer, expired: false };
         self.inner.change(|world| world.credentials.insert(secret.to_owned(), credential));
     }
 
@@ -260,28 +266,50 @@ impl Emulator {
     }
 
     /// Build validation on a full ref name; a trailing `/` or `*` makes it a prefix. Answers the policy's id.
-    pub fn require_build(&self, repository: &RepositoryHandle, branch: &str, pipeline: i64, blocking: bool) -> i64 {
+    pub fn require_build(
+        &self,
+        repository: &RepositoryHandle,
+        branch: &str,
+        pipeline: i64,
+        blocking: bool,
+    ) -> i64 {
         let settings = json!({"buildDefinitionId": pipeline, "queueOnSourceUpdateOnly": true, "manualQueueOnly": false,
             "validDuration": 720.0});
         self.require(repository, branch, policies::BUILD, blocking, settings)
     }
 
     /// A number of approvals by others than the creator.
-    pub fn require_reviewers(&self, repository: &RepositoryHandle, branch: &str, minimum: u32, reset_on_push: bool) -> i64 {
+    pub fn require_reviewers(
+        &self,
+        repository: &RepositoryHandle,
+        branch: &str,
+        minimum: u32,
+        reset_on_push: bool,
+    ) -> i64 {
         let settings = json!({"minimumApproverCount": minimum, "creatorVoteCounts": false, "allowDownvotes": false,
             "resetOnSourcePush": reset_on_push});
         self.require(repository, branch, policies::MINIMUM_REVIEWERS, true, settings)
     }
 
     /// The approval of certain people.
-    pub fn require_approval_of(&self, repository: &RepositoryHandle, branch: &str, people: &[&Identity]) -> i64 {
+    pub fn require_approval_of(
+        &self,
+        repository: &RepositoryHandle,
+        branch: &str,
+        people: &[&Identity],
+    ) -> i64 {
         let ids: Vec<&str> = people.iter().map(|identity| identity.id.as_str()).collect();
         let settings = json!({"requiredReviewerIds": ids});
         self.require(repository, branch, policies::REQUIRED_REVIEWERS, true, settings)
     }
 
     /// No open thread.
-    pub fn require_comment_resolution(&self, repository: &RepositoryHandle, branch: &str, blocking: bool) -> i64 {
+    pub fn require_comment_resolution(
+        &self,
+        repository: &RepositoryHandle,
+        branch: &str,
+        blocking: bool,
+    ) -> i64 {
         self.require(repository, branch, policies::COMMENTS, blocking, json!({}))
     }
 
@@ -291,7 +319,12 @@ impl Emulator {
     }
 
     /// One of these merge strategies (`squash`, `noFastForward`, `rebase`, `rebaseMerge`).
-    pub fn require_merge_strategy(&self, repository: &RepositoryHandle, branch: &str, allowed: &[&str]) -> i64 {
+    pub fn require_merge_strategy(
+        &self,
+        repository: &RepositoryHandle,
+        branch: &str,
+        allowed: &[&str],
+    ) -> i64 {
         let has = |name: &str| allowed.iter().any(|known| known.eq_ignore_ascii_case(name));
         let settings = json!({"allowSquash": has("squash"), "allowNoFastForward": has("noFastForward"),
             "allowRebase": has("rebase"), "allowRebaseMerge": has("rebaseMerge")});
@@ -307,7 +340,8 @@ impl Emulator {
         name: &str,
         reset_on_push: bool,
     ) -> i64 {
-        let settings = json!({"statusGenre": genre, "statusName": name, "invalidateOnSourceUpdate": reset_on_push});
+        let settings =
+            json!({"statusGenre": genre, "statusName": name, "invalidateOnSourceUpdate": reset_on_push});
         self.require(repository, branch, policies::STATUS, true, settings)
     }
 

@@ -62,7 +62,11 @@ fn bad(code: &str, text: impl std::fmt::Display) -> Problem {
 
 /// Real syntax that this emulator does not play; never a silent wrong answer.
 fn unsupported(what: &str) -> Problem {
-    Problem::new(400, "WorkItemTrackingQuerySyntaxException", format!("The emulator does not support {what} in a query."))
+    Problem::new(
+        400,
+        "WorkItemTrackingQuerySyntaxException",
+        format!("The emulator does not support {what} in a query."),
+    )
 }
 
 pub(crate) fn is_unsupported(problem: &Problem) -> bool {
@@ -83,7 +87,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, Problem> {
                 let mut value = String::new();
                 let mut at = 1;
                 loop {
-                    let end = rest[at..].find(first).ok_or_else(|| bad("TF51006", "The query has an unclosed string."))?;
+                    let end = rest[at..]
+                        .find(first)
+                        .ok_or_else(|| bad("TF51006", "The query has an unclosed string."))?;
                     value.push_str(&rest[at..at + end]);
                     at += end + 1;
                     if !rest[at..].starts_with(first) {
@@ -96,13 +102,19 @@ fn tokens(text: &str) -> Result<Vec<Token>, Problem> {
                 at
             }
             _ => {
-                let signs = ["<>", "<=", ">=", "=", "<", ">", "(", ")", ",", "+", "*"];
+                let signs = ["<>", "<=", ">=", "=", "<", ">", "(", ")", ",", "+", "*", "."];
                 if let Some(sign) = signs.into_iter().find(|sign| rest.starts_with(sign)) {
                     found.push(Token::Sign(sign));
                     sign.len()
-                } else if first.is_ascii_digit() || (first == '-' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
-                    let end = rest[1..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(rest.len(), |end| end + 1);
-                    let number = rest[..end].parse().map_err(|_| bad("TF51006", format!("'{}' is no number.", &rest[..end])))?;
+                } else if first.is_ascii_digit()
+                    || (first == '-' && rest[1..].starts_with(|c: char| c.is_ascii_digit()))
+                {
+                    let end = rest[1..]
+                        .find(|c: char| !c.is_ascii_digit() && c != '.')
+                        .map_or(rest.len(), |end| end + 1);
+                    let number = rest[..end]
+                        .parse()
+                        .map_err(|_| bad("TF51006", format!("'{}' is no number.", &rest[..end])))?;
                     found.push(Token::Number(number));
                     end
                 } else if first == '-' {
@@ -184,7 +196,8 @@ impl Parser<'_> {
     }
 
     fn word(&mut self, wanted: &str) -> bool {
-        let hit = matches!(self.tokens.get(self.at), Some(Token::Word(word)) if word.eq_ignore_ascii_case(wanted));
+        let hit =
+            matches!(self.tokens.get(self.at), Some(Token::Word(word)) if word.eq_ignore_ascii_case(wanted));
         self.at += usize::from(hit);
         hit
     }
@@ -208,9 +221,14 @@ impl Parser<'_> {
             Some(Token::Field(name) | Token::Word(name)) => name,
             other => return Err(bad("TF51006", format!("A field is expected; found {other:?}."))),
         };
-        field(&name)
-            .map(|(reference, kind, _)| (reference, kind))
-            .ok_or_else(|| bad("TF51005", format!("The query references a field that does not exist. The error is caused by «[{name}]».")))
+        field(&name).map(|(reference, kind, _)| (reference, kind)).ok_or_else(|| {
+            bad(
+                "TF51005",
+                format!(
+                    "The query references a field that does not exist. The error is caused by «[{name}]»."
+                ),
+            )
+        })
     }
 
     fn any(&mut self) -> Result<Condition, Problem> {
@@ -253,9 +271,19 @@ impl Parser<'_> {
                 "CONTAINS" => "CONTAINS",
                 "UNDER" => "UNDER",
                 "EVER" => return Err(unsupported("EVER")),
-                other => return Err(bad("TF51006", format!("'{other}' is not an operator of the query language."))),
+                other => {
+                    return Err(bad(
+                        "TF51006",
+                        format!("'{other}' is not an operator of the query language."),
+                    ));
+                }
             },
-            other => return Err(bad("TF51006", format!("An operator is expected after [{name}]; found {other:?}."))),
+            other => {
+                return Err(bad(
+                    "TF51006",
+                    format!("An operator is expected after [{name}]; found {other:?}."),
+                ));
+            }
         };
         let mut values = Vec::new();
         if operator == "IN" {
@@ -278,15 +306,19 @@ impl Parser<'_> {
             values.push(self.value(kind)?);
         }
         let fits = match (operator, kind) {
-            ("UNDER", Kind::Tree) | ("CONTAINS", Kind::Text | Kind::Html | Kind::Tags | Kind::Identity | Kind::Tree) => true,
-            ("UNDER" | "CONTAINS", _) => false,
-            (_, Kind::Html) => false,
-            ("<" | ">" | "<=" | ">=", Kind::Tags | Kind::Tree) => false,
-            ("=" | "<>" | "IN", Kind::Tags) => false,
+            ("UNDER", Kind::Tree)
+            | ("CONTAINS", Kind::Text | Kind::Html | Kind::Tags | Kind::Identity | Kind::Tree) => true,
+            ("UNDER" | "CONTAINS", _)
+            | (_, Kind::Html)
+            | ("<" | ">" | "<=" | ">=", Kind::Tags | Kind::Tree)
+            | ("=" | "<>" | "IN", Kind::Tags) => false,
             _ => true,
         };
         if !fits {
-            return Err(bad("TF51007", format!("The operator {operator} cannot be applied to the field [{name}].")));
+            return Err(bad(
+                "TF51007",
+                format!("The operator {operator} cannot be applied to the field [{name}]."),
+            ));
         }
         let condition = Condition::Compare { field: name, kind, operator, values };
         Ok(if negated { Condition::Not(Box::new(condition)) } else { condition })
@@ -300,16 +332,21 @@ impl Parser<'_> {
                 .map(Operand::Number)
                 .map_err(|_| bad("TF51009", format!("'{text}' is not a number."))),
             Some(Token::Text(text)) => Ok(Operand::Text(text)),
-            Some(Token::Number(number)) if matches!(kind, Kind::Integer | Kind::Double) => Ok(Operand::Number(number)),
+            Some(Token::Number(number)) if matches!(kind, Kind::Integer | Kind::Double) => {
+                Ok(Operand::Number(number))
+            }
             Some(Token::Number(number)) => Ok(Operand::Text(number.to_string())),
             Some(Token::Field(name)) => {
-                let (reference, ..) = field(&name).ok_or_else(|| bad("TF51005", format!("No field [{name}].")))?;
+                let (reference, ..) =
+                    field(&name).ok_or_else(|| bad("TF51005", format!("No field [{name}].")))?;
                 Ok(Operand::OtherField(reference))
             }
             Some(Token::Word(word)) => match word.to_ascii_lowercase().as_str() {
-                "@project" => self.context.project.map(|name| Operand::Text(name.to_owned())).ok_or_else(|| {
-                    bad("TF51008", "@project needs a project in the address of the request.")
-                }),
+                "@project" => {
+                    self.context.project.map(|name| Operand::Text(name.to_owned())).ok_or_else(|| {
+                        bad("TF51008", "@project needs a project in the address of the request.")
+                    })
+                }
                 "@me" => Ok(Operand::Text(self.context.me.to_owned())),
                 "@today" => {
                     let days = self.offset();
@@ -328,7 +365,13 @@ impl Parser<'_> {
 
     /// `- 7` and `+ 7` behind a macro.
     fn offset(&mut self) -> i64 {
-        let sign = if self.sign("-") { -1.0 } else if self.sign("+") { 1.0 } else { 0.0 };
+        let sign = if self.sign("-") {
+            -1.0
+        } else if self.sign("+") {
+            1.0
+        } else {
+            0.0
+        };
         let Some(Token::Number(number)) = self.tokens.get(self.at).cloned() else { return 0 };
         self.at += 1;
         // Days are small whole numbers; `@today -7` arrives with its own sign.
@@ -383,17 +426,24 @@ impl Query {
 
 fn check_paths(condition: &Condition, world: &World) -> Result<(), Problem> {
     match condition {
-        Condition::All(parts) | Condition::Any(parts) => parts.iter().try_for_each(|part| check_paths(part, world)),
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().try_for_each(|part| check_paths(part, world))
+        }
         Condition::Not(inner) => check_paths(inner, world),
         Condition::Compare { field, kind: Kind::Tree, values, .. } => {
             for value in values {
                 let Operand::Text(path) = value else { continue };
                 let known = world.projects.values().any(|project| {
                     let paths = if field == "System.AreaPath" { &project.areas } else { &project.iterations };
-                    paths.iter().any(|known| known.to_lowercase() == path.trim_end_matches('\\').to_lowercase())
+                    paths
+                        .iter()
+                        .any(|known| known.to_lowercase() == path.trim_end_matches('\\').to_lowercase())
                 });
                 if !known {
-                    return Err(bad("TF51011", format!("The specified area path does not exist. The error is caused by «'{path}'».")));
+                    return Err(bad(
+                        "TF51011",
+                        format!("The specified area path does not exist. The error is caused by «'{path}'»."),
+                    ));
                 }
             }
             Ok(())
@@ -466,9 +516,14 @@ fn holds_one(item: &WorkItem, have: &Value, kind: Kind, operator: &str, wanted: 
                     return have_text == root || have_text.starts_with(&format!("{root}\\"));
                 }
                 (_, Kind::Identity) => {
-                    let wanted = text.rsplit_once('<').map_or(text.as_str(), |(_, rest)| rest.trim_end_matches('>'));
+                    let wanted =
+                        text.rsplit_once('<').map_or(text.as_str(), |(_, rest)| rest.trim_end_matches('>'));
                     let name = have["displayName"].as_str().unwrap_or_default().to_lowercase();
-                    if wanted == have_text || wanted == name { Ordering::Equal } else { have_text.as_str().cmp(wanted) }
+                    if wanted == have_text || wanted == name {
+                        Ordering::Equal
+                    } else {
+                        have_text.as_str().cmp(wanted)
+                    }
                 }
                 _ => have_text.cmp(&text),
             }

@@ -66,7 +66,7 @@ impl Reply {
 }
 
 pub(crate) fn wrapped(values: Vec<Value>) -> Value {
-    json!({"count": values.len(), "value": values})
+    json!({"count": values.len(), "value": Value::Array(values)})
 }
 
 /// Null members are left out of objects; null entries of arrays stay (`errorPolicy=omit` answers with them).
@@ -127,7 +127,8 @@ impl Problem {
             }
             _ => "Microsoft.TeamFoundation.Framework.Server",
         };
-        let assembly = if space.ends_with(".Patch") { "Microsoft.VisualStudio.Services.WebApi" } else { space };
+        let assembly =
+            if space.ends_with(".Patch") { "Microsoft.VisualStudio.Services.WebApi" } else { space };
         let mut body = json!({
             "$id": "1", "innerException": null, "message": self.message,
             "typeName": format!("{space}.{}, {assembly}", self.key), "typeKey": self.key,
@@ -190,10 +191,12 @@ pub(crate) fn check_version(rule: Versions, asked: Option<&str>, write: bool) ->
         return Err(Problem::new(
             400,
             "VssInvalidApiVersionException",
-            format!("The api-version '{asked}' is not of the form {{major}}.{{minor}}[-preview[.{{resource version}}]]."),
+            format!(
+                "The api-version '{asked}' is not of the form {{major}}.{{minor}}[-preview[.{{resource version}}]]."
+            ),
         ));
     };
-    if version > (7, 2) || version < (1, 0) || (version == (7, 2) && preview.is_none()) {
+    if !((1, 0)..=(7, 2)).contains(&version) || (version == (7, 2) && preview.is_none()) {
         return Err(Problem::new(
             400,
             "VssVersionOutOfRangeException",
@@ -218,7 +221,9 @@ pub(crate) fn check_version(rule: Versions, asked: Option<&str>, write: bool) ->
             return Err(Problem::new(
                 400,
                 "VssVersionOutOfRangeException",
-                format!("The requested resource version of {asked} is out of range: the newest is preview.{newest}."),
+                format!(
+                    "The requested resource version of {asked} is out of range: the newest is preview.{newest}."
+                ),
             ));
         }
     }
@@ -253,7 +258,20 @@ pub(crate) fn same_guid(a: &str, b: &str) -> bool {
 }
 
 const RESERVED: &AsciiSet = &CONTROLS
-    .add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'%').add(b'/').add(b'\\').add(b'&').add(b'+');
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'%')
+    .add(b'/')
+    .add(b'\\')
+    .add(b'&')
+    .add(b'+');
 
 /// Percent-encodes one segment.
 pub(crate) fn encode(text: &str) -> String {

@@ -5,7 +5,10 @@ use super::{App, OpenError, brief, progress};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Procedure},
-    domain::{Labels, Outcome, PullRequest, PullRequestStatus, Run, Stage, StateCategory, Step, Trigger, Turn, WorkItem},
+    domain::{
+        Labels, Outcome, PullRequest, PullRequestStatus, Run, Stage, StateCategory, Step, Trigger, Turn,
+        WorkItem,
+    },
     runtime::{self, Left},
     words::{self, Escalation},
 };
@@ -112,7 +115,8 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
         }
     };
     let title = left(Left::Title).await?.filter(|title| !title.trim().is_empty());
-    let description = words::pull_request::Description { filled: left(Left::PullRequest).await?, ..Default::default() };
+    let description =
+        words::pull_request::Description { filled: left(Left::PullRequest).await?, ..Default::default() };
     let new = NewPullRequest {
         source: run.branch(),
         target: run.target.clone(),
@@ -144,7 +148,9 @@ async fn carry_out(app: &App, run: &Run, procedure: &Procedure) -> Result<Applie
         settle(app.ado.update_pull_request(repository, pull_request, &change).await)
     };
     match procedure {
-        Procedure::Requeue { evaluation } => settle(app.ado.requeue_evaluation(&repository.project, evaluation).await),
+        Procedure::Requeue { evaluation } => {
+            settle(app.ado.requeue_evaluation(&repository.project, evaluation).await)
+        }
         Procedure::RetryBuild { build } => settle(app.ado.retry_build(&repository.project, *build).await),
         Procedure::Publish => change(PullRequestChange { is_draft: Some(false), ..Default::default() }).await,
         Procedure::ArmAutoComplete => {
@@ -210,7 +216,8 @@ async fn release(app: &App, run: &Run, outcome: Outcome) -> Result<Applied, Appl
         Outcome::Green | Outcome::Declined | Outcome::HandedBack | Outcome::Superseded => None,
     };
     let owns_label = !matches!(run.stage, Stage::Escalated { .. }) && outcome != Outcome::Superseded;
-    let lost: Vec<&str> = if owns_label { vec![&labels.in_progress, &labels.stop] } else { vec![&labels.human] };
+    let lost: Vec<&str> =
+        if owns_label { vec![&labels.in_progress, &labels.stop] } else { vec![&labels.human] };
     let history = words::comments::closing_history(run, outcome, &progress::links(app, run));
     let wanted = |item: &WorkItem, done: Option<&String>| {
         let loses = lost.iter().any(|label| item.labels.has(label)) && outcome != Outcome::Superseded;
@@ -238,7 +245,10 @@ async fn completed_state(app: &App, run: &Run) -> Result<Option<String>, ApplyEr
     if super::poll::category(&states, &item.state).is_over() {
         return Ok(None);
     }
-    Ok(states.iter().find(|(_, category)| **category == StateCategory::Completed).map(|(name, _)| name.clone()))
+    Ok(states
+        .iter()
+        .find(|(_, category)| **category == StateCategory::Completed)
+        .map(|(name, _)| name.clone()))
 }
 
 /// How often a change is computed anew when somebody saves in between; people do not type faster.

@@ -24,7 +24,9 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
     let wall = match step {
         Step::Agent => settings.policy().turn_limit,
         // Network and git only: a repository that takes longer to clone needs another design.
-        Step::Fetch | Step::Publish => settings.policy().turn_limit.min(std::time::Duration::from_secs(15 * 60)),
+        Step::Fetch | Step::Publish => {
+            settings.policy().turn_limit.min(std::time::Duration::from_secs(15 * 60))
+        }
     };
     Ok(WorkerSpec {
         schema: SCHEMA,
@@ -48,7 +50,11 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
             email: settings.commit.email.clone(),
             date: run.claimed_at,
         },
-        limits: Limits { wall_seconds: wall.as_secs(), idle_seconds: settings.idle_limit.as_secs(), ..Limits::default() },
+        limits: Limits {
+            wall_seconds: wall.as_secs(),
+            idle_seconds: settings.idle_limit.as_secs(),
+            ..Limits::default()
+        },
     })
 }
 
@@ -59,7 +65,8 @@ fn agent(app: &App) -> Result<AgentCall, ApplyError> {
         return Err(ApplyError::NoAgent("ROUNDSMAN_AGENT_COMMAND is empty".into()));
     }
     let command = known.command(&wanted.command, &app.worker);
-    let environment = wanted.environment.iter().map(|(k, v)| (k.clone(), v.expose_secret().to_owned())).collect();
+    let environment =
+        wanted.environment.iter().map(|(k, v)| (k.clone(), v.expose_secret().to_owned())).collect();
     Ok(AgentCall { name: wanted.name.clone(), command, environment, plan_first: wanted.plan_first })
 }
 
@@ -91,7 +98,9 @@ fn earlier(run: &Run, turn: &Turn) -> Vec<String> {
         .iter()
         .filter(|record| record.number < turn.number && record.kind == TurnKind::FixForward)
         .map(|record| match &record.end {
-            Some(TurnEnd::Pushed { head }) => format!("turn {} pushed {}, which did not help", record.number, head.short()),
+            Some(TurnEnd::Pushed { head }) => {
+                format!("turn {} pushed {}, which did not help", record.number, head.short())
+            }
             Some(TurnEnd::Answered | TurnEnd::Lost | TurnEnd::Failed) | None => {
                 format!("turn {} ended without a change", record.number)
             }
@@ -110,7 +119,12 @@ async fn failing(app: &App, run: &Run, builds: &[BuildId]) -> Result<Vec<Failing
             }
             // A log can be gone by retention; the messages are still something to go by.
             let log_tail = match task.log {
-                Some(log) => app.ado.log_tail(project, *build, log, LOG_TAIL_LINES).await.unwrap_or_default().join("\n"),
+                Some(log) => app
+                    .ado
+                    .log_tail(project, *build, log, LOG_TAIL_LINES)
+                    .await
+                    .unwrap_or_default()
+                    .join("\n"),
                 None => String::new(),
             };
             failing.push(Failing { task, log_tail });

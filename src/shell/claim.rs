@@ -4,9 +4,7 @@
 use super::{App, progress};
 use crate::{
     ado::{self, ItemChange, Written},
-    domain::{
-        Doubts, Generation, LabelledBy, Repository, Run, RunId, Stage, WorkItem,
-    },
+    domain::{Doubts, Generation, LabelledBy, Repository, Run, RunId, Stage, WorkItem},
     store::{self, Intent, Saved},
     words::Marker,
 };
@@ -89,7 +87,9 @@ pub(super) async fn claim(
             Written::Done(claimed) => claimed.changed_at,
             Written::NotDone(_) | Written::Unknown(_) => match ours(app, item, &run).await {
                 Ok(Some(claimed_at)) => claimed_at,
-                Ok(None) => return Ok(Claimed::ByOther("its claim was not answered; the next tick looks".into())),
+                Ok(None) => {
+                    return Ok(Claimed::ByOther("its claim was not answered; the next tick looks".into()));
+                }
                 Err(why) => return Err(ClaimError::Unknown(why)),
             },
         },

@@ -17,8 +17,8 @@ pub mod tick;
 
 use crate::{
     ado,
-    exit::Exit,
     domain::{Identity, Policy, Repository, Run, StateCategory},
+    exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
     settings::{RuntimeKind, Settings, StoreKind},
     store::{self, RunStore},
@@ -68,13 +68,18 @@ impl App {
     /// Opens the store and the executor; makes no network call.
     pub async fn open(settings: Settings, host: Host, now: Timestamp) -> Result<Self, OpenError> {
         let policy = settings.policy();
-        let worker = settings.runtime.worker.as_ref().map_or(host.worker, |program| vec![program.display().to_string()]);
+        let worker = settings
+            .runtime
+            .worker
+            .as_ref()
+            .map_or(host.worker, |program| vec![program.display().to_string()]);
         let token = settings.ado.token().map_err(|why| OpenError::Secret(why.to_string()))?;
         let auth = match settings.ado.scheme {
             Scheme::Pat => ado::Auth::Pat(token),
             Scheme::Bearer => ado::Auth::Bearer(token),
         };
-        let options = ado::Options { parallel_reads: settings.concurrency.get() as usize, ..ado::Options::default() };
+        let options =
+            ado::Options { parallel_reads: settings.concurrency.get() as usize, ..ado::Options::default() };
         let ado = ado::Client::new(settings.ado.url.as_str(), &auth, options)?;
         let store: Box<dyn RunStore> = match settings.store.kind {
             StoreKind::Sqlite => {
@@ -124,7 +129,11 @@ impl App {
     }
 
     /// A repository by `project` and name or id.
-    pub(crate) async fn repository(&self, project: &str, name: &str) -> Result<Option<Repository>, ado::Error> {
+    pub(crate) async fn repository(
+        &self,
+        project: &str,
+        name: &str,
+    ) -> Result<Option<Repository>, ado::Error> {
         let mut known = self.lookups.repositories.lock().await;
         let key = format!("{project}/{name}").to_lowercase();
         if let Some(repository) = known.get(&key) {

@@ -30,8 +30,11 @@ pub(super) struct Fleet {
 /// requests once per project.
 pub(super) async fn survey(app: &App, runs: &[Run], me: &IdentityId) -> Fleet {
     let ids: Vec<WorkItemId> = runs.iter().map(|run| run.id.item).collect();
-    let repositories: BTreeMap<&str, &Repository> =
-        runs.iter().filter(|run| needs_branch(run)).map(|run| (run.repository.id.as_str(), &run.repository)).collect();
+    let repositories: BTreeMap<&str, &Repository> = runs
+        .iter()
+        .filter(|run| needs_branch(run))
+        .map(|run| (run.repository.id.as_str(), &run.repository))
+        .collect();
     let projects: BTreeSet<&str> =
         runs.iter().filter(|run| run.pushed.is_some()).map(|run| run.repository.project.as_str()).collect();
 
@@ -41,10 +44,11 @@ pub(super) async fn survey(app: &App, runs: &[Run], me: &IdentityId) -> Fleet {
             Err(why) => Err(why.to_string()),
         }
     };
-    let branches = futures_util::future::join_all(repositories.into_iter().map(|(id, repository)| async move {
-        let found = app.ado.branches(repository, OWN_BRANCH_PREFIX).await;
-        (id.to_owned(), found.map_err(|why| why.to_string()))
-    }));
+    let branches =
+        futures_util::future::join_all(repositories.into_iter().map(|(id, repository)| async move {
+            let found = app.ado.branches(repository, OWN_BRANCH_PREFIX).await;
+            (id.to_owned(), found.map_err(|why| why.to_string()))
+        }));
     let active = futures_util::future::join_all(projects.into_iter().map(|project| async move {
         let found = app.ado.pull_requests_of(project, me, ado::PullRequestFilter::Active).await;
         (project.to_owned(), found.map_err(|why| why.to_string()))
@@ -63,7 +67,10 @@ pub(super) async fn survey(app: &App, runs: &[Run], me: &IdentityId) -> Fleet {
 pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &IdentityId) -> Observation {
     let item = item(app, fleet, run).await;
     let workers = match fleet {
-        Some(fleet) => known(fleet.workers.as_ref().map(|all| all.get(&run.id).cloned().unwrap_or_default()), Source::Workers),
+        Some(fleet) => known(
+            fleet.workers.as_ref().map(|all| all.get(&run.id).cloned().unwrap_or_default()),
+            Source::Workers,
+        ),
         None => known(app.runtime.workers_of(run.id).await, Source::Workers),
     };
     let branch = branch(app, fleet, run).await;
@@ -181,7 +188,9 @@ fn is_hot(app: &App, run: &Run, open: &PullRequest) -> bool {
     let since = match &run.stage {
         Stage::InReview { since } | Stage::Pushed { since } => *since,
         // A step decides; its own reads are not needed.
-        Stage::Claimed | Stage::Working { .. } | Stage::Escalated { .. } | Stage::Closed { .. } => return false,
+        Stage::Claimed | Stage::Working { .. } | Stage::Escalated { .. } | Stage::Closed { .. } => {
+            return false;
+        }
     };
     let moved = run.pushed.as_ref().is_none_or(|pushed| open.head.as_ref() != Some(&pushed.head));
     let is_recent = crate::decide::deadline::later(since, HOT_FOR) > app.now;
@@ -192,7 +201,8 @@ fn is_hot(app: &App, run: &Run, open: &PullRequest) -> bool {
 
 async fn checks(app: &App, run: &Run, open: &PullRequest) -> Result<Checks, ado::Error> {
     let repository = &run.repository;
-    let evaluations = app.ado.policy_evaluations(&repository.project, &repository.project_id, open.id).await?;
+    let evaluations =
+        app.ado.policy_evaluations(&repository.project, &repository.project_id, open.id).await?;
     let speaks = evaluations.iter().any(|e| e.gates && !e.kind.is_for_people());
     let is_validated = speaks || app.is_validated(run).await?;
     // Where a policy validates, it names its builds; elsewhere a build of the branch itself may speak.
@@ -234,6 +244,7 @@ async fn validation_errors(
 const NEWEST_BUILDS: u32 = 20;
 
 async fn branch_builds(app: &App, run: &Run) -> Result<Vec<Build>, ado::Error> {
-    let filter = ado::BuildFilter { source_ref: Some(run.branch().full()), queued_since: None, top: NEWEST_BUILDS };
+    let filter =
+        ado::BuildFilter { source_ref: Some(run.branch().full()), queued_since: None, top: NEWEST_BUILDS };
     app.ado.builds(&run.repository, &filter).await
 }

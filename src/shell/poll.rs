@@ -94,13 +94,16 @@ async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
     let silence = SignedDuration::try_from(app.settings.watcher_silence).unwrap_or(SignedDuration::MAX);
     Ok(match app.store.last_beat(WATCHER).await? {
         Some(at) if app.now.duration_since(at) <= silence => None,
-        Some(at) => Some(format!("nothing is claimed: the watcher was last seen at {at}; is its schedule running?")),
+        Some(at) => {
+            Some(format!("nothing is claimed: the watcher was last seen at {at}; is its schedule running?"))
+        }
         None => Some("nothing is claimed: no watcher has run yet; start roundsman-watcher first".into()),
     })
 }
 
 pub(super) async fn load(app: &App) -> Result<Load, store::Error> {
-    let mut load = Load { claims_today: app.store.opened_since(start_of_day(app.now)).await?, ..Load::default() };
+    let mut load =
+        Load { claims_today: app.store.opened_since(start_of_day(app.now)).await?, ..Load::default() };
     for run in app.store.in_flight().await? {
         add(&mut load, &run);
     }
@@ -173,8 +176,11 @@ pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<(Kno
     let labels = &app.policy.labels;
     let states = app.states(&item.project, &item.kind).await?;
     let labelled = app.ado.labelled_by(item.id, &labels.ready).await?;
-    let handed_to_people =
-        if item.labels.has(&labels.human) { app.ado.labelled_by(item.id, &labels.human).await? } else { None };
+    let handed_to_people = if item.labels.has(&labels.human) {
+        app.ado.labelled_by(item.id, &labels.human).await?
+    } else {
+        None
+    };
     let repository = route::repository(app, item).await?;
     let candidate = Candidate {
         item,

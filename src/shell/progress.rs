@@ -29,7 +29,9 @@ pub(super) fn links(app: &App, run: &Run) -> Links {
 fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
     let checks = match (seen.checks.known(), &run.pushed) {
         (Some(checks), Some(pushed)) => match verdict(checks, &pushed.head) {
-            Verdict::Failing(_) | Verdict::Broken { .. } | Verdict::Canceled { .. } | Verdict::Partial => Checks::Failed,
+            Verdict::Failing(_) | Verdict::Broken { .. } | Verdict::Canceled { .. } | Verdict::Partial => {
+                Checks::Failed
+            }
             Verdict::Pending => Checks::Running,
             Verdict::Passing { .. } => Checks::Passed,
             Verdict::NoChecks => Checks::None,
@@ -41,9 +43,9 @@ fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
         Decision::Wait(reason @ (WaitReason::AwaitingReview { .. } | WaitReason::NoChecks)) => {
             (Some(reason.to_string()), true)
         }
-        Decision::Wait(reason @ (WaitReason::Paused(_) | WaitReason::TargetRed | WaitReason::AwaitingApproval)) => {
-            (Some(reason.to_string()), false)
-        }
+        Decision::Wait(
+            reason @ (WaitReason::Paused(_) | WaitReason::TargetRed | WaitReason::AwaitingApproval),
+        ) => (Some(reason.to_string()), false),
         Decision::Wait(_)
         | Decision::StopWorkers(_)
         | Decision::Proceed(_)

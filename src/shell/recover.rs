@@ -1,10 +1,7 @@
 //! Runs that Azure DevOps knows and our memory does not: we died right after the claim, or the memory was lost. The
 //! marker in our own comment tells everything that is needed to go on; a marker that somebody else wrote tells nothing.
 
-use super::{
-    App,
-    report::Line,
-};
+use super::{App, report::Line};
 use crate::{
     ado,
     domain::{
@@ -28,7 +25,11 @@ pub(super) enum RecoverError {
 }
 
 /// Finds items that carry our label and that no run of ours has, and opens their runs again.
-pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result<(Vec<Run>, Vec<Line>), RecoverError> {
+pub(super) async fn recover(
+    app: &App,
+    known: &[Run],
+    me: &IdentityId,
+) -> Result<(Vec<Run>, Vec<Line>), RecoverError> {
     let mut ids: BTreeSet<WorkItemId> = BTreeSet::new();
     for project in &app.settings.intake.projects {
         ids.extend(app.ado.ids_with_label(project, &app.policy.labels.in_progress, IN_PROGRESS).await?);
@@ -42,7 +43,10 @@ pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result
         let line = |what, why: String, failed| Line { run: None, item: id.0, what, why, stage: None, failed };
         match rebuild(app, id, known, me).await {
             Ok(Rebuilt::Run(run)) => {
-                lines.push(Line { run: Some(run.id), ..line("recovered", "its run was found in the work item".into(), false) });
+                lines.push(Line {
+                    run: Some(run.id),
+                    ..line("recovered", "its run was found in the work item".into(), false)
+                });
                 runs.push(*run);
             }
             Ok(Rebuilt::NotOurs) => {}
@@ -85,7 +89,10 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
     if let Some(remembered) = app.store.load(marker.run).await? {
         let over = remembered.is_closed();
         return Ok(if over {
-            Rebuilt::Orphan(format!("its run {} is over; a person takes `{}` off", marker.run, app.policy.labels.in_progress))
+            Rebuilt::Orphan(format!(
+                "its run {} is over; a person takes `{}` off",
+                marker.run, app.policy.labels.in_progress
+            ))
         } else {
             // Another process has opened it meanwhile.
             Rebuilt::NotOurs

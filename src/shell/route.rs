@@ -22,7 +22,10 @@ pub(super) async fn repository(app: &App, item: &WorkItem) -> Result<Result<Repo
         },
     };
     let (project, name) = named;
-    Ok(app.repository(&project, &name).await?.ok_or_else(|| format!("`{project}/{name}` does not exist or cannot be read")))
+    Ok(app
+        .repository(&project, &name)
+        .await?
+        .ok_or_else(|| format!("`{project}/{name}` does not exist or cannot be read")))
 }
 
 fn linked(item: &WorkItem) -> Option<String> {
@@ -48,6 +51,7 @@ fn by_settings<'a>(app: &'a App, item: &WorkItem) -> Option<&'a RepositoryPath> 
         area == route || area.starts_with(&format!("{route}\\"))
     };
     let intake = &app.settings.intake;
-    let routed = intake.routes.iter().filter(|route| contains(&route.area)).max_by_key(|route| route.area.len());
+    let routed =
+        intake.routes.iter().filter(|route| contains(&route.area)).max_by_key(|route| route.area.len());
     routed.map(|route| &route.repository).or(intake.default_repository.as_ref())
 }

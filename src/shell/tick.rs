@@ -88,14 +88,18 @@ async fn look(app: &App, fleet: &Fleet, run: &Run) -> Line {
 }
 
 /// What one look at one run came to.
-pub(crate) struct Considered {
-    pub(crate) run: Run,
-    pub(crate) seen: Observation,
-    pub(crate) decision: Decision,
+pub(super) struct Considered {
+    pub(super) run: Run,
+    pub(super) seen: Observation,
+    pub(super) decision: Decision,
 }
 
 /// Observes and decides; writes nothing.
-pub(crate) async fn consider(app: &App, fleet: Option<&Fleet>, run: &Run) -> Result<Considered, crate::ado::Error> {
+pub(super) async fn consider(
+    app: &App,
+    fleet: Option<&Fleet>,
+    run: &Run,
+) -> Result<Considered, crate::ado::Error> {
     let me: &IdentityId = &app.me().await?.id;
     let seen = observe(app, fleet, run, me).await;
     let run = catch_up(run, &seen, &app.policy, app.now);
@@ -127,7 +131,9 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         let moved = acted.next.stage != stored.stage;
         match remember(app, &stored, acted.next, &said).await {
             Ok(Some(saved)) => stored = saved,
-            Ok(None) => return line(&stored, "superseded", "another process of ours is ahead with this run".into()),
+            Ok(None) => {
+                return line(&stored, "superseded", "another process of ours is ahead with this run".into());
+            }
             Err(why) => return failed(&stored, why),
         }
         if let Some(why) = acted.unsettled {
@@ -197,7 +203,9 @@ fn is_last(effect: &Effect) -> bool {
 
 async fn tell(app: &App, next: &mut Run, seen: &Observation, decision: &Decision) {
     // Cold looks know less than the comment already says; they must not take it back.
-    if seen.checks.known().is_none() && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. })) {
+    if seen.checks.known().is_none()
+        && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. }))
+    {
         return;
     }
     let text = progress::text(app, next, Some((decision, seen)));

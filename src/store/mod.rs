@@ -150,7 +150,9 @@ pub enum Error {
     #[error("the run store is busy: another roundsman process holds it")]
     Busy,
     /// Written by a newer roundsman.
-    #[error("the run store has schema {found}, this roundsman knows {known}: upgrade it, or give it its own file")]
+    #[error(
+        "the run store has schema {found}, this roundsman knows {known}: upgrade it, or give it its own file"
+    )]
     Newer {
         /// In the file.
         found: u32,

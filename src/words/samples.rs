@@ -33,6 +33,7 @@ pub(crate) fn run() -> Run {
         red_since: None,
         doubts: Doubts::default(),
         reminded_at: None,
+        procedures: std::collections::BTreeSet::new(),
         generation: Generation::NEW,
     }
 }

@@ -2,6 +2,8 @@
 
 mod client;
 mod doorbell;
+#[cfg(feature = "emulator")]
+mod emulator;
 mod manifests;
 mod runtime;
 mod settings;

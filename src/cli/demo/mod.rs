@@ -63,7 +63,10 @@ pub fn main(options: &Options, surroundings: &Surroundings) -> Exit {
     match surroundings.block_on(run(options, surroundings)) {
         Ok(exit) => exit,
         Err(why) => {
-            let _ = io::Write::write_fmt(&mut io::stderr().lock(), format_args!("the demo could not be set up: {why}\n"));
+            let _ = io::Write::write_fmt(
+                &mut io::stderr().lock(),
+                format_args!("the demo could not be set up: {why}\n"),
+            );
             Exit::Bug
         }
     }
@@ -92,7 +95,11 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
         (false, false) => timeline::Style::Silent,
     };
     let mut play = Play {
-        vars: universe.vars().into_iter().chain([("ROUNDSMAN_DOORBELL_WEBHOOK".into(), bell.url())]).collect(),
+        vars: universe
+            .vars()
+            .into_iter()
+            .chain([("ROUNDSMAN_DOORBELL_WEBHOOK".into(), bell.url())])
+            .collect(),
         host: surroundings.host.clone(),
         timeline: Timeline::begin(style, surroundings.now, &universe),
         ticks: 0,
@@ -126,8 +133,13 @@ impl Play {
         // A watcher that nobody has started would leave claims alone, so the poller waits for its first sign of life.
         self.watch().await?;
         let item = self.universe.file_item(&["ready-for-agent"])?;
-        self.timeline.tell(Event::person("product owner", format!("files work item {item} and labels it ready-for-agent")).item(item));
-        while !self.is_over(item) && now().duration_since(begun) < jiff::SignedDuration::try_from(LIMIT).unwrap_or_default() {
+        self.timeline.tell(
+            Event::person("product owner", format!("files work item {item} and labels it ready-for-agent"))
+                .item(item),
+        );
+        while !self.is_over(item)
+            && now().duration_since(begun) < jiff::SignedDuration::try_from(LIMIT).unwrap_or_default()
+        {
             self.poll().await?;
             self.watch().await?;
             self.timeline.look(&self.universe);
@@ -163,7 +175,8 @@ impl Play {
     }
 
     async fn app(&self) -> io::Result<App> {
-        let settings = Settings::from_vars(self.vars.iter().cloned()).map_err(|why| io::Error::other(why.to_string()))?;
+        let settings = Settings::from_vars(self.vars.iter().cloned())
+            .map_err(|why| io::Error::other(why.to_string()))?;
         App::open(settings, self.host.clone(), now()).await.map_err(io::Error::other)
     }
 
@@ -215,7 +228,8 @@ async fn serve(universe: &Universe, options: &Options, surroundings: &Surroundin
     let beside = surroundings.host.worker.first().map(PathBuf::from).unwrap_or_default();
     for program in ["roundsman-watcher", "roundsman-poller"] {
         let path = beside.with_file_name(program);
-        let how = if path.is_file() { path.display().to_string() } else { format!("cargo run --bin {program}") };
+        let how =
+            if path.is_file() { path.display().to_string() } else { format!("cargo run --bin {program}") };
         say(&format!("#   {how}"));
     }
     say("# A reviewer looks at pull requests by themselves. Stop with Ctrl-C.");
@@ -236,7 +250,10 @@ fn quoted(value: &str) -> String {
 }
 
 /// The demo plays a scheduler: it starts invocations, and each has a `now` of its own.
-#[expect(clippy::disallowed_methods, reason = "each pretended invocation reads its clock once, as an entry point does")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "each pretended invocation reads its clock once, as an entry point does"
+)]
 fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -72,36 +72,64 @@ pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summa
     let promise = |name, kept, found: String| Promise { name, kept, found };
     let mut promises = Vec::new();
 
-    let state = item.as_ref().map(|item| format!("{} [{}]", item.state, item.tags.join(", "))).unwrap_or_default();
+    let state =
+        item.as_ref().map(|item| format!("{} [{}]", item.state, item.tags.join(", "))).unwrap_or_default();
     let closed = item.as_ref().is_some_and(|item| item.category == "Completed" && item.tags.is_empty());
     promises.push(promise("closed", closed, format!("the work item is {state}")));
     promises.push(promise("one-epoch", runs.len() == 1, format!("{} claim", runs.len())));
     let merged = pulls.iter().filter(|pull| pull.status == "completed").count();
-    promises.push(promise("one-pr", pulls.len() == 1 && merged == 1, format!("{} pull request, {merged} merged", pulls.len())));
+    promises.push(promise(
+        "one-pr",
+        pulls.len() == 1 && merged == 1,
+        format!("{} pull request, {merged} merged", pulls.len()),
+    ));
 
     let comments = item.as_ref().map(|item| item.comments.as_slice()).unwrap_or_default();
     let progress = comments.iter().filter(|c| !c.deleted && Marker::find(&c.text).is_some()).count();
-    promises.push(promise("say-once", progress == 1 && facts.rings.len() == 1, format!("{progress} progress comment, {} ring of the doorbell", facts.rings.len())));
+    promises.push(promise(
+        "say-once",
+        progress == 1 && facts.rings.len() == 1,
+        format!("{progress} progress comment, {} ring of the doorbell", facts.rings.len()),
+    ));
 
-    let results: Vec<String> = universe.emulator.builds().into_iter().filter_map(|build| build.result).collect();
-    let was_red = results.first().is_some_and(|result| result == "failed") && results.iter().any(|r| r == "succeeded");
+    let results: Vec<String> =
+        universe.emulator.builds().into_iter().filter_map(|build| build.result).collect();
+    let was_red =
+        results.first().is_some_and(|result| result == "failed") && results.iter().any(|r| r == "succeeded");
     promises.push(promise("truth", was_red, format!("builds: {}", results.join(", "))));
-    let answered = pulls.iter().flat_map(|pull| &pull.threads).filter(|thread| !thread.is_system()).all(|thread| {
-        thread.comments.iter().filter(|comment| comment.author == universe.bot.display_name).count() == 1
-    });
+    let answered =
+        pulls.iter().flat_map(|pull| &pull.threads).filter(|thread| !thread.is_system()).all(|thread| {
+            thread.comments.iter().filter(|comment| comment.author == universe.bot.id).count() == 1
+        });
     promises.push(promise("answered", answered, "every thread has exactly one reply of ours".into()));
-    promises.push(promise("idle-safe", facts.idle_writes == 0, format!("{} writes in one more poll and tick", facts.idle_writes)));
+    promises.push(promise(
+        "idle-safe",
+        facts.idle_writes == 0,
+        format!("{} writes in one more poll and tick", facts.idle_writes),
+    ));
 
     let leaks = leaks(universe, &facts);
-    promises.push(promise("no-secret", leaks.is_empty(), if leaks.is_empty() {
-        "the token is in no output, comment, branch, log or database".into()
-    } else {
-        format!("the token is in {}", leaks.join(", "))
-    }));
+    promises.push(promise(
+        "no-secret",
+        leaks.is_empty(),
+        if leaks.is_empty() {
+            "the token is in no output, comment, branch, log or database".into()
+        } else {
+            format!("the token is in {}", leaks.join(", "))
+        },
+    ));
     let left = app.runtime.workers().await.map(|workers| workers.len());
-    promises.push(promise("cleaned", matches!(left, Ok(0)), "nothing is left of the run on the executor".into()));
+    promises.push(promise(
+        "cleaned",
+        matches!(left, Ok(0)),
+        "nothing is left of the run on the executor".into(),
+    ));
     let unknown = universe.emulator.unknown_requests();
-    promises.push(promise("understood", unknown.is_empty(), format!("{} requests that Azure DevOps does not know", unknown.len())));
+    promises.push(promise(
+        "understood",
+        unknown.is_empty(),
+        format!("{} requests that Azure DevOps does not know", unknown.len()),
+    ));
 
     let outcome = match run.map(|run| &run.stage) {
         Some(crate::domain::Stage::Closed { outcome, .. }) => outcome.word().to_owned(),
@@ -125,12 +153,15 @@ pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summa
 fn leaks(universe: &Universe, facts: &Facts) -> Vec<String> {
     use base64::{Engine, prelude::BASE64_STANDARD};
     let forms = [universe.token.clone(), BASE64_STANDARD.encode(format!(":{}", universe.token))];
-    let holds = |text: &[u8]| forms.iter().any(|form| text.windows(form.len()).any(|window| window == form.as_bytes()));
+    let holds = |text: &[u8]| {
+        forms.iter().any(|form| text.windows(form.len()).any(|window| window == form.as_bytes()))
+    };
     let mut found = Vec::new();
     if holds(facts.said.as_bytes()) {
         found.push("the timeline".to_owned());
     }
-    let shown = format!("{:?} {:?} {:?}", universe.emulator.items(), universe.emulator.pull_requests(), facts.rings);
+    let shown =
+        format!("{:?} {:?} {:?}", universe.emulator.items(), universe.emulator.pull_requests(), facts.rings);
     if holds(shown.as_bytes()) {
         found.push("Azure DevOps or the doorbell".to_owned());
     }

@@ -83,7 +83,10 @@ impl Timeline {
         if let Style::Drawn { .. } = style {
             say("");
             say("  roundsman demo: one label in, one merged pull request out");
-            say(&format!("  a pretend Azure DevOps, real git, real builds; look inside at {}", universe.emulator.url()));
+            say(&format!(
+                "  a pretend Azure DevOps, real git, real builds; look inside at {}",
+                universe.emulator.url()
+            ));
             say("");
         }
         timeline
@@ -128,11 +131,15 @@ impl Timeline {
             let event = |actor, what, hue| Event::new(actor, what, hue).pull_request(pull.id);
             self.once(
                 &format!("pull {}", pull.id),
-                event("roundsman", format!("opens !{} “{}” from {}", pull.id, pull.title, pull.source), PROGRAM),
+                event(
+                    "roundsman",
+                    format!("opens !{} “{}” from {}", pull.id, pull.title, pull.source),
+                    PROGRAM,
+                ),
             );
             for thread in pull.threads.iter().filter(|thread| !thread.is_system()) {
                 for comment in &thread.comments {
-                    let is_own = comment.author == universe.bot.display_name;
+                    let is_own = comment.author == universe.bot.id;
                     let (actor, hue) = if is_own { ("agent", AGENT) } else { ("reviewer", PERSON) };
                     let first = comment.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
                     let key = format!("thread {} {} {}", pull.id, thread.id, comment.id);
@@ -140,13 +147,19 @@ impl Timeline {
                 }
             }
             if pull.status == "completed" {
-                self.once(&format!("merged {}", pull.id), event("pull request", format!("!{} is merged into main", pull.id), GOOD));
+                self.once(
+                    &format!("merged {}", pull.id),
+                    event("pull request", format!("!{} is merged into main", pull.id), GOOD),
+                );
             }
         }
         for item in emulator.items() {
             let tags = item.tags.join(", ");
             let what = format!("is {} [{tags}]", item.state);
-            self.once(&format!("item {} {what}", item.id), Event::new("work item", what, PROGRAM).item(item.id));
+            self.once(
+                &format!("item {} {what}", item.id),
+                Event::new("work item", what, PROGRAM).item(item.id),
+            );
         }
     }
 

@@ -49,7 +49,8 @@ impl Universe {
         let emulator = Emulator::start(options).await?;
         emulator.create_project(PROJECT);
         let repository = emulator.create_repository(PROJECT, REPOSITORY, &seed()).map_err(refused)?;
-        let pipeline = emulator.create_pipeline(&repository, NewPipeline::new("greet-ci", &["sh", "ci/build.sh"]));
+        let pipeline =
+            emulator.create_pipeline(&repository, NewPipeline::new("greet-ci", &["sh", "ci/build.sh"]));
         let person = |name: &str, mail: &str, kind| emulator.create_identity(name, mail, kind);
         let owner = person("Product owner", "owner@fabrikam.example", IdentityKind::Person);
         let reviewer = person("Reviewer", "reviewer@fabrikam.example", IdentityKind::Person);
@@ -117,22 +118,26 @@ impl Universe {
     /// head; approval and completion once the remark was answered and all is green again. Says what was done.
     pub fn review(&self) -> io::Result<Vec<(i64, &'static str)>> {
         let mut done = Vec::new();
-        for pull in self.emulator.pull_requests().into_iter().filter(|pull| pull.status == "active" && !pull.draft) {
+        for pull in
+            self.emulator.pull_requests().into_iter().filter(|pull| pull.status == "active" && !pull.draft)
+        {
             let is_green = pull.checks.iter().any(|(name, status)| name == "Build" && status == "approved");
             if !is_green || pull.merge_status != "succeeded" {
                 continue;
             }
             let talk: Vec<_> = pull.threads.iter().filter(|thread| !thread.is_system()).collect();
-            let remark = talk.iter().find(|t| t.comments.iter().any(|c| c.author == self.reviewer.display_name));
+            let remark = talk.iter().find(|t| t.comments.iter().any(|c| c.author == self.reviewer.id));
             match remark {
                 None => {
                     let text = "Typing `--loud` in full is tedious. Could `-l` do the same?";
                     let place = Some(("/bin/greet", 7));
-                    self.emulator.comment_pull_request(pull.id, text, place, &self.reviewer).map_err(refused)?;
+                    self.emulator
+                        .comment_pull_request(pull.id, text, place, &self.reviewer)
+                        .map_err(refused)?;
                     done.push((pull.id, "asks for something"));
                 }
-                Some(thread) if thread.comments.iter().any(|c| c.author == self.bot.display_name) => {
-                    if pull.votes.get(&self.reviewer.display_name) != Some(&10) {
+                Some(thread) if thread.comments.iter().any(|c| c.author == self.bot.id) => {
+                    if pull.votes.get(&self.reviewer.id) != Some(&10) {
                         self.emulator.vote(pull.id, 10, &self.reviewer).map_err(refused)?;
                         self.emulator.set_thread_status(pull.id, thread.id, "fixed").map_err(refused)?;
                         done.push((pull.id, "is content and approves"));
@@ -160,7 +165,13 @@ fn token() -> String {
 
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+    fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(text.as_bytes())
 }
 
 macro_rules! told {

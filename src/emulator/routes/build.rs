@@ -11,18 +11,39 @@ use std::sync::Arc;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("build/builds", "build: list", list).scope(Scope::Project).query(&[
-        "definitions", "queues", "buildNumber", "minTime", "maxTime", "requestedFor", "reasonFilter", "statusFilter",
-        "resultFilter", "tagFilters", "properties", "$top", "continuationToken", "maxBuildsPerDefinition", "deletedFilter",
-        "queryOrder", "branchName", "buildIds", "repositoryId", "repositoryType",
+        "definitions",
+        "queues",
+        "buildNumber",
+        "minTime",
+        "maxTime",
+        "requestedFor",
+        "reasonFilter",
+        "statusFilter",
+        "resultFilter",
+        "tagFilters",
+        "properties",
+        "$top",
+        "continuationToken",
+        "maxBuildsPerDefinition",
+        "deletedFilter",
+        "queryOrder",
+        "branchName",
+        "buildIds",
+        "repositoryId",
+        "repositoryType",
     ]),
-    Route::send("POST", "build/builds", "build: queue", Body::Json, queue)
-        .scope(Scope::Project)
-        .query(&["ignoreWarnings", "checkInTicket", "sourceBuildId", "definitionId"]),
+    Route::send("POST", "build/builds", "build: queue", Body::Json, queue).scope(Scope::Project).query(&[
+        "ignoreWarnings",
+        "checkInTicket",
+        "sourceBuildId",
+        "definitionId",
+    ]),
     Route::get("build/builds/{id}", "build: get", get).scope(Scope::Project).query(&["propertyFilters"]),
     Route::send("PATCH", "build/builds/{id}", "build: update", Body::Json, update)
         .scope(Scope::Project)
         .query(&["retry"]),
-    Route::send("PATCH", "build/builds/{id}/stages/{stage}", "build: stage", Body::Json, stage).scope(Scope::Project),
+    Route::send("PATCH", "build/builds/{id}/stages/{stage}", "build: stage", Body::Json, stage)
+        .scope(Scope::Project),
     Route::get("build/builds/{id}/timeline", "build: timeline", timeline)
         .scope(Scope::Project)
         .query(&["changeId", "planId"]),
@@ -30,9 +51,18 @@ pub(crate) const ROUTES: &[Route] = &[
         .scope(Scope::Project)
         .query(&["changeId", "planId"]),
     Route::get("build/builds/{id}/logs", "build: logs", logs).scope(Scope::Project),
-    Route::get("build/builds/{id}/logs/{log}", "build: log", log).scope(Scope::Project).query(&["startLine", "endLine"]),
+    Route::get("build/builds/{id}/logs/{log}", "build: log", log)
+        .scope(Scope::Project)
+        .query(&["startLine", "endLine"]),
     Route::get("build/definitions", "build definition: list", definitions).scope(Scope::Project).query(&[
-        "name", "repositoryId", "repositoryType", "queryOrder", "$top", "continuationToken", "definitionIds", "path",
+        "name",
+        "repositoryId",
+        "repositoryType",
+        "queryOrder",
+        "$top",
+        "continuationToken",
+        "definitionIds",
+        "path",
     ]),
     Route::get("build/definitions/{id}", "build definition: get", definition).scope(Scope::Project),
 ];
@@ -119,17 +149,26 @@ fn get(call: &mut Call<'_>) -> Answer {
 }
 
 fn queue(call: &mut Call<'_>) -> Answer {
-    let id = call.body["definition"]["id"].as_i64().ok_or_else(|| {
-        Problem::argument("Value cannot be null.\r\nParameter name: build.Definition")
-    })?;
+    let id = call.body["definition"]["id"]
+        .as_i64()
+        .ok_or_else(|| Problem::argument("Value cannot be null.\r\nParameter name: build.Definition"))?;
     let project = call.project()?.id.clone();
-    let pipeline = call.world.pipelines.get(&id).filter(|p| p.project == project).cloned().ok_or_else(|| {
-        Problem::new(404, "DefinitionNotFoundException", format!("The definition {id} could not be found."))
-    })?;
+    let pipeline =
+        call.world.pipelines.get(&id).filter(|p| p.project == project).cloned().ok_or_else(|| {
+            Problem::new(
+                404,
+                "DefinitionNotFoundException",
+                format!("The definition {id} could not be found."),
+            )
+        })?;
     let branch = call.text("sourceBranch").unwrap_or("refs/heads/main").to_owned();
     let head = call.world.head(&pipeline.repository, &branch);
     let version = call.text("sourceVersion").map(str::to_owned).or(head).ok_or_else(|| {
-        Problem::new(400, "BuildRequestValidationFailedException", format!("Could not find the branch {branch}."))
+        Problem::new(
+            400,
+            "BuildRequestValidationFailedException",
+            format!("Could not find the branch {branch}."),
+        )
     })?;
     if let Some(parameters) = call.body.get("parameters").filter(|p| !p.is_null())
         && !parameters.is_string()
@@ -183,7 +222,11 @@ fn update(call: &mut Call<'_>) -> Answer {
 fn stage(call: &mut Call<'_>) -> Answer {
     let known = build(call)?;
     if !call.arg(1).eq_ignore_ascii_case("__default") {
-        return Err(Problem::new(404, "StageNotFoundException", format!("The stage {} does not exist.", call.arg(1))));
+        return Err(Problem::new(
+            404,
+            "StageNotFoundException",
+            format!("The stage {} does not exist.", call.arg(1)),
+        ));
     }
     match call.text("state").map(str::to_ascii_lowercase).as_deref() {
         Some("retry") => call.world.retry_build(known.id)?,
@@ -206,7 +249,11 @@ fn timeline(call: &mut Call<'_>) -> Answer {
         return if old {
             Ok(Reply::ok(known))
         } else {
-            Err(Problem::new(404, "TimelineNotFoundException", format!("The timeline {id} could not be found.")))
+            Err(Problem::new(
+                404,
+                "TimelineNotFoundException",
+                format!("The timeline {id} could not be found."),
+            ))
         };
     }
     Ok(Reply::ok(timeline))
@@ -240,7 +287,8 @@ fn log(call: &mut Call<'_>) -> Answer {
     // Both ends count from zero and belong to the answer.
     let from = call.number("startLine")?.unwrap_or(0);
     let to = call.number("endLine")?.unwrap_or(usize::MAX);
-    let shown: Vec<String> = lines.into_iter().enumerate().filter(|(at, _)| *at >= from && *at <= to).map(|(_, l)| l).collect();
+    let shown: Vec<String> =
+        lines.into_iter().enumerate().filter(|(at, _)| *at >= from && *at <= to).map(|(_, l)| l).collect();
     if call.accept.contains("text/plain") {
         return Ok(Reply::new(200, Content::Text(shown.join("\n"), "text/plain; charset=utf-8")));
     }
@@ -265,8 +313,13 @@ fn definitions(call: &mut Call<'_>) -> Answer {
 
 fn definition(call: &mut Call<'_>) -> Answer {
     let (id, project) = (call.id(0)?, call.project()?.id.clone());
-    let pipeline = call.world.pipelines.get(&id).filter(|pipeline| pipeline.project == project).ok_or_else(|| {
-        Problem::new(404, "DefinitionNotFoundException", format!("The definition {id} could not be found."))
-    })?;
+    let pipeline =
+        call.world.pipelines.get(&id).filter(|pipeline| pipeline.project == project).ok_or_else(|| {
+            Problem::new(
+                404,
+                "DefinitionNotFoundException",
+                format!("The definition {id} could not be found."),
+            )
+        })?;
     Ok(Reply::ok(call.world.pipeline_json(pipeline)))
 }

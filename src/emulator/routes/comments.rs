@@ -21,13 +21,25 @@ pub(crate) const ROUTES: &[Route] = &[
         .scope(Scope::Project)
         .preview(4)
         .query(&["includeDeleted", "$expand"]),
-    Route::send("PATCH", "wit/workItems/{id}/comments/{comment}", "work item comment: edit", Body::Json, edit)
-        .scope(Scope::Project)
-        .preview(4)
-        .query(&["format"]),
-    Route::send("DELETE", "wit/workItems/{id}/comments/{comment}", "work item comment: delete", Body::None, delete)
-        .scope(Scope::Project)
-        .preview(4),
+    Route::send(
+        "PATCH",
+        "wit/workItems/{id}/comments/{comment}",
+        "work item comment: edit",
+        Body::Json,
+        edit,
+    )
+    .scope(Scope::Project)
+    .preview(4)
+    .query(&["format"]),
+    Route::send(
+        "DELETE",
+        "wit/workItems/{id}/comments/{comment}",
+        "work item comment: delete",
+        Body::None,
+        delete,
+    )
+    .scope(Scope::Project)
+    .preview(4),
 ];
 
 fn item(call: &Call<'_>) -> Result<Arc<WorkItem>, Problem> {
@@ -54,7 +66,9 @@ fn format(call: &Call<'_>) -> Result<Option<&'static str>, Problem> {
 }
 
 fn rendered(call: &Call<'_>) -> bool {
-    call.q("$expand").is_some_and(|text| ["all", "renderedText", "renderedTextOnly"].iter().any(|w| w.eq_ignore_ascii_case(text)))
+    call.q("$expand").is_some_and(|text| {
+        ["all", "renderedText", "renderedTextOnly"].iter().any(|w| w.eq_ignore_ascii_case(text))
+    })
 }
 
 fn list(call: &mut Call<'_>) -> Answer {
@@ -77,7 +91,8 @@ fn list(call: &mut Call<'_>) -> Answer {
     let mut answer = json!({"totalCount": total, "count": shown.len(), "comments": shown});
     if skip + top < total {
         let token = (skip + top).to_string();
-        answer["nextPage"] = json!(format!("{}/comments?continuationToken={}", call.world.item_url(&item), encode(&token)));
+        answer["nextPage"] =
+            json!(format!("{}/comments?continuationToken={}", call.world.item_url(&item), encode(&token)));
         answer["continuationToken"] = json!(token);
     }
     Ok(Reply::ok(answer))
@@ -86,7 +101,8 @@ fn list(call: &mut Call<'_>) -> Answer {
 fn show(call: &Call<'_>, comment: i64) -> Answer {
     let item = item(call)?;
     let deleted = call.flag("includeDeleted");
-    let comment = match item.comments.iter().find(|known| known.id == comment && (deleted || !known.deleted)) {
+    let comment = match item.comments.iter().find(|known| known.id == comment && (deleted || !known.deleted))
+    {
         Some(comment) => comment,
         None => call.world.item_comment(item.id, comment)?,
     };

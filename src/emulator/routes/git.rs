@@ -10,35 +10,82 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("git/repositories", "repository: list", list).query(&["includeLinks", "includeAllUrls", "includeHidden"]),
+    Route::get("git/repositories", "repository: list", list).query(&[
+        "includeLinks",
+        "includeAllUrls",
+        "includeHidden",
+    ]),
     Route::get("git/repositories/{repo}", "repository: get", get).query(&["includeParent"]),
     Route::get("git/repositories/{repo}/refs", "ref: list", refs).query(&[
-        "filter", "includeLinks", "includeStatuses", "includeMyBranches", "latestStatusesOnly", "peelTags", "filterContains",
-        "$top", "continuationToken",
+        "filter",
+        "includeLinks",
+        "includeStatuses",
+        "includeMyBranches",
+        "latestStatusesOnly",
+        "peelTags",
+        "filterContains",
+        "$top",
+        "continuationToken",
     ]),
-    Route::send("POST", "git/repositories/{repo}/refs", "ref: update", Body::Json, update_refs).query(&["projectId"]),
+    Route::send("POST", "git/repositories/{repo}/refs", "ref: update", Body::Json, update_refs)
+        .query(&["projectId"]),
     Route::get("git/repositories/{repo}/items", "file: get", item).query(&[
-        "path", "scopePath", "recursionLevel", "includeContentMetadata", "latestProcessedChange", "download", "$format",
-        "versionDescriptor.version", "versionDescriptor.versionOptions", "versionDescriptor.versionType", "includeContent",
-        "resolveLfs", "sanitize", "includeLinks", "zipForUnix",
+        "path",
+        "scopePath",
+        "recursionLevel",
+        "includeContentMetadata",
+        "latestProcessedChange",
+        "download",
+        "$format",
+        "versionDescriptor.version",
+        "versionDescriptor.versionOptions",
+        "versionDescriptor.versionType",
+        "includeContent",
+        "resolveLfs",
+        "sanitize",
+        "includeLinks",
+        "zipForUnix",
     ]),
     Route::get("git/repositories/{repo}/commits", "commit: list", commits).query(&[
-        "searchCriteria.$skip", "searchCriteria.$top", "searchCriteria.author", "searchCriteria.itemPath",
-        "searchCriteria.itemVersion.version", "searchCriteria.itemVersion.versionType",
-        "searchCriteria.itemVersion.versionOptions", "searchCriteria.compareVersion.version",
-        "searchCriteria.compareVersion.versionType", "$top", "$skip",
+        "searchCriteria.$skip",
+        "searchCriteria.$top",
+        "searchCriteria.author",
+        "searchCriteria.itemPath",
+        "searchCriteria.itemVersion.version",
+        "searchCriteria.itemVersion.versionType",
+        "searchCriteria.itemVersion.versionOptions",
+        "searchCriteria.compareVersion.version",
+        "searchCriteria.compareVersion.versionType",
+        "$top",
+        "$skip",
     ]),
     Route::get("git/repositories/{repo}/commits/{id}", "commit: get", commit).query(&["changeCount"]),
     Route::get("git/repositories/{repo}/pushes", "push: list", pushes).query(&[
-        "$skip", "$top", "searchCriteria.refName", "searchCriteria.pusherId", "searchCriteria.includeRefUpdates",
-        "searchCriteria.includeLinks", "searchCriteria.fromDate", "searchCriteria.toDate",
+        "$skip",
+        "$top",
+        "searchCriteria.refName",
+        "searchCriteria.pusherId",
+        "searchCriteria.includeRefUpdates",
+        "searchCriteria.includeLinks",
+        "searchCriteria.fromDate",
+        "searchCriteria.toDate",
     ]),
     Route::get("git/repositories/{repo}/stats/branches", "branch: statistics", stats).query(&[
-        "name", "baseVersionDescriptor.version", "baseVersionDescriptor.versionType", "baseVersionDescriptor.versionOptions",
+        "name",
+        "baseVersionDescriptor.version",
+        "baseVersionDescriptor.versionType",
+        "baseVersionDescriptor.versionOptions",
     ]),
     Route::get("git/repositories/{repo}/diffs/commits", "commit: differences", diffs).query(&[
-        "diffCommonCommit", "$top", "$skip", "baseVersion", "baseVersionOptions", "baseVersionType", "targetVersion",
-        "targetVersionOptions", "targetVersionType",
+        "diffCommonCommit",
+        "$top",
+        "$skip",
+        "baseVersion",
+        "baseVersionOptions",
+        "baseVersionType",
+        "targetVersion",
+        "targetVersionOptions",
+        "targetVersionType",
     ]),
 ];
 
@@ -119,7 +166,7 @@ fn update_refs(call: &mut Call<'_>) -> Answer {
         }));
     }
     if !done.is_empty() {
-        call.world.after_push(&repository.id, done, &me);
+        call.world.after_push(&repository.id, &done, &me);
     }
     Ok(Reply::list(answers))
 }
@@ -136,7 +183,10 @@ fn move_ref(
     }
     let current = call.world.head(&repository.id, &update.name).unwrap_or_else(|| ZERO.to_owned());
     if !current.eq_ignore_ascii_case(&update.old) {
-        return Err(("staleOldObjectId", format!("TF401028: The reference '{}' has already been updated.", update.name)));
+        return Err((
+            "staleOldObjectId",
+            format!("TF401028: The reference '{}' has already been updated.", update.name),
+        ));
     }
     let deletes = update.new == ZERO;
     if !deletes && !git.has_commit(&update.new) {
@@ -144,7 +194,8 @@ fn move_ref(
     }
     let rewinds = !deletes && current != ZERO && !git.is_ancestor(&current, &update.new);
     call.world.may_update(&repository.id, update, me, rewinds)?;
-    let moved = if deletes { git.delete_ref(&update.name) } else { git.update_ref(&update.name, &update.new) };
+    let moved =
+        if deletes { git.delete_ref(&update.name) } else { git.update_ref(&update.name, &update.new) };
     moved.map_err(|error| ("unprocessed", error.to_string()))
 }
 
@@ -156,12 +207,17 @@ fn version(call: &Call<'_>, repository: &Repository, prefix: &str) -> Result<Str
         Problem::new(
             404,
             "GitUnresolvableToCommitException",
-            format!("TF401175: The version descriptor <{kind}: {name} > could not be resolved to a version in the repository {}", repository.name),
+            format!(
+                "TF401175: The version descriptor <{kind}: {name} > could not be resolved to a version in the repository {}",
+                repository.name
+            ),
         )
     };
     let Some(name) = named else {
         let default = crate::emulator::state::World::default_branch(repository);
-        return default.and_then(|name| repository.refs.get(name).cloned()).ok_or_else(|| missing("<default>"));
+        return default
+            .and_then(|name| repository.refs.get(name).cloned())
+            .ok_or_else(|| missing("<default>"));
     };
     let found = match kind.as_str() {
         // `refs/heads/main` here means a branch of that odd name, and there is none.
@@ -183,7 +239,8 @@ fn item(call: &mut Call<'_>) -> Answer {
     let repository = repository(call)?;
     let commit = version(call, &repository, "versionDescriptor.version")?;
     let git = call.world.git(&repository.id);
-    let base = format!("{}/_apis/git/repositories/{}", call.world.project_url(&repository.project), repository.id);
+    let base =
+        format!("{}/_apis/git/repositories/{}", call.world.project_url(&repository.project), repository.id);
     let show = |path: &str, id: &str, kind: &str| {
         json!({
             "objectId": id, "gitObjectType": kind, "commitId": commit, "path": format!("/{path}"),
@@ -241,12 +298,17 @@ fn no_file(path: &str, repository: &Repository, commit: &str) -> Problem {
 }
 
 pub(crate) fn commit_json(call: &Call<'_>, repository: &Repository, commit: &Commit, whole: bool) -> Value {
-    let base = format!("{}/_apis/git/repositories/{}", call.world.project_url(&repository.project), repository.id);
+    let base =
+        format!("{}/_apis/git/repositories/{}", call.world.project_url(&repository.project), repository.id);
     let person = |(name, email, date): &(String, String, String)| {
         let date = date.parse().map_or_else(|_| date.clone(), stamp7);
         json!({"name": name, "email": email, "date": date})
     };
-    let comment = if whole { commit.message.clone() } else { commit.message.lines().next().unwrap_or_default().to_owned() };
+    let comment = if whole {
+        commit.message.clone()
+    } else {
+        commit.message.lines().next().unwrap_or_default().to_owned()
+    };
     let mut answer = json!({
         "commitId": commit.id, "author": person(&commit.author), "committer": person(&commit.committer),
         "comment": comment, "url": format!("{base}/commits/{}", commit.id),
@@ -286,7 +348,11 @@ fn commit(call: &mut Call<'_>) -> Answer {
     let id = call.arg(1).to_owned();
     let found = call.world.git(&repository.id).log(&["--max-count=1", &id]).unwrap_or_default();
     let found = found.first().filter(|commit| commit.id.eq_ignore_ascii_case(&id)).ok_or_else(|| {
-        Problem::new(404, "GitCommitDoesNotExistException", format!("TF401175: The commit {id} does not exist in the repository {}.", repository.name))
+        Problem::new(
+            404,
+            "GitCommitDoesNotExistException",
+            format!("TF401175: The commit {id} does not exist in the repository {}.", repository.name),
+        )
     })?;
     Ok(Reply::ok(commit_json(call, &repository, found, true)))
 }
@@ -334,7 +400,8 @@ fn stats(call: &mut Call<'_>) -> Answer {
         })?;
         return Ok(Reply::ok(one(name, tip)));
     }
-    let branches = repository.refs.iter().filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, tip)));
+    let branches =
+        repository.refs.iter().filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, tip)));
     Ok(Reply::list(branches.map(|(name, tip)| one(name, tip)).collect()))
 }
 
@@ -347,7 +414,7 @@ fn diffs(call: &mut Call<'_>) -> Answer {
     let all = git.changes(common.as_deref().unwrap_or(&base), &target);
     let (skip, top) = (call.number("$skip")?.unwrap_or(0), call.number("$top")?.unwrap_or(100));
     let complete = all.len() <= skip + top;
-    let changes: Vec<Value> = page(all, skip, top).iter().map(|change| change_json(change)).collect();
+    let changes: Vec<Value> = page(all, skip, top).iter().map(change_json).collect();
     Ok(Reply::ok(json!({
         "allChangesIncluded": complete, "changes": changes, "commonCommit": common, "baseCommit": base, "targetCommit": target,
         "aheadCount": git.count(&format!("{base}..{target}")), "behindCount": git.count(&format!("{target}..{base}")),
@@ -362,4 +429,3 @@ pub(crate) fn change_json((letter, path): &(String, String)) -> Value {
     };
     json!({"item": {"gitObjectType": "blob", "path": format!("/{path}")}, "changeType": kind})
 }
-

@@ -10,17 +10,26 @@ use serde_json::{Value, json};
 pub(crate) const ROUTES: &[Route] = &[
     Route {
         versions: Versions::Any,
-        ..Route::get("connectionData", "connection data", connection)
-            .scope(Scope::Organization)
-            .query(&["connectOptions", "lastChangeId", "lastChangeId64"])
+        ..Route::get("connectionData", "connection data", connection).scope(Scope::Organization).query(&[
+            "connectOptions",
+            "lastChangeId",
+            "lastChangeId64",
+        ])
     },
-    Route::get("projects", "project: list", list)
-        .scope(Scope::Organization)
-        .query(&["stateFilter", "$top", "$skip", "continuationToken", "getDefaultTeamImageUrl"]),
+    Route::get("projects", "project: list", list).scope(Scope::Organization).query(&[
+        "stateFilter",
+        "$top",
+        "$skip",
+        "continuationToken",
+        "getDefaultTeamImageUrl",
+    ]),
     Route::get("projects/{id}", "project: get", get)
         .scope(Scope::Organization)
         .query(&["includeCapabilities", "includeHistory"]),
-    Route { body: Body::None, ..Route::get("resourceAreas/{id}", "resource area", area).scope(Scope::Organization) },
+    Route {
+        body: Body::None,
+        ..Route::get("resourceAreas/{id}", "resource area", area).scope(Scope::Organization)
+    },
 ];
 
 /// What a missing or bogus token sees in an organization with public projects.
@@ -74,5 +83,7 @@ fn area(call: &mut Call<'_>) -> Answer {
     if call.arg(0).is_empty() {
         return Err(Problem::argument("area"));
     }
-    Ok(Reply::ok(json!({"id": call.arg(0), "name": "emulated", "locationUrl": format!("{}/", call.world.base)})))
+    Ok(Reply::ok(
+        json!({"id": call.arg(0), "name": "emulated", "locationUrl": format!("{}/", call.world.base)}),
+    ))
 }

@@ -2,6 +2,8 @@
 //!
 //! A request that is in no table is answered the way the service answers it, and remembered as unknown.
 
+#![expect(clippy::unnecessary_wraps, reason = "all handlers of the table have one signature")]
+
 pub(crate) mod build;
 pub(crate) mod comments;
 pub(crate) mod git;
@@ -56,7 +58,11 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) const fn get(path: &'static str, name: &'static str, handler: fn(&mut Call<'_>) -> Answer) -> Self {
+    pub(crate) const fn get(
+        path: &'static str,
+        name: &'static str,
+        handler: fn(&mut Call<'_>) -> Answer,
+    ) -> Self {
         Self {
             method: "GET",
             path,
@@ -155,7 +161,11 @@ pub(crate) fn place(organization: &str, path: &str) -> Option<Place> {
     if at > 2 {
         return None;
     }
-    Some(Place { project: rest.first().filter(|_| at > 0).cloned(), team: at == 2, segments: rest[at + 1..].to_vec() })
+    Some(Place {
+        project: rest.first().filter(|_| at > 0).cloned(),
+        team: at == 2,
+        segments: rest[at + 1..].to_vec(),
+    })
 }
 
 pub(crate) enum Found {

@@ -12,14 +12,17 @@ pub(crate) const ROUTES: &[Route] = &[
         .scope(Scope::Project)
         .preview(1)
         .query(&["artifactId", "includeNotApplicable", "$top", "$skip"]),
-    Route::get("policy/evaluations/{id}", "policy evaluation: get", evaluation).scope(Scope::Project).preview(1),
+    Route::get("policy/evaluations/{id}", "policy evaluation: get", evaluation)
+        .scope(Scope::Project)
+        .preview(1),
     Route::send("PATCH", "policy/evaluations/{id}", "policy evaluation: requeue", Body::None, requeue)
         .scope(Scope::Project)
         .preview(1),
     Route::get("policy/configurations", "policy configuration: list", configurations)
         .scope(Scope::Project)
         .query(&["scope", "$top", "continuationToken", "policyType"]),
-    Route::get("policy/configurations/{id}", "policy configuration: get", configuration).scope(Scope::Project),
+    Route::get("policy/configurations/{id}", "policy configuration: get", configuration)
+        .scope(Scope::Project),
     Route::get("git/policy/configurations", "policy configuration: by ref", by_ref)
         .scope(Scope::Project)
         .query(&["repositoryId", "refName", "policyType", "$top", "continuationToken"]),
@@ -64,7 +67,9 @@ fn paged(call: &Call<'_>, all: Vec<Value>) -> Answer {
     let top = call.number("$top")?.unwrap_or(1000);
     let skip = call.number("continuationToken")?.unwrap_or(0);
     let wanted = call.q("policyType").map(str::to_owned);
-    let fits = |value: &Value| wanted.as_ref().is_none_or(|id| value["type"]["id"].as_str().is_some_and(|have| same_guid(have, id)));
+    let fits = |value: &Value| {
+        wanted.as_ref().is_none_or(|id| value["type"]["id"].as_str().is_some_and(|have| same_guid(have, id)))
+    };
     let all: Vec<Value> = all.into_iter().filter(fits).collect();
     let more = all.len() > skip + top;
     let reply = Reply::ok(wrapped(page(all, skip, top)));
@@ -79,7 +84,11 @@ fn configurations(call: &mut Call<'_>) -> Answer {
 fn configuration(call: &mut Call<'_>) -> Answer {
     let id = call.id(0)?;
     let policy = call.world.policies.get(&id).filter(|policy| !policy.deleted).ok_or_else(|| {
-        Problem::new(404, "PolicyConfigurationNotFoundException", format!("TF402461: No policy configuration {id}."))
+        Problem::new(
+            404,
+            "PolicyConfigurationNotFoundException",
+            format!("TF402461: No policy configuration {id}."),
+        )
     })?;
     Ok(Reply::ok(call.world.policy_json(policy)))
 }

@@ -16,30 +16,65 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 const SEARCH: &[&str] = &[
-    "searchCriteria.creatorId", "searchCriteria.includeLinks", "searchCriteria.maxTime", "searchCriteria.minTime",
-    "searchCriteria.queryTimeRangeType", "searchCriteria.repositoryId", "searchCriteria.reviewerId",
-    "searchCriteria.sourceRefName", "searchCriteria.sourceRepositoryId", "searchCriteria.status",
-    "searchCriteria.targetRefName", "maxCommentLength", "$skip", "$top",
+    "searchCriteria.creatorId",
+    "searchCriteria.includeLinks",
+    "searchCriteria.maxTime",
+    "searchCriteria.minTime",
+    "searchCriteria.queryTimeRangeType",
+    "searchCriteria.repositoryId",
+    "searchCriteria.reviewerId",
+    "searchCriteria.sourceRefName",
+    "searchCriteria.sourceRepositoryId",
+    "searchCriteria.status",
+    "searchCriteria.targetRefName",
+    "maxCommentLength",
+    "$skip",
+    "$top",
 ];
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::send("POST", "git/repositories/{repo}/pullrequests", "pull request: create", Body::Json, create)
         .query(&["supportsIterations"]),
     Route::get("git/repositories/{repo}/pullrequests", "pull request: list", list).query(SEARCH),
-    Route::get("git/pullrequests", "pull request: list in project", list_project).scope(Scope::Project).query(SEARCH),
+    Route::get("git/pullrequests", "pull request: list in project", list_project)
+        .scope(Scope::Project)
+        .query(SEARCH),
     Route::get("git/repositories/{repo}/pullrequests/{id}", "pull request: get", get).query(&[
-        "maxCommentLength", "$skip", "$top", "includeCommits", "includeWorkItemRefs",
+        "maxCommentLength",
+        "$skip",
+        "$top",
+        "includeCommits",
+        "includeWorkItemRefs",
     ]),
     Route::get("git/pullrequests/{id}", "pull request: get by id", get_anywhere),
     Route::get("git/repositories/{repo}/pullRequests/{id}/workitems", "pull request: work items", work_items),
     Route::get("git/repositories/{repo}/pullRequests/{id}/commits", "pull request: commits", commits)
         .query(&["$top", "continuationToken"]),
-    Route::get("git/repositories/{repo}/pullRequests/{id}/iterations", "pull request: iterations", iterations)
-        .query(&["includeCommits"]),
-    Route::get("git/repositories/{repo}/pullRequests/{id}/iterations/{n}", "pull request: iteration", iteration),
-    Route::get("git/repositories/{repo}/pullRequests/{id}/iterations/{n}/changes", "pull request: changes", changes)
-        .query(&["$top", "$skip", "$compareTo"]),
-    Route::send("POST", "git/repositories/{repo}/pullrequestquery", "pull request: by commit", Body::Json, by_commit).asks(),
+    Route::get(
+        "git/repositories/{repo}/pullRequests/{id}/iterations",
+        "pull request: iterations",
+        iterations,
+    )
+    .query(&["includeCommits"]),
+    Route::get(
+        "git/repositories/{repo}/pullRequests/{id}/iterations/{n}",
+        "pull request: iteration",
+        iteration,
+    ),
+    Route::get(
+        "git/repositories/{repo}/pullRequests/{id}/iterations/{n}/changes",
+        "pull request: changes",
+        changes,
+    )
+    .query(&["$top", "$skip", "$compareTo"]),
+    Route::send(
+        "POST",
+        "git/repositories/{repo}/pullrequestquery",
+        "pull request: by commit",
+        Body::Json,
+        by_commit,
+    )
+    .asks(),
 ];
 
 /// The pull request of the path, within the repository of the path.
@@ -104,6 +139,12 @@ fn search(call: &mut Call<'_>, repository: Option<&str>) -> Answer {
         .filter(|pull| reviewer.as_ref().is_none_or(|id| pull.reviewers.iter().any(|r| same_guid(&r.id, id))))
         .map(|pull| pull.id)
         .collect();
+    // A list makes the server catch up with a few of them, not with all.
+    let outdated = |id: &&i64| call.world.pulls.get(id).is_some_and(|pull| pull.outdated);
+    let behind: Vec<i64> = ids.iter().filter(outdated).take(10).copied().collect();
+    for id in behind {
+        call.world.refresh(id);
+    }
     let shown = page(ids, skip, top);
     Ok(Reply::list(shown.into_iter().map(|id| call.world.pull_json(id, true)).collect()))
 }
@@ -133,7 +174,11 @@ fn get_anywhere(call: &mut Call<'_>) -> Answer {
     let id = call.id(0)?;
     let owner = call.world.pull(id, None)?.project.clone();
     if call.project.as_ref().is_some_and(|project| project.id != owner) {
-        return Err(Problem::new(404, "GitPullRequestNotFoundException", format!("TF401180: The requested pull request was not found. Parameter name: pullRequestId {id}")));
+        return Err(Problem::new(
+            404,
+            "GitPullRequestNotFoundException",
+            format!("TF401180: The requested pull request was not found. Parameter name: pullRequestId {id}"),
+        ));
     }
     Ok(Reply::ok(call.world.pull_json(id, false)))
 }
@@ -180,8 +225,11 @@ fn commits(call: &mut Call<'_>) -> Answer {
 }
 
 fn iteration_json(call: &Call<'_>, pull: &PullRequest, number: usize) -> Value {
-    let Some(iteration) = number.checked_sub(1).and_then(|at| pull.iterations.get(at)) else { return Value::Null };
-    let base = format!("{}/_apis/git/repositories/{}", call.world.project_url(&pull.project), pull.repository);
+    let Some(iteration) = number.checked_sub(1).and_then(|at| pull.iterations.get(at)) else {
+        return Value::Null;
+    };
+    let base =
+        format!("{}/_apis/git/repositories/{}", call.world.project_url(&pull.project), pull.repository);
     let commit = |id: &str| json!({"commitId": id, "url": format!("{base}/commits/{id}")});
     json!({
         "id": number, "description": "", "author": call.world.identity(&iteration.by),
@@ -222,7 +270,9 @@ fn changes(call: &mut Call<'_>) -> Answer {
     let iteration = &pull.iterations[number - 1];
     let from = match call.number("$compareTo")? {
         None | Some(0) => iteration.base.clone(),
-        Some(other) => pull.iterations.get(other - 1).map_or_else(|| iteration.base.clone(), |i| i.source.clone()),
+        Some(other) => {
+            pull.iterations.get(other - 1).map_or_else(|| iteration.base.clone(), |i| i.source.clone())
+        }
     };
     let all = call.world.git(&pull.repository).changes(&from, &iteration.source);
     let top = call.number("$top")?.unwrap_or(100).min(2000);
@@ -257,7 +307,10 @@ fn by_commit(call: &mut Call<'_>) -> Answer {
                 .filter(|pull| pull.repository == repository.id)
                 .filter(|pull| {
                     pull.merge.commit.as_deref() == Some(id)
-                        || (own && git.has_commit(id) && git.is_ancestor(id, &pull.merge.source) && !git.is_ancestor(id, &pull.merge.target))
+                        || (own
+                            && git.has_commit(id)
+                            && git.is_ancestor(id, &pull.merge.source)
+                            && !git.is_ancestor(id, &pull.merge.target))
                 })
                 .map(|pull| call.world.render_pull(pull, true))
                 .collect();

@@ -11,11 +11,18 @@ use crate::emulator::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-pub(crate) const ROUTES: &[Route] =
-    &[Route::send("PATCH", "git/repositories/{repo}/pullrequests/{id}", "pull request: update", Body::Json, update)];
+pub(crate) const ROUTES: &[Route] = &[Route::send(
+    "PATCH",
+    "git/repositories/{repo}/pullrequests/{id}",
+    "pull request: update",
+    Body::Json,
+    update,
+)];
 
 fn not_valid(why: &str) -> Problem {
-    Problem::argument(format!("The pull request to update was not valid. {why}\r\nParameter name: pullRequestToUpdate"))
+    Problem::argument(format!(
+        "The pull request to update was not valid. {why}\r\nParameter name: pullRequestToUpdate"
+    ))
 }
 
 fn update(call: &mut Call<'_>) -> Answer {
@@ -24,7 +31,16 @@ fn update(call: &mut Call<'_>) -> Answer {
     let me = call.me.clone();
     let body = call.body.as_object().cloned().unwrap_or_default();
     let given = |name: &str| body.get(name).filter(|value| !value.is_null());
-    let changes = ["status", "title", "description", "isDraft", "targetRefName", "completionOptions", "mergeOptions", "autoCompleteSetBy"];
+    let changes = [
+        "status",
+        "title",
+        "description",
+        "isDraft",
+        "targetRefName",
+        "completionOptions",
+        "mergeOptions",
+        "autoCompleteSetBy",
+    ];
     if !changes.iter().any(|name| given(name).is_some()) {
         return Err(not_valid("It changes nothing that can be changed."));
     }
@@ -63,11 +79,15 @@ fn update(call: &mut Call<'_>) -> Answer {
         return Err(Problem::new(
             403,
             "GitNeedsPermissionException",
-            format!("TF401027: You need the Git 'PullRequestContribute' permission to perform this action. Details: identity '{me}', scope 'repository'."),
+            format!(
+                "TF401027: You need the Git 'PullRequestContribute' permission to perform this action. Details: identity '{me}', scope 'repository'."
+            ),
         ));
     }
     let mut options = given("completionOptions").cloned();
-    if let (Some(new), Some(Value::Object(old))) = (options.as_mut().and_then(Value::as_object_mut), &known.completion_options) {
+    if let (Some(new), Some(Value::Object(old))) =
+        (options.as_mut().and_then(Value::as_object_mut), &known.completion_options)
+    {
         for (name, value) in old {
             new.entry(name.clone()).or_insert_with(|| value.clone());
         }
@@ -78,7 +98,9 @@ fn update(call: &mut Call<'_>) -> Answer {
         && *auto != crate::emulator::wire::NOBODY
         && !crate::emulator::wire::same_guid(auto, &me)
     {
-        return Err(Problem::argument("TF401182: Auto-complete can only be set by the identity that is authenticated."));
+        return Err(Problem::argument(
+            "TF401182: Auto-complete can only be set by the identity that is authenticated.",
+        ));
     }
     // From here on nothing refuses any more but the change of status itself.
     match status {

@@ -8,7 +8,8 @@ use crate::emulator::{
     state::{
         World,
         policies::STATUS,
-        pull_requests::{PostedStatus, PullRequest, Reviewer, label_json},
+        pull_requests::{PostedStatus, PullRequest, Reviewer},
+        pull_view::label_json,
         threads::typed,
     },
     wire::{Problem, Reply, is_guid, same_guid, stamp7, word},
@@ -22,18 +23,70 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get(PULL, "reviewer: list", reviewers),
     Route::send("POST", PULL, "reviewer: add", Body::Json, add_reviewers),
     Route::get("git/repositories/{repo}/pullRequests/{id}/reviewers/{who}", "reviewer: get", reviewer),
-    Route::send("PUT", "git/repositories/{repo}/pullRequests/{id}/reviewers/{who}", "reviewer: vote", Body::Json, vote),
-    Route::send("DELETE", "git/repositories/{repo}/pullRequests/{id}/reviewers/{who}", "reviewer: remove", Body::None, remove_reviewer),
-    Route::get("git/repositories/{repo}/pullRequests/{id}/labels", "label: list", labels).query(&["projectId"]),
-    Route::send("POST", "git/repositories/{repo}/pullRequests/{id}/labels", "label: add", Body::Json, add_label).query(&["projectId"]),
-    Route::send("DELETE", "git/repositories/{repo}/pullRequests/{id}/labels/{label}", "label: remove", Body::None, remove_label)
+    Route::send(
+        "PUT",
+        "git/repositories/{repo}/pullRequests/{id}/reviewers/{who}",
+        "reviewer: vote",
+        Body::Json,
+        vote,
+    ),
+    Route::send(
+        "DELETE",
+        "git/repositories/{repo}/pullRequests/{id}/reviewers/{who}",
+        "reviewer: remove",
+        Body::None,
+        remove_reviewer,
+    ),
+    Route::get("git/repositories/{repo}/pullRequests/{id}/labels", "label: list", labels)
         .query(&["projectId"]),
-    Route::get("git/repositories/{repo}/pullRequests/{id}/properties", "pull request: properties", properties),
-    Route::send("PATCH", "git/repositories/{repo}/pullRequests/{id}/properties", "pull request: set properties", Body::Patch, set_properties),
+    Route::send(
+        "POST",
+        "git/repositories/{repo}/pullRequests/{id}/labels",
+        "label: add",
+        Body::Json,
+        add_label,
+    )
+    .query(&["projectId"]),
+    Route::send(
+        "DELETE",
+        "git/repositories/{repo}/pullRequests/{id}/labels/{label}",
+        "label: remove",
+        Body::None,
+        remove_label,
+    )
+    .query(&["projectId"]),
+    Route::get(
+        "git/repositories/{repo}/pullRequests/{id}/properties",
+        "pull request: properties",
+        properties,
+    ),
+    Route::send(
+        "PATCH",
+        "git/repositories/{repo}/pullRequests/{id}/properties",
+        "pull request: set properties",
+        Body::Patch,
+        set_properties,
+    ),
     Route::get("git/repositories/{repo}/pullRequests/{id}/statuses", "pull request status: list", statuses),
-    Route::send("POST", "git/repositories/{repo}/pullRequests/{id}/statuses", "pull request status: post", Body::Json, post_status),
-    Route::get("git/repositories/{repo}/pullRequests/{id}/iterations/{n}/statuses", "pull request status: list", statuses),
-    Route::send("POST", "git/repositories/{repo}/pullRequests/{id}/iterations/{n}/statuses", "pull request status: post", Body::Json, post_status),
+    Route::send(
+        "POST",
+        "git/repositories/{repo}/pullRequests/{id}/statuses",
+        "pull request status: post",
+        Body::Json,
+        post_status,
+    ),
+    Route::get(
+        "git/repositories/{repo}/pullRequests/{id}/iterations/{n}/statuses",
+        "pull request status: list",
+        statuses,
+    ),
+    Route::send(
+        "POST",
+        "git/repositories/{repo}/pullRequests/{id}/iterations/{n}/statuses",
+        "pull request status: post",
+        Body::Json,
+        post_status,
+    ),
 ];
 
 fn reviewers(call: &mut Call<'_>) -> Answer {
@@ -43,7 +96,11 @@ fn reviewers(call: &mut Call<'_>) -> Answer {
 
 fn one(world: &World, pull: &PullRequest, who: &str) -> Answer {
     let reviewer = pull.reviewers.iter().find(|reviewer| same_guid(&reviewer.id, who)).ok_or_else(|| {
-        Problem::new(404, "GitPullRequestReviewerNotFoundException", format!("TF401188: {who} is no reviewer of pull request {}.", pull.id))
+        Problem::new(
+            404,
+            "GitPullRequestReviewerNotFoundException",
+            format!("TF401188: {who} is no reviewer of pull request {}.", pull.id),
+        )
     })?;
     Ok(Reply::ok(world.reviewer_json(pull, reviewer)))
 }
@@ -74,13 +131,12 @@ fn vote(call: &mut Call<'_>) -> Answer {
         return Err(Problem::model(format!("The value '{who}' is not the identifier of an identity.")));
     }
     let me = call.me.clone();
-    match call.body["vote"].as_i64() {
-        Some(vote) => call.world.vote(known.id, &who, vote, &me)?,
-        None => {
-            let who = call.world.known_reviewer(&who)?;
-            let required = call.body["isRequired"].as_bool() == Some(true);
-            call.world.vote_zero(known.id, &who, required, &me);
-        }
+    if let Some(vote) = call.body["vote"].as_i64() {
+        call.world.vote(known.id, &who, vote, &me)?;
+    } else {
+        let who = call.world.known_reviewer(&who)?;
+        let required = call.body["isRequired"].as_bool() == Some(true);
+        call.world.vote_zero(known.id, &who, required, &me);
     }
     let (_, fresh) = pull(call)?;
     one(call.world, &fresh, &who)
@@ -143,11 +199,19 @@ fn remove_label(call: &mut Call<'_>) -> Answer {
     let (_, known) = pull(call)?;
     let wanted = call.arg(2).to_owned();
     if wanted.contains(':') {
-        return Err(Problem::model("A potentially dangerous Request.Path value was detected from the client (:)."));
+        return Err(Problem::model(
+            "A potentially dangerous Request.Path value was detected from the client (:).",
+        ));
     }
-    let fits = |(id, name): &(String, String)| same_guid(id, &wanted) || name.to_lowercase() == wanted.to_lowercase();
+    let fits = |(id, name): &(String, String)| {
+        same_guid(id, &wanted) || name.to_lowercase() == wanted.to_lowercase()
+    };
     if !known.labels.iter().any(fits) {
-        return Err(Problem::new(404, "TagNotFoundException", format!("TF401290: The label {wanted} does not exist on pull request {}.", known.id)));
+        return Err(Problem::new(
+            404,
+            "TagNotFoundException",
+            format!("TF401290: The label {wanted} does not exist on pull request {}.", known.id),
+        ));
     }
     if let Some(pull) = call.world.pull_mut(known.id) {
         pull.labels.retain(|label| !fits(label));
@@ -175,7 +239,11 @@ fn set_properties(call: &mut Call<'_>) -> Answer {
             Some("remove") => {
                 fresh.remove(&name);
             }
-            other => return Err(Problem::argument(format!("The operation {other:?} is not supported on properties."))),
+            other => {
+                return Err(Problem::argument(format!(
+                    "The operation {other:?} is not supported on properties."
+                )));
+            }
         }
     }
     if let Some(pull) = call.world.pull_mut(known.id) {
@@ -215,9 +283,12 @@ fn post_status(call: &mut Call<'_>) -> Answer {
     }
     let genre = call.body["context"]["genre"].as_str().unwrap_or_default().to_owned();
     let state = call.text("state").unwrap_or("notSet");
-    let state = word(state, &STATES).ok_or_else(|| Problem::model(format!("'{state}' is not a status."))).map(str::to_owned)?;
+    let state = word(state, &STATES)
+        .ok_or_else(|| Problem::model(format!("'{state}' is not a status.")))
+        .map(str::to_owned)?;
     let strict = call.world.policies_of(&known).iter().any(|policy| {
-        policy.kind == STATUS && policy.settings["invalidateOnSourceUpdate"].as_bool() == Some(true)
+        policy.kind == STATUS
+            && policy.settings["invalidateOnSourceUpdate"].as_bool() == Some(true)
             && policy.settings["statusName"].as_str() == Some(name.as_str())
     });
     if strict && iteration.is_none() {

@@ -11,15 +11,53 @@ use std::sync::Arc;
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("git/repositories/{repo}/pullRequests/{id}/threads", "thread: list", list)
         .query(&["$iteration", "$baseIteration"]),
-    Route::send("POST", "git/repositories/{repo}/pullRequests/{id}/threads", "thread: create", Body::Json, create),
+    Route::send(
+        "POST",
+        "git/repositories/{repo}/pullRequests/{id}/threads",
+        "thread: create",
+        Body::Json,
+        create,
+    ),
     Route::get("git/repositories/{repo}/pullRequests/{id}/threads/{thread}", "thread: get", get)
         .query(&["$iteration", "$baseIteration"]),
-    Route::send("PATCH", "git/repositories/{repo}/pullRequests/{id}/threads/{thread}", "thread: update", Body::Json, update),
-    Route::get("git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments", "thread comment: list", comments),
-    Route::send("POST", "git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments", "thread comment: add", Body::Json, add),
-    Route::get("git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments/{comment}", "thread comment: get", comment),
-    Route::send("PATCH", "git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments/{comment}", "thread comment: edit", Body::Json, edit),
-    Route::send("DELETE", "git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments/{comment}", "thread comment: delete", Body::None, delete),
+    Route::send(
+        "PATCH",
+        "git/repositories/{repo}/pullRequests/{id}/threads/{thread}",
+        "thread: update",
+        Body::Json,
+        update,
+    ),
+    Route::get(
+        "git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments",
+        "thread comment: list",
+        comments,
+    ),
+    Route::send(
+        "POST",
+        "git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments",
+        "thread comment: add",
+        Body::Json,
+        add,
+    ),
+    Route::get(
+        "git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments/{comment}",
+        "thread comment: get",
+        comment,
+    ),
+    Route::send(
+        "PATCH",
+        "git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments/{comment}",
+        "thread comment: edit",
+        Body::Json,
+        edit,
+    ),
+    Route::send(
+        "DELETE",
+        "git/repositories/{repo}/pullRequests/{id}/threads/{thread}/comments/{comment}",
+        "thread comment: delete",
+        Body::None,
+        delete,
+    ),
 ];
 
 fn thread(call: &Call<'_>) -> Result<(Arc<PullRequest>, Arc<Thread>), Problem> {
@@ -59,7 +97,15 @@ fn create(call: &mut Call<'_>) -> Answer {
     let (context, iteration) = (some("threadContext"), some("pullRequestThreadContext"));
     let properties = call.body["properties"].as_object().cloned().unwrap_or_default();
     let me = call.me.clone();
-    let id = call.world.create_thread(known.id, &texts, status(call).as_deref(), context, iteration, properties, &me)?;
+    let id = call.world.create_thread(
+        known.id,
+        &texts,
+        status(call).as_deref(),
+        context,
+        iteration,
+        properties,
+        &me,
+    )?;
     let pull = Arc::clone(call.world.pull(known.id, None)?);
     let thread = Arc::clone(call.world.thread(known.id, id)?);
     Ok(Reply::ok(call.world.thread_json(&pull, &thread)))

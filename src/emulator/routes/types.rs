@@ -12,8 +12,10 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("wit/workitemtypes/{type}", "work item type: get", get).scope(Scope::Project),
     Route::get("wit/workitemtypes/{type}/states", "work item type: states", states).scope(Scope::Project),
     Route::get("wit/workitemtypecategories", "work item type: categories", categories).scope(Scope::Project),
-    Route::get("wit/workitemtypecategories/{name}", "work item type: category", category).scope(Scope::Project),
-    Route::get("wit/workitemrelationtypes", "work item relation type: list", relations).scope(Scope::Organization),
+    Route::get("wit/workitemtypecategories/{name}", "work item type: category", category)
+        .scope(Scope::Project),
+    Route::get("wit/workitemrelationtypes", "work item relation type: list", relations)
+        .scope(Scope::Organization),
     Route::get("wit/tags", "tag: list", tags).scope(Scope::Project),
     Route::get("wit/tags/{tag}", "tag: get", tag).scope(Scope::Project),
     Route::send("DELETE", "wit/tags/{tag}", "tag: delete", Body::None, delete_tag).scope(Scope::Project),
@@ -52,9 +54,7 @@ fn states(call: &mut Call<'_>) -> Answer {
 fn all_categories(call: &Call<'_>) -> Result<Vec<Value>, Problem> {
     let project = call.project()?;
     let url = call.world.project_url(&project.id);
-    let reference = |kind: &ItemType| {
-        json!({"name": kind.name, "url": format!("{url}/_apis/wit/workItemTypes/{}", encode(kind.name))})
-    };
+    let reference = |kind: &ItemType| json!({"name": kind.name, "url": format!("{url}/_apis/wit/workItemTypes/{}", encode(kind.name))});
     Ok(project
         .process
         .categories()
@@ -81,7 +81,11 @@ fn category(call: &mut Call<'_>) -> Answer {
         .find(|known| known["referenceName"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(&wanted)))
         .map(Reply::ok)
         .ok_or_else(|| {
-            Problem::new(404, "WorkItemTypeCategoryNotFoundException", format!("VS402325: Category {wanted} does not exist."))
+            Problem::new(
+                404,
+                "WorkItemTypeCategoryNotFoundException",
+                format!("VS402325: Category {wanted} does not exist."),
+            )
         })
 }
 

@@ -3,8 +3,8 @@
 use super::{Answer, Body, Call, Route};
 use crate::emulator::{
     state::fields::label,
-    wire::{Problem, Reply, stamp},
     wiql::{Context, is_unsupported, parse},
+    wire::{Problem, Reply, stamp},
 };
 use serde_json::{Value, json};
 
@@ -51,9 +51,7 @@ fn query(call: &mut Call<'_>) -> Answer {
         None => {}
     }
     let base = call.world.base.to_string();
-    let column = |name: &String| {
-        json!({"referenceName": name, "name": label(name), "url": format!("{base}/_apis/wit/fields/{name}")})
-    };
+    let column = |name: &String| json!({"referenceName": name, "name": label(name), "url": format!("{base}/_apis/wit/fields/{name}")});
     let sorts: Vec<Value> =
         query.order.iter().map(|(name, down)| json!({"field": column(name), "descending": down})).collect();
     let items: Vec<Value> =

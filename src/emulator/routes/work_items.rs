@@ -16,7 +16,13 @@ use std::sync::Arc;
 const SAVE: &[&str] = &["validateOnly", "bypassRules", "suppressNotifications", "$expand"];
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("wit/workitems", "work item: list", list).query(&["ids", "fields", "asOf", "$expand", "errorPolicy"]),
+    Route::get("wit/workitems", "work item: list", list).query(&[
+        "ids",
+        "fields",
+        "asOf",
+        "$expand",
+        "errorPolicy",
+    ]),
     Route::get("wit/workitems/{id}", "work item: get", get).query(&["fields", "asOf", "$expand"]),
     Route::send("POST", "wit/workitemsbatch", "work item: batch", Body::Json, batch).asks(),
     Route::send("PATCH", "wit/workitems/{id}", "work item: update", Body::Patch, update).query(SAVE),
@@ -26,7 +32,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::send("DELETE", "wit/workitems/{id}", "work item: delete", Body::None, delete).query(&["destroy"]),
     Route::get("wit/workItems/{id}/updates", "work item: updates", updates).query(&["$top", "$skip"]),
     Route::get("wit/workItems/{id}/updates/{n}", "work item: update by number", one_update),
-    Route::get("wit/workItems/{id}/revisions", "work item: revisions", revisions).query(&["$top", "$skip", "$expand"]),
+    Route::get("wit/workItems/{id}/revisions", "work item: revisions", revisions)
+        .query(&["$top", "$skip", "$expand"]),
     Route::get("wit/workItems/{id}/revisions/{rev}", "work item: revision", revision).query(&["$expand"]),
     Route::send("POST", "wit/artifacturiquery", "work item: by artifact", Body::Json, by_artifact).asks(),
 ];
@@ -38,7 +45,12 @@ fn expand(text: Option<&str>) -> Result<String, Problem> {
         .ok_or_else(|| Problem::model(format!("The value '{text}' is not valid for $expand.")))
 }
 
-fn view(fields: Vec<String>, expanding: Option<&str>, as_of: Option<&str>, links: bool) -> Result<View, Problem> {
+fn view(
+    fields: Vec<String>,
+    expanding: Option<&str>,
+    as_of: Option<&str>,
+    links: bool,
+) -> Result<View, Problem> {
     let expand = expand(expanding)?;
     if !fields.is_empty() && expand != "none" {
         return Err(Problem::new(
@@ -68,7 +80,12 @@ fn view(fields: Vec<String>, expanding: Option<&str>, as_of: Option<&str>, links
 }
 
 fn names(text: Option<&str>) -> Vec<String> {
-    text.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    text.unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The item, unless the path names another project than the item's.
@@ -91,7 +108,10 @@ fn get(call: &mut Call<'_>) -> Answer {
         Value::Null => Err(Problem::new(
             404,
             "WorkItemUnauthorizedAccessException",
-            format!("TF401232: Work item {} does not exist, or you do not have permissions to read it.", item.id),
+            format!(
+                "TF401232: Work item {} does not exist, or you do not have permissions to read it.",
+                item.id
+            ),
         )),
         shown => Ok(Reply::ok(shown)),
     }
@@ -130,7 +150,8 @@ fn list(call: &mut Call<'_>) -> Answer {
 }
 
 fn batch(call: &mut Call<'_>) -> Answer {
-    let fields = call.body["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let fields =
+        call.body["fields"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
     let view = view(fields.collect(), call.text("$expand"), call.text("asOf"), false)?;
     let ids: Vec<i64> = call.body["ids"].as_array().into_iter().flatten().filter_map(Value::as_i64).collect();
     let omit = call.text("errorPolicy").is_some_and(|policy| policy.eq_ignore_ascii_case("omit"));

@@ -97,7 +97,11 @@ const STEPS: [&str; 2] = ["Initialize job", "Checkout"];
 impl World {
     pub(crate) fn build(&self, project: &str, id: i64) -> Result<&Arc<Build>, Problem> {
         self.builds.get(&id).filter(|build| build.project == project).ok_or_else(|| {
-            Problem::new(404, "BuildNotFoundException", format!("The requested build {id} could not be found."))
+            Problem::new(
+                404,
+                "BuildNotFoundException",
+                format!("The requested build {id} could not be found."),
+            )
         })
     }
 
@@ -118,7 +122,8 @@ impl World {
         let now = self.now();
         let id = self.builds.keys().next_back().map_or(501, |id| id + 1);
         let today = now.strftime("%Y%m%d").to_string();
-        let merge = pull.and_then(|pull| self.pulls.get(&pull)).map(|pull| pull.merge.clone()).unwrap_or_default();
+        let merge =
+            pull.and_then(|pull| self.pulls.get(&pull)).map(|pull| pull.merge.clone()).unwrap_or_default();
         let invalid = pipeline.yaml_error.clone();
         let stuck = pipeline.never_starts || self.knobs.builds_never_start;
         let build = Build {
@@ -159,7 +164,9 @@ impl World {
         let ids: Vec<i64> = self
             .pipelines
             .values()
-            .filter(|pipeline| pipeline.repository == repository && pipeline.branches.iter().any(|b| b == name))
+            .filter(|pipeline| {
+                pipeline.repository == repository && pipeline.branches.iter().any(|b| b == name)
+            })
             .map(|pipeline| pipeline.id)
             .collect();
         for id in ids {
@@ -226,7 +233,8 @@ impl World {
         step.result = Some(result);
         let lines = step.lines.read().map(|lines| lines.clone()).unwrap_or_default();
         let marked = |mark: &str| -> Vec<String> {
-            let texts = lines.iter().filter_map(|line| line.split_once(mark)).map(|(_, text)| text.trim().to_owned());
+            let texts =
+                lines.iter().filter_map(|line| line.split_once(mark)).map(|(_, text)| text.trim().to_owned());
             // The agent caps the issues of one task.
             texts.take(10).collect()
         };
@@ -355,9 +363,12 @@ impl World {
         let id = |what: &str| guid(&format!("record {} {what}", build.id));
         let state = if build.status == "completed" { "completed" } else { "inProgress" };
         let errors: usize = build.steps.iter().map(|step| step.errors.len()).sum();
-        let outcome = build.result.map(|result| if result == "partiallySucceeded" { "succeededWithIssues" } else { result });
+        let outcome = build
+            .result
+            .map(|result| if result == "partiallySucceeded" { "succeededWithIssues" } else { result });
         let mut records = Vec::new();
-        let outer = [("Stage", "__default", None), ("Phase", "Job", Some("Stage")), ("Job", "Job", Some("Phase"))];
+        let outer =
+            [("Stage", "__default", None), ("Phase", "Job", Some("Stage")), ("Job", "Job", Some("Phase"))];
         for (kind, name, parent) in outer {
             let previous: Vec<Value> = if kind == "Stage" {
                 (1..build.attempt)
@@ -397,7 +408,8 @@ impl World {
                 .map(|(kind, text)| json!({"type": kind, "category": "General", "message": text, "data": {"type": kind}}))
                 .collect();
             let log = step.started.map(|_| json!({"id": number + 1, "type": "Container", "url": format!("{url}/logs/{}", number + 1)}));
-            let task = (number > 0).then(|| json!({"id": guid(&step.name), "name": "CmdLine", "version": "2.250.1"}));
+            let task = (number > 0)
+                .then(|| json!({"id": guid(&step.name), "name": "CmdLine", "version": "2.250.1"}));
             records.push(json!({
                 "id": id(&format!("Task {number}")), "parentId": id("Job"), "type": "Task", "name": step.name,
                 "startTime": step.started.map(stamp7), "finishTime": step.finished.map(stamp7),

@@ -82,9 +82,8 @@ pub(crate) const FIELDS: &[Field] = &[
 
 /// A field by reference or display name, any case.
 pub(crate) fn field(name: &str) -> Option<(String, Kind, bool)> {
-    let known = FIELDS
-        .iter()
-        .find(|f| f.reference.eq_ignore_ascii_case(name) || f.name.eq_ignore_ascii_case(name));
+    let known =
+        FIELDS.iter().find(|f| f.reference.eq_ignore_ascii_case(name) || f.name.eq_ignore_ascii_case(name));
     if let Some(field) = known {
         return Some((field.reference.to_owned(), field.kind, field.read_only));
     }

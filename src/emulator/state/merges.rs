@@ -19,6 +19,9 @@ pub(crate) const STRATEGIES: [&str; 4] = ["noFastForward", "squash", "rebase", "
 impl World {
     /// Merges source into target on the side and moves `refs/pull/N/merge`.
     pub(crate) fn try_merge(&mut self, id: i64) {
+        if self.replica {
+            return;
+        }
         let Some(pull) = self.pulls.get(&id).cloned() else { return };
         let (Some(source), Some(target)) =
             (self.head(&pull.repository, &pull.source_ref), self.head(&pull.repository, &pull.target_ref))
@@ -28,7 +31,11 @@ impl World {
         let git = self.git(&pull.repository);
         let who = self.signature(&pull.created_by);
         let name = format!("refs/pull/{id}/merge");
-        let message = format!("Merge pull request {id} from {} into {}", short(&pull.source_ref), short(&pull.target_ref));
+        let message = format!(
+            "Merge pull request {id} from {} into {}",
+            short(&pull.source_ref),
+            short(&pull.target_ref)
+        );
         let outcome = git.merge_tree(&target, &source, None).and_then(|merged| match merged {
             Merged::Tree(tree) => {
                 let commit = git.commit_tree(&tree, &[&target, &source], &message, &who, &who)?;
@@ -52,6 +59,7 @@ impl World {
         if let Some(pull) = self.pull_mut(id) {
             pull.merge = MergeView { status, source, target, commit };
             pull.merge_lag = lag;
+            pull.outdated = false;
             if status == "conflicts" {
                 pull.auto_complete = None;
             }
@@ -63,24 +71,15 @@ impl World {
         let mut finish = false;
         if let Some(pull) = self.pull_mut(id) {
             if let Some((_, left)) = &mut pull.lingering {
-                match left {
-                    0 => pull.lingering = None,
-                    left => {
-                        *left -= 1;
-                        return;
-                    }
+                *left -= 1;
+                if *left == 0 {
+                    pull.lingering = None;
                 }
-            }
-            if pull.merge_lag > 0 {
-                // The read that counts down to zero still shows "queued"; the next one shows the outcome.
+            } else if pull.merge_lag > 0 {
                 pull.merge_lag -= 1;
-                if pull.merge_lag > 0 {
-                    return;
-                }
-            }
-            if let Some((left, _)) = &mut pull.completing {
-                finish = *left == 0;
+            } else if let Some((left, _)) = &mut pull.completing {
                 *left = left.saturating_sub(1);
+                finish = *left == 0;
             }
         }
         if finish {
@@ -118,6 +117,7 @@ impl World {
         options: Option<Value>,
         by: &str,
     ) -> Result<(), Problem> {
+        self.refresh(id);
         let pull = Arc::clone(self.pull(id, None)?);
         if !pull.active() {
             return Err(Problem::argument(format!(
@@ -145,7 +145,9 @@ impl World {
             return Err(Problem::new(
                 403,
                 "GitNeedsPermissionException",
-                format!("TF401027: You need the Git 'PullRequestBypassPolicy' permission to perform this action. Details: identity '{by}', scope 'branch'."),
+                format!(
+                    "TF401027: You need the Git 'PullRequestBypassPolicy' permission to perform this action. Details: identity '{by}', scope 'branch'."
+                ),
             ));
         }
         if let Some(strategy) = options["mergeStrategy"].as_str()
@@ -164,7 +166,10 @@ impl World {
             return Err(Problem::new(
                 403,
                 "GitPullRequestUpdateRejectedByPolicyException",
-                format!("TF401408: The pull request cannot be completed: these policies are not satisfied: {}.", unmet.join(", ")),
+                format!(
+                    "TF401408: The pull request cannot be completed: these policies are not satisfied: {}.",
+                    unmet.join(", ")
+                ),
             ));
         }
         self.begin_completion(id, by);
@@ -176,6 +181,7 @@ impl World {
         let lag = self.knobs.completion_lag;
         if let Some(pull) = self.pull_mut(id) {
             pull.completing = Some((lag, by.to_owned()));
+            pull.merge_lag = 0;
             pull.completion_queued = Some(now);
             pull.closed_by = Some(by.to_owned());
         }
@@ -184,10 +190,23 @@ impl World {
         }
     }
 
+    /// Only the trial merge; for callers that are about to look at policies themselves.
+    fn refresh_quietly(&mut self, id: i64) {
+        if self
+            .pulls
+            .get(&id)
+            .is_some_and(|pull| pull.outdated && pull.active() && pull.auto_complete.is_some())
+        {
+            self.try_merge(id);
+        }
+    }
+
     /// Auto-complete looks again whenever a check, vote or thread changed.
     pub(crate) fn consider_completion(&mut self, id: i64) {
+        self.refresh_quietly(id);
         let Some(pull) = self.pulls.get(&id) else { return };
-        let ready = pull.active() && !pull.draft && pull.completing.is_none() && pull.merge.status == "succeeded";
+        let ready =
+            pull.active() && !pull.draft && pull.completing.is_none() && pull.merge.status == "succeeded";
         let Some(by) = pull.auto_complete.clone().filter(|_| ready) else { return };
         if self.unmet(id, false).is_empty() {
             self.begin_completion(id, &by);
@@ -195,6 +214,9 @@ impl World {
     }
 
     fn finish_completion(&mut self, id: i64) {
+        if self.replica {
+            return;
+        }
         let Some(pull) = self.pulls.get(&id).cloned() else { return };
         let Some((_, by)) = pull.completing.clone().filter(|_| pull.active()) else { return };
         self.try_merge(id);
@@ -235,16 +257,20 @@ impl World {
         if options["deleteSourceBranch"].as_bool() == Some(true) {
             let gone = RefUpdate { name: pull.source_ref.clone(), old: fresh.source, new: ZERO.into() };
             // Without permission the branch stays, and nobody says so.
-            if self.may_update(&pull.repository, &gone, &by, false).is_ok() && git.delete_ref(&gone.name).is_ok() {
+            if self.may_update(&pull.repository, &gone, &by, false).is_ok()
+                && git.delete_ref(&gone.name).is_ok()
+            {
                 updates.push(gone);
             }
         }
-        self.after_push(&pull.repository, updates, &by);
+        self.after_push(&pull.repository, &updates, &by);
         if options["transitionWorkItems"].as_bool() == Some(true) {
             for item in self.linked_items(&pull) {
                 let next = self.items.get(&item).and_then(|item| {
                     let process = self.projects.get(&item.project)?.process;
-                    process.item_type(item.text("System.WorkItemType"))?.after_merge(item.text("System.State"))
+                    process
+                        .item_type(item.text("System.WorkItemType"))?
+                        .after_merge(item.text("System.State"))
                 });
                 if let Some(state) = next {
                     self.move_item(item, state, &by);
@@ -263,9 +289,9 @@ impl World {
         }
         let message = merge_message(pull);
         for id in numbers(&message) {
-            let commanded = ["fixes", "fixed", "fix"].iter().any(|verb| {
-                message.to_ascii_lowercase().contains(&format!("{verb} #{id}"))
-            });
+            let commanded = ["fixes", "fixed", "fix"]
+                .iter()
+                .any(|verb| message.to_ascii_lowercase().contains(&format!("{verb} #{id}")));
             let state = self.items.get(&id).filter(|item| !item.deleted).and_then(|item| {
                 let process = self.projects.get(&item.project)?.process;
                 let kind = process.item_type(item.text("System.WorkItemType"))?;
@@ -283,14 +309,19 @@ fn short(name: &str) -> &str {
 }
 
 fn merge_message(pull: &PullRequest) -> String {
-    pull.completion_options
-        .as_ref()
-        .and_then(|options| options["mergeCommitMessage"].as_str())
-        .map_or_else(|| format!("Merged PR {}: {}\n\n{}", pull.id, pull.title, pull.description), str::to_owned)
+    pull.completion_options.as_ref().and_then(|options| options["mergeCommitMessage"].as_str()).map_or_else(
+        || format!("Merged PR {}: {}\n\n{}", pull.id, pull.title, pull.description),
+        str::to_owned,
+    )
 }
 
 /// The commit that the target branch becomes; `None` when it does not apply.
-fn land(git: &Git, pull: &PullRequest, view: &MergeView, who: &Signature) -> Result<Option<String>, GitError> {
+fn land(
+    git: &Git,
+    pull: &PullRequest,
+    view: &MergeView,
+    who: &Signature,
+) -> Result<Option<String>, GitError> {
     let options = pull.completion_options.clone().unwrap_or_else(|| json!({}));
     let squash = options["squashMerge"].as_bool() == Some(true);
     let strategy = options["mergeStrategy"]
@@ -316,7 +347,8 @@ fn land(git: &Git, pull: &PullRequest, view: &MergeView, who: &Signature) -> Res
                 tip = git.commit_tree(&tree, &[&tip], &commit.message, &author, who)?;
             }
             if strategy == "rebaseMerge" {
-                tip = git.commit_tree(&format!("{tip}^{{tree}}"), &[&view.target, &tip], &message, who, who)?;
+                tip =
+                    git.commit_tree(&format!("{tip}^{{tree}}"), &[&view.target, &tip], &message, who, who)?;
             }
             tip
         }

@@ -12,6 +12,7 @@ pub(crate) mod patch;
 pub(crate) mod policies;
 pub(crate) mod process;
 pub(crate) mod pull_requests;
+pub(crate) mod pull_view;
 pub(crate) mod repositories;
 pub(crate) mod threads;
 pub(crate) mod work_items;
@@ -49,6 +50,7 @@ impl Clock {
 
 /// A person or a service.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "permissions are granted one by one")]
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) display_name: String,
@@ -95,6 +97,7 @@ pub(crate) enum Errand {
 
 /// Lags and refusals that last until they are changed, in contrast to counted faults.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct Knobs {
     pub(crate) merge_lag: u32,
     pub(crate) completion_lag: u32,
@@ -139,6 +142,8 @@ pub(crate) struct World {
     pub(crate) watermark: i64,
     pub(crate) next_comment: i64,
     pub(crate) next_push: i64,
+    /// An old copy that answers a stale read: it must not touch the repositories.
+    pub(crate) replica: bool,
     /// Requests for things that the emulator does not play; stories must end with none.
     pub(crate) unsupported: Vec<String>,
 }
@@ -165,12 +170,18 @@ impl World {
             watermark: 0,
             next_comment: 0,
             next_push: 0,
+            replica: false,
             unsupported: Vec::new(),
         }
     }
 
     pub(crate) fn now(&mut self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// A copy for answering one stale read.
+    pub(crate) fn replica(&self) -> Self {
+        Self { replica: true, ..self.clone() }
     }
 
     pub(crate) fn advance(&mut self, by: SignedDuration) {
@@ -252,9 +263,7 @@ impl World {
                 ),
             ));
         }
-        project
-            .tags
-            .insert(name.to_lowercase(), TagDefinition { id, name: name.to_owned(), used: now });
+        project.tags.insert(name.to_lowercase(), TagDefinition { id, name: name.to_owned(), used: now });
         Ok(name.to_owned())
     }
 

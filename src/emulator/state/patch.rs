@@ -12,6 +12,9 @@ use crate::emulator::wire::{Problem, stamp};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+/// Beyond this many revisions the service refuses further saves by programs.
+const REVISIONS: i64 = 10_000;
+
 /// The query switches of a save.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flags {
@@ -37,6 +40,11 @@ impl World {
         by: &str,
     ) -> Result<(), Problem> {
         let item = Arc::clone(self.item(id)?);
+        if item.rev >= REVISIONS {
+            return Err(Problem::argument(format!(
+                "VS403420: Work item {id} has reached the limit of {REVISIONS} revisions through the REST interface."
+            )));
+        }
         let mut save = self.edit(id)?;
         let process = self.projects.get(&item.project).map(|project| project.process).unwrap_or_default();
         let kind = item.text("System.WorkItemType").to_owned();
@@ -48,12 +56,7 @@ impl World {
         if let Some(winner) = self.knobs.races.remove(&id) {
             let other = Save { touch: true, ..self.edit(id)? };
             self.save_item(id, other, &winner);
-            return Err(Problem::new(
-                409,
-                "WorkItemRevisionMismatchException",
-                "TF26071: This work item has been changed by someone else since you opened it. You will need to refresh it and \
-                 discard your changes.",
-            ));
+            return Err(conflict());
         }
         self.save_item(id, save, by);
         Ok(())
@@ -152,14 +155,19 @@ impl World {
                 ));
             }
             if path.eq_ignore_ascii_case("/rev") {
-                test(&op, path, target.item.as_ref().map(|item| json!(item.rev)), value)?;
+                let current = target.item.as_ref().map(|item| json!(item.rev));
+                // A server of one's own was seen to answer the plain mismatch as a conflict of revisions.
+                test(&op, path, current, value)
+                    .map_err(|problem| if self.knobs.hosted { problem } else { conflict() })?;
             } else if let Some(name) = strip(path, "/fields/") {
                 self.field_operation(target, &op, path, name, value, save, flags, by)?;
             } else if let Some(place) = strip(path, "/relations/") {
                 self.relation_operation(&op, place, value, save)?;
             } else if let Some(name) = strip(path, "/multilineFieldsFormat/") {
                 if !self.knobs.hosted {
-                    return Err(Problem::argument("The multilineFieldsFormat path is not known on this server."));
+                    return Err(Problem::argument(
+                        "The multilineFieldsFormat path is not known on this server.",
+                    ));
                 }
                 let Some((reference, Kind::Html, _)) = field(name) else {
                     return Err(Problem::argument(format!("Field {name} is not a multiline field.")));
@@ -168,7 +176,9 @@ impl World {
                     other["path"].as_str().is_some_and(|p| p.eq_ignore_ascii_case(&format!("/fields/{name}")))
                 });
                 if !touched {
-                    return Err(Problem::argument(format!("The format of {name} cannot be changed without its text.")));
+                    return Err(Problem::argument(format!(
+                        "The format of {name} cannot be changed without its text."
+                    )));
                 }
                 save.formats.insert(reference, value.as_str().unwrap_or_default().to_ascii_lowercase());
             } else {
@@ -220,9 +230,7 @@ impl World {
             ));
         }
         if read_only && !flags.bypass_rules {
-            let message = format!(
-                "TF401326: Invalid field status 'ReadOnly' for field '{reference}'."
-            );
+            let message = format!("TF401326: Invalid field status 'ReadOnly' for field '{reference}'.");
             return Err(Problem::rule(&reference, "readOnly", &message));
         }
         if reference == "System.WorkItemType" && target.item.is_some() {
@@ -269,7 +277,10 @@ impl World {
                 Problem::rule(
                     &reference,
                     "invalidListValue",
-                    &format!("The identity value '{shown}' for field '{}' is an unknown identity.", label(&reference)),
+                    &format!(
+                        "The identity value '{shown}' for field '{}' is an unknown identity.",
+                        label(&reference)
+                    ),
                 )
             })?,
             Kind::Integer => {
@@ -317,7 +328,13 @@ impl World {
         matching.next().is_none().then(|| self.identity(&found.id))
     }
 
-    fn relation_operation(&mut self, op: &str, place: &str, value: &Value, save: &mut Save) -> Result<(), Problem> {
+    fn relation_operation(
+        &mut self,
+        op: &str,
+        place: &str,
+        value: &Value,
+        save: &mut Save,
+    ) -> Result<(), Problem> {
         if op == "add" && place == "-" {
             let relation = self.new_relation(value)?;
             let duplicate = save.relations.iter().any(|known| {
@@ -326,7 +343,11 @@ impl World {
                         || (known.target().is_some() && known.target() == relation.target()))
             });
             if duplicate {
-                return Err(Problem::new(400, "RelationAlreadyExistsException", "VS402371: Relation already exists."));
+                return Err(Problem::new(
+                    400,
+                    "RelationAlreadyExistsException",
+                    "VS402371: Relation already exists.",
+                ));
             }
             if save.relations.len() >= 1000 {
                 return Err(Problem::argument("VS403313: A work item cannot have more than 1000 links."));
@@ -335,8 +356,13 @@ impl World {
             return Ok(());
         }
         let index = place.split('/').next().and_then(|text| text.parse::<usize>().ok());
-        let missing =
-            || Problem::new(400, "PatchOperationFailedException", format!("VS403350: No relation at index {place}."));
+        let missing = || {
+            Problem::new(
+                400,
+                "PatchOperationFailedException",
+                format!("VS403350: No relation at index {place}."),
+            )
+        };
         let index = index.filter(|index| *index < save.relations.len()).ok_or_else(missing)?;
         match op {
             "remove" => {
@@ -371,17 +397,17 @@ impl World {
         }
         let now = stamp(self.now());
         if let Some((known, label)) = LINK_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(rel)) {
-            let id: i64 = url
-                .rsplit('/')
-                .next()
-                .and_then(|id| id.parse().ok())
-                .ok_or_else(|| Problem::argument(format!("The link target '{url}' is not a work item.")))?;
+            let id: i64 =
+                url.rsplit('/').next().and_then(|id| id.parse().ok()).ok_or_else(|| {
+                    Problem::argument(format!("The link target '{url}' is not a work item."))
+                })?;
             let target = Arc::clone(self.item(id)?);
             attributes.insert("isLocked".into(), json!(false));
             attributes.insert("name".into(), json!(label));
             return Ok(Relation { rel: (*known).to_owned(), url: self.item_url(&target), attributes });
         }
-        let known = ["ArtifactLink", "Hyperlink", "AttachedFile"].iter().find(|name| name.eq_ignore_ascii_case(rel));
+        let known =
+            ["ArtifactLink", "Hyperlink", "AttachedFile"].iter().find(|name| name.eq_ignore_ascii_case(rel));
         let Some(known) = known else {
             return Err(Problem::argument(format!("VS402372: The relation type '{rel}' is not recognized.")));
         };
@@ -390,7 +416,9 @@ impl World {
                 return Err(Problem::argument("Artifact links must have a valid name specified."));
             }
             if !url.to_ascii_lowercase().starts_with("vstfs:///") {
-                return Err(Problem::argument(format!("VS402373: '{url}' is not the address of an artifact.")));
+                return Err(Problem::argument(format!(
+                    "VS402373: '{url}' is not the address of an artifact."
+                )));
             }
         }
         self.watermark += 1;
@@ -419,10 +447,15 @@ impl World {
             return Err(Problem::rule("System.Title", "invalidTooLong", message));
         }
         if let Some(project) = self.projects.get(target.project) {
-            for (name, known) in [("System.AreaPath", &project.areas), ("System.IterationPath", &project.iterations)] {
+            for (name, known) in
+                [("System.AreaPath", &project.areas), ("System.IterationPath", &project.iterations)]
+            {
                 let path = save.fields.get(name).and_then(Value::as_str);
-                if let Some(path) = path.filter(|path| !known.iter().any(|k| k.to_lowercase() == path.to_lowercase())) {
-                    let message = format!("TF401347: Invalid tree name given for work item, field '{name}': {path}.");
+                if let Some(path) =
+                    path.filter(|path| !known.iter().any(|k| k.to_lowercase() == path.to_lowercase()))
+                {
+                    let message =
+                        format!("TF401347: Invalid tree name given for work item, field '{name}': {path}.");
                     return Err(Problem::rule(name, "invalidPath", &message));
                 }
             }
@@ -439,12 +472,17 @@ impl World {
                 let message = format!(
                     "The field 'State' contains the value '{new}' that is not in the list of supported values"
                 );
-                return Err(Problem::rule("System.State", "hasValues, limitedToValues, invalidListValue", &message));
+                return Err(Problem::rule(
+                    "System.State",
+                    "hasValues, limitedToValues, invalidListValue",
+                    &message,
+                ));
             }
             if let Some(state) = kind.state(&new) {
                 save.fields.insert("System.State".into(), json!(state.name));
                 if old.as_deref().is_some_and(|old| !old.eq_ignore_ascii_case(state.name)) {
-                    save.fields.insert("System.Reason".into(), json!(format!("Moved to state {}", state.name)));
+                    save.fields
+                        .insert("System.Reason".into(), json!(format!("Moved to state {}", state.name)));
                     save.fields.insert("Microsoft.VSTS.Common.StateChangeDate".into(), json!(now));
                     let stem = match state.category {
                         "InProgress" => Some("Activated"),
@@ -461,7 +499,11 @@ impl World {
         }
         let required = (target.project.to_owned(), target.kind.to_lowercase());
         for (project, kind, name) in &self.knobs.required_fields {
-            if !flags.bypass_rules && *project == required.0 && *kind == required.1 && empty(&save.fields, name) {
+            if !flags.bypass_rules
+                && *project == required.0
+                && *kind == required.1
+                && empty(&save.fields, name)
+            {
                 let message = format!(
                     "TF401320: Rule Error for field {}. Error code: Required, InvalidEmpty.",
                     label(name)
@@ -471,6 +513,15 @@ impl World {
         }
         Ok(())
     }
+}
+
+fn conflict() -> Problem {
+    Problem::new(
+        409,
+        "WorkItemRevisionMismatchException",
+        "TF26071: This work item has been changed by someone else since you opened it. You will need to refresh it and discard \
+         your changes.",
+    )
 }
 
 fn strip<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {

@@ -29,6 +29,7 @@ pub(crate) const KINDS: [(&str, &str); 7] = [
 ];
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the service's form")]
 pub(crate) struct Policy {
     pub(crate) id: i64,
     pub(crate) project: String,
@@ -95,13 +96,15 @@ impl World {
 
     /// Any enabled blocking policy makes a ref writable through pull requests only.
     pub(crate) fn pull_request_only(&self, repository: &str, name: &str) -> bool {
-        self.policies.values().any(|policy| policy.live() && policy.blocking && policy.covers(repository, name))
+        self.policies
+            .values()
+            .any(|policy| policy.live() && policy.blocking && policy.covers(repository, name))
     }
 
     pub(crate) fn prefix_protected(&self, repository: &str, name: &str) -> bool {
-        self.policies
-            .values()
-            .any(|policy| policy.live() && policy.blocking && policy.prefix && policy.covers(repository, name))
+        self.policies.values().any(|policy| {
+            policy.live() && policy.blocking && policy.prefix && policy.covers(repository, name)
+        })
     }
 
     pub(crate) fn policies_of(&self, pull: &PullRequest) -> Vec<Arc<Policy>> {
@@ -183,7 +186,8 @@ impl World {
 
     /// Queues the build of a build-validation policy on the merge commit. Conflicts leave nothing to build.
     pub(crate) fn validate(&mut self, id: i64, policy: i64) {
-        let (Some(pull), Some(policy)) = (self.pulls.get(&id).cloned(), self.policies.get(&policy).cloned()) else {
+        let (Some(pull), Some(policy)) = (self.pulls.get(&id).cloned(), self.policies.get(&policy).cloned())
+        else {
             return;
         };
         let Some(commit) = pull.merge.commit.clone() else { return };
@@ -214,7 +218,10 @@ impl World {
         }
         self.validate(pull.id, policy.id);
         let (pull, policy) = self.find_evaluation(evaluation)?;
-        Ok(pull.evaluations.get(&policy.id).map_or(Value::Null, |known| self.evaluation_json(&pull, &policy, known)))
+        Ok(pull
+            .evaluations
+            .get(&policy.id)
+            .map_or(Value::Null, |known| self.evaluation_json(&pull, &policy, known)))
     }
 
     pub(crate) fn find_evaluation(&self, id: &str) -> Result<(Arc<PullRequest>, Arc<Policy>), Problem> {
@@ -237,7 +244,8 @@ impl World {
     /// The policies that still stand in the way of completing.
     pub(crate) fn unmet(&self, id: i64, by_hand: bool) -> Vec<String> {
         let Some(pull) = self.pulls.get(&id) else { return Vec::new() };
-        let ignored = pull.completion_options.as_ref().map(|options| options["autoCompleteIgnoreConfigIds"].clone());
+        let ignored =
+            pull.completion_options.as_ref().map(|options| options["autoCompleteIgnoreConfigIds"].clone());
         self.policies_of(pull)
             .iter()
             .filter(|policy| {
@@ -250,7 +258,12 @@ impl World {
             .collect()
     }
 
-    pub(crate) fn opinion(&self, pull: &PullRequest, policy: &Policy, known: Option<&Evaluation>) -> &'static str {
+    pub(crate) fn opinion(
+        &self,
+        pull: &PullRequest,
+        policy: &Policy,
+        known: Option<&Evaluation>,
+    ) -> &'static str {
         let Some(known) = known else { return "queued" };
         if policy.broken {
             return "broken";
@@ -272,7 +285,9 @@ impl World {
                 let votes = pull.reviewers.iter().filter(|reviewer| own || reviewer.id != pull.created_by);
                 if pull.reviewers.iter().any(|reviewer| reviewer.vote == -10) {
                     "rejected"
-                } else if votes.filter(|r| r.vote >= 5).count() as i64 >= setting("minimumApproverCount") {
+                } else if i64::try_from(votes.filter(|r| r.vote >= 5).count())
+                    .is_ok_and(|n| n >= setting("minimumApproverCount"))
+                {
                     "approved"
                 } else {
                     "queued"
@@ -282,7 +297,8 @@ impl World {
                 let required = pull.reviewers.iter().filter(|reviewer| reviewer.required);
                 if required.clone().any(|reviewer| reviewer.vote == -10) {
                     "rejected"
-                } else if required.clone().count() > 0 && required.clone().all(|reviewer| reviewer.vote >= 5) {
+                } else if required.clone().count() > 0 && required.clone().all(|reviewer| reviewer.vote >= 5)
+                {
                     "approved"
                 } else {
                     "queued"
@@ -291,7 +307,8 @@ impl World {
             COMMENTS if pull.threads.iter().any(|thread| thread.open()) => "rejected",
             WORK_ITEM if self.linked_items(pull).is_empty() => "rejected",
             MERGE_STRATEGY => {
-                let chosen = pull.completion_options.as_ref().and_then(|options| options["mergeStrategy"].as_str());
+                let chosen =
+                    pull.completion_options.as_ref().and_then(|options| options["mergeStrategy"].as_str());
                 let allowed = match chosen.map(str::to_ascii_lowercase).as_deref() {
                     Some("nofastforward") => "allowNoFastForward",
                     Some("squash") => "allowSquash",
@@ -306,7 +323,9 @@ impl World {
                 let name = policy.settings["statusName"].as_str().unwrap_or_default();
                 let newest = pull.iterations.len();
                 let last = pull.statuses.iter().rev().find(|status| {
-                    status.genre == genre && status.name == name && status.iteration.is_none_or(|i| i == newest)
+                    status.genre == genre
+                        && status.name == name
+                        && status.iteration.is_none_or(|i| i == newest)
                 });
                 match last.map(|status| status.state.as_str()) {
                     Some("succeeded") => "approved",
@@ -322,10 +341,13 @@ impl World {
 
     /// Reads count lingering answers down.
     pub(crate) fn evaluations(&mut self, id: i64) -> Vec<Value> {
+        self.refresh(id);
         let Some(pull) = self.pulls.get(&id).cloned() else { return Vec::new() };
         let mut answers = Vec::new();
         for policy in self.policies_of(&pull) {
-            let Some(known) = self.pull_mut(id).and_then(|pull| pull.evaluations.get_mut(&policy.id)) else { continue };
+            let Some(known) = self.pull_mut(id).and_then(|pull| pull.evaluations.get_mut(&policy.id)) else {
+                continue;
+            };
             if let Some((old, left)) = known.lingering.take() {
                 if left > 1 {
                     known.lingering = Some((old.clone(), left - 1));
@@ -387,7 +409,12 @@ impl World {
     }
 
     /// The configurations that bear on a ref.
-    pub(crate) fn policies_for(&self, project: &str, repository: Option<&str>, name: Option<&str>) -> Vec<Value> {
+    pub(crate) fn policies_for(
+        &self,
+        project: &str,
+        repository: Option<&str>,
+        name: Option<&str>,
+    ) -> Vec<Value> {
         self.policies
             .values()
             .filter(|policy| policy.project == project && !policy.deleted)

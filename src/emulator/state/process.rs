@@ -2,7 +2,6 @@
 //!
 //! It knows the Agile process and one inherited process with renamed states. It does not know items.
 
-use super::super::wire::guid;
 use serde_json::{Map, Value, json};
 
 /// Which rules a project's work items live by.
@@ -58,8 +57,7 @@ const TASK: &[State] = &[
     state("Closed", "Completed", "339933"),
     state("Removed", "Removed", "ffffff"),
 ];
-const ISSUE: &[State] =
-    &[state("Active", "InProgress", "007acc"), state("Closed", "Completed", "339933")];
+const ISSUE: &[State] = &[state("Active", "InProgress", "007acc"), state("Closed", "Completed", "339933")];
 const RENAMED: &[State] = &[
     state("Backlog", "Proposed", "b2b2b2"),
     state("Doing", "InProgress", "007acc"),
@@ -200,9 +198,4 @@ impl ItemType {
             "url": format!("{project_url}/_apis/wit/workItemTypes/{}", super::super::wire::encode(self.name)),
         })
     }
-}
-
-/// The id of a board column is never ours to choose; a stable one is enough.
-pub(crate) fn area_id(path: &str) -> i64 {
-    guid(path).bytes().take(8).fold(7, |sum: i64, byte| (sum * 31 + i64::from(byte)) % 100_000)
 }

@@ -9,7 +9,7 @@ use super::{
     threads::Thread,
     work_items::Save,
 };
-use crate::emulator::wire::{NOBODY, Problem, ZERO, same_guid, stamp7};
+use crate::emulator::wire::{NOBODY, Problem, ZERO, same_guid};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, sync::Arc};
@@ -88,6 +88,8 @@ pub(crate) struct PullRequest {
     pub(crate) closed_by: Option<String>,
     pub(crate) closed: Option<Timestamp>,
     pub(crate) completion_queued: Option<Timestamp>,
+    /// The target moved since the last trial merge.
+    pub(crate) outdated: bool,
     /// Reads until work item links show.
     pub(crate) link_lag: u32,
 }
@@ -152,10 +154,14 @@ impl World {
         by: &str,
     ) -> Result<i64, Problem> {
         if new.title.trim().is_empty() {
-            return Err(Problem::argument("A title is required.\r\nParameter name: pullRequestToCreate.Title"));
+            return Err(Problem::argument(
+                "A title is required.\r\nParameter name: pullRequestToCreate.Title",
+            ));
         }
         if new.title.chars().count() > 400 {
-            return Err(Problem::argument("A title for a pull request must not be longer than 400 characters."));
+            return Err(Problem::argument(
+                "A title for a pull request must not be longer than 400 characters.",
+            ));
         }
         check_description(&new.description)?;
         for name in [&new.source_ref, &new.target_ref] {
@@ -217,6 +223,7 @@ impl World {
             closed_by: None,
             closed: None,
             completion_queued: None,
+            outdated: false,
             link_lag: self.knobs.work_item_link_lag,
         };
         self.pulls.insert(id, Arc::new(pull));
@@ -232,7 +239,13 @@ impl World {
     }
 
     /// An active pull request of the same branches is a conflict; this is what makes creation idempotent.
-    fn refuse_twin(&self, repository: &str, source: &str, target: &str, but: Option<i64>) -> Result<(), Problem> {
+    fn refuse_twin(
+        &self,
+        repository: &str,
+        source: &str,
+        target: &str,
+        but: Option<i64>,
+    ) -> Result<(), Problem> {
         let twin = self.pulls.values().any(|pull| {
             pull.active()
                 && pull.repository == repository
@@ -307,7 +320,8 @@ impl World {
         let at = self.now();
         let Some(pull) = self.pulls.get(&id) else { return };
         let (source, target) = (pull.merge.source.clone(), pull.merge.target.clone());
-        let base = self.git(&pull.repository).merge_bases(&target, &source).into_iter().next().unwrap_or_default();
+        let base =
+            self.git(&pull.repository).merge_bases(&target, &source).into_iter().next().unwrap_or_default();
         if let Some(pull) = self.pull_mut(id) {
             pull.iterations.push(Iteration { reason, by: by.to_owned(), at, source, target, base, push });
         }
@@ -345,6 +359,8 @@ impl World {
         }
     }
 
+    /// The target moved: trial merges are out of date. They are made again when somebody looks, as in reality, unless a
+    /// policy wants a new build at once.
     pub(crate) fn target_moved(&mut self, repository: &str, name: &str) {
         let ids: Vec<i64> = self
             .pulls
@@ -353,6 +369,24 @@ impl World {
             .map(|p| p.id)
             .collect();
         for id in ids {
+            if let Some(pull) = self.pull_mut(id) {
+                pull.outdated = true;
+            }
+            let eager = self.pulls.get(&id).is_some_and(|pull| {
+                let rebuilds = |policy: &Arc<super::policies::Policy>| {
+                    policy.settings["queueOnSourceUpdateOnly"].as_bool() == Some(false)
+                };
+                self.policies_of(pull).iter().any(rebuilds)
+            });
+            if eager {
+                self.refresh(id);
+            }
+        }
+    }
+
+    /// Makes an outdated trial merge anew.
+    pub(crate) fn refresh(&mut self, id: i64) {
+        if self.pulls.get(&id).is_some_and(|pull| pull.outdated && pull.active()) {
             self.try_merge(id);
             self.start_policies(id, false);
         }
@@ -390,7 +424,9 @@ impl World {
         if let Some(pull) = self.pull_mut(id) {
             match pull.reviewers.iter_mut().find(|reviewer| reviewer.id == who) {
                 Some(reviewer) => reviewer.vote = vote,
-                None => pull.reviewers.push(Reviewer { id: who.clone(), vote, required: false, declined: false }),
+                None => {
+                    pull.reviewers.push(Reviewer { id: who.clone(), vote, required: false, declined: false });
+                }
             }
         }
         let name = self.account(&who).map_or_else(String::new, |account| account.display_name.clone());
@@ -422,7 +458,9 @@ impl World {
             }
             ("abandoned", "active") => {
                 let repository = Arc::clone(&self.repositories[&pull.repository]);
-                if !repository.refs.contains_key(&pull.source_ref) || !repository.refs.contains_key(&pull.target_ref) {
+                if !repository.refs.contains_key(&pull.source_ref)
+                    || !repository.refs.contains_key(&pull.target_ref)
+                {
                     return Err(Problem::new(
                         400,
                         "GitPullRequestCannotBeActivated",
@@ -449,7 +487,9 @@ impl World {
                 return Err(Problem::new(
                     400,
                     "InvalidArgumentValueException",
-                    format!("TF401181: The pull request cannot be edited due to its state. It is {old}, not to become {new}."),
+                    format!(
+                        "TF401181: The pull request cannot be edited due to its state. It is {old}, not to become {new}."
+                    ),
                 ));
             }
         }
@@ -516,83 +556,12 @@ impl World {
         Ok(())
     }
 
-    /// What a read shows; lags count down by being seen.
-    pub(crate) fn pull_json(&mut self, id: i64, listed: bool) -> Value {
-        self.tick_pull(id);
-        let Some(pull) = self.pulls.get(&id) else { return Value::Null };
-        self.render_pull(pull, listed)
-    }
-
-    /// Without counting as a read: for answers of writes.
-    pub(crate) fn render_pull(&self, pull: &PullRequest, listed: bool) -> Value {
-        let Some(repository) = self.repositories.get(&pull.repository) else { return Value::Null };
-        let base = format!("{}/_apis/git/repositories/{}", self.project_url(&pull.project), pull.repository);
-        let commit = |id: &str| json!({"commitId": id, "url": format!("{base}/commits/{id}")});
-        let busy = pull.merge_lag > 0 || pull.completing.is_some();
-        let view = pull.lingering.as_ref().map_or(&pull.merge, |(old, _)| old);
-        let merge_status = match pull.status {
-            "abandoned" => None,
-            _ if busy && pull.lingering.is_none() => Some("queued"),
-            _ => Some(view.status),
-        };
-        let merge_commit = view.commit.as_deref().filter(|_| !busy || pull.lingering.is_some());
-        let description = if listed {
-            pull.description.chars().take(400).collect::<String>()
-        } else {
-            pull.description.clone()
-        };
-        let mut answer = json!({
-            "repository": self.repository_json(repository), "pullRequestId": pull.id, "codeReviewId": pull.id,
-            "status": pull.status, "createdBy": self.identity(&pull.created_by), "creationDate": stamp7(pull.created),
-            "title": pull.title, "sourceRefName": pull.source_ref, "targetRefName": pull.target_ref,
-            "mergeStatus": merge_status, "isDraft": pull.draft, "mergeId": pull.merge_id,
-            "lastMergeSourceCommit": commit(&view.source), "lastMergeTargetCommit": commit(&view.target),
-            "lastMergeCommit": merge_commit.map(commit),
-            "reviewers": pull.reviewers.iter().map(|r| self.reviewer_json(pull, r)).collect::<Vec<_>>(),
-            "url": format!("{base}/pullRequests/{}", pull.id), "supportsIterations": true,
-            "completionOptions": pull.completion_options,
-            "completionQueueTime": pull.completion_queued.map(stamp7),
-            "autoCompleteSetBy": pull.auto_complete.as_ref().map(|id| self.identity(id)),
-            "closedBy": pull.closed_by.as_ref().map(|id| self.identity(id)),
-            "closedDate": pull.closed.map(stamp7),
-        });
-        if !description.is_empty() {
-            answer["description"] = json!(description);
-        }
-        if listed {
-            if !pull.labels.is_empty() {
-                answer["labels"] = pull.labels.iter().map(|label| label_json(&base, pull.id, label)).collect();
-            }
-        } else {
-            answer["artifactId"] = json!(pull.artifact());
-            answer["_links"] = json!({"self": {"href": answer["url"]}, "repository": {"href": base}});
-        }
-        answer
-    }
-
-    pub(crate) fn reviewer_json(&self, pull: &PullRequest, reviewer: &Reviewer) -> Value {
-        let mut answer = self.identity(&reviewer.id);
-        let base = format!("{}/_apis/git/repositories/{}", self.project_url(&pull.project), pull.repository);
-        answer["reviewerUrl"] = json!(format!("{base}/pullRequests/{}/reviewers/{}", pull.id, reviewer.id));
-        answer["vote"] = json!(reviewer.vote);
-        answer["hasDeclined"] = json!(reviewer.declined);
-        answer["isFlagged"] = json!(false);
-        if reviewer.required {
-            answer["isRequired"] = json!(true);
-        }
-        answer
-    }
-
     /// A save of an item on behalf of a merge.
     pub(crate) fn move_item(&mut self, item: i64, state: &str, by: &str) {
         let Ok(mut save) = self.edit(item) else { return };
         save.fields.insert("System.State".into(), json!(state));
         self.save_item(item, Save { ..save }, by);
     }
-}
-
-pub(crate) fn label_json(base: &str, pull: i64, (id, name): &(String, String)) -> Value {
-    json!({"id": id, "name": name, "active": true, "url": format!("{base}/pullRequests/{pull}/labels/{id}")})
 }
 
 /// The numbers behind `#` that stand alone.

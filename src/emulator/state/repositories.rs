@@ -47,7 +47,8 @@ impl World {
 
     pub(crate) fn create_repository(&mut self, project: &str, name: &str) -> Result<String, Problem> {
         let project = self.project(project)?.id.clone();
-        let taken = self.repositories.values().any(|r| r.project == project && r.name.eq_ignore_ascii_case(name));
+        let taken =
+            self.repositories.values().any(|r| r.project == project && r.name.eq_ignore_ascii_case(name));
         if taken {
             return Err(Problem::new(
                 409,
@@ -71,7 +72,11 @@ impl World {
     }
 
     /// A repository by name or GUID within a project; by GUID alone without one.
-    pub(crate) fn repository(&self, project: Option<&str>, name_or_id: &str) -> Result<Arc<Repository>, Problem> {
+    pub(crate) fn repository(
+        &self,
+        project: Option<&str>,
+        name_or_id: &str,
+    ) -> Result<Arc<Repository>, Problem> {
         let found = self.repositories.values().find(|repository| {
             let mine = project.is_none_or(|project| repository.project == project);
             mine && (same_guid(&repository.id, name_or_id)
@@ -111,9 +116,10 @@ impl World {
 
     pub(crate) fn signature(&mut self, by: &str) -> Signature {
         let at = self.now();
-        let (name, email) = self
-            .account(by)
-            .map_or_else(|| (by.to_owned(), by.to_owned()), |a| (a.display_name.clone(), a.unique_name.clone()));
+        let (name, email) = self.account(by).map_or_else(
+            || (by.to_owned(), by.to_owned()),
+            |a| (a.display_name.clone(), a.unique_name.clone()),
+        );
         Signature { name, email, at }
     }
 
@@ -139,7 +145,7 @@ impl World {
             .map_err(|error| internal(&error))?;
         let update =
             RefUpdate { name: branch.to_owned(), old: old.unwrap_or_else(|| ZERO.into()), new: new.clone() };
-        self.after_push(repository, vec![update], by);
+        self.after_push(repository, &[update], by);
         Ok(new)
     }
 
@@ -171,8 +177,9 @@ impl World {
                 format!("TF401019: The ref {} conflicts with the existing ref {other}.", update.name),
             ));
         }
-        if self.pull_request_only(repository, &update.name) && !(creates && !self.prefix_protected(repository, &update.name))
-        {
+        // A protected branch that does not exist yet may be made, unless a policy covers its whole folder.
+        let guarded = !creates || self.prefix_protected(repository, &update.name);
+        if guarded && self.pull_request_only(repository, &update.name) {
             return Err((
                 "rejectedByPolicy",
                 "TF402455: Pushes to this branch are not permitted; you must use a pull request to update this branch."
@@ -208,13 +215,13 @@ impl World {
     }
 
     /// Everything that happens because refs moved.
-    pub(crate) fn after_push(&mut self, repository: &str, updates: Vec<RefUpdate>, by: &str) {
+    pub(crate) fn after_push(&mut self, repository: &str, updates: &[RefUpdate], by: &str) {
         let at = self.now();
         self.next_push += 1;
         let id = self.next_push;
         self.sync_refs(repository);
         if let Some(repository) = self.repository_mut(repository) {
-            for update in &updates {
+            for update in updates {
                 if update.old == ZERO {
                     repository.creators.insert(update.name.clone(), by.to_owned());
                 }
@@ -222,9 +229,9 @@ impl World {
                     repository.creators.remove(&update.name);
                 }
             }
-            repository.pushes.push(Push { id, by: by.to_owned(), at, updates: updates.clone() });
+            repository.pushes.push(Push { id, by: by.to_owned(), at, updates: updates.to_vec() });
         }
-        for update in &updates {
+        for update in updates {
             self.source_moved(repository, update, by, id);
             self.target_moved(repository, &update.name);
             if update.new != ZERO {
@@ -272,5 +279,9 @@ impl World {
 
 /// Git itself failed: the service would answer with its general apology.
 pub(crate) fn internal(error: &crate::emulator::git::GitError) -> Problem {
-    Problem::new(500, "GitUnexpectedErrorException", format!("TF401035: An unexpected error occurred. {error}"))
+    Problem::new(
+        500,
+        "GitUnexpectedErrorException",
+        format!("TF401035: An unexpected error occurred. {error}"),
+    )
 }

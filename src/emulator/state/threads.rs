@@ -58,7 +58,12 @@ fn limit(content: &str) -> Result<(), Problem> {
 
 impl World {
     fn next_thread_id(&self) -> i64 {
-        self.pulls.values().map(|pull| pull.threads.len()).sum::<usize>() as i64 + 101
+        self.pulls
+            .values()
+            .flat_map(|pull| &pull.threads)
+            .map(|thread| thread.id)
+            .max()
+            .map_or(101, |id| id + 1)
     }
 
     pub(crate) fn system_thread(&mut self, pull: i64, kind: &str, text: &str, by: &str) {
@@ -95,12 +100,14 @@ impl World {
     ) -> Result<i64, Problem> {
         self.pull(pull, None)?;
         if contents.is_empty() {
-            return Err(Problem::argument("A thread needs at least one comment.\r\nParameter name: comments"));
+            return Err(Problem::argument(
+                "A thread needs at least one comment.\r\nParameter name: comments",
+            ));
         }
         for content in contents {
             limit(content)?;
         }
-        let status = status.map(|status| thread_state(status)).transpose()?.unwrap_or("unknown");
+        let status = status.map(thread_state).transpose()?.unwrap_or("unknown");
         let now = self.now();
         let id = self.next_thread_id();
         let comments = contents
@@ -153,11 +160,13 @@ impl World {
             return Err(Problem::argument("A thread cannot have more than 500 comments."));
         }
         if parent != 0 && !known.comments.iter().any(|comment| comment.id == parent) {
-            return Err(Problem::argument(format!("The parent comment {parent} does not exist in thread {thread}.")));
+            return Err(Problem::argument(format!(
+                "The parent comment {parent} does not exist in thread {thread}."
+            )));
         }
         let now = self.now();
         let Some(known) = self.thread_mut(pull, thread) else { return Ok(0) };
-        let id = known.comments.len() as i64 + 1;
+        let id = known.comments.last().map_or(1, |comment| comment.id + 1);
         known.comments.push(comment(id, parent, by, content, "text", now));
         known.updated = now;
         Ok(id)
@@ -260,11 +269,20 @@ pub(crate) fn typed(value: Value) -> Value {
     match value {
         Value::Object(_) => value,
         Value::Number(number) => json!({"$type": "System.Int32", "$value": number}),
-        other => json!({"$type": "System.String", "$value": other.as_str().map_or_else(|| other.to_string(), str::to_owned)}),
+        other => {
+            json!({"$type": "System.String", "$value": other.as_str().map_or_else(|| other.to_string(), str::to_owned)})
+        }
     }
 }
 
-fn comment(id: i64, parent: i64, by: &str, content: &str, kind: &'static str, now: Timestamp) -> ThreadComment {
+fn comment(
+    id: i64,
+    parent: i64,
+    by: &str,
+    content: &str,
+    kind: &'static str,
+    now: Timestamp,
+) -> ThreadComment {
     ThreadComment {
         id,
         parent,

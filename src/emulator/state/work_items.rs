@@ -265,10 +265,7 @@ impl World {
             }
         }
         if item.rev > 1 {
-            changed.insert(
-                "System.RevisedDate".into(),
-                json!({"oldValue": stamp(now), "newValue": FOREVER}),
-            );
+            changed.insert("System.RevisedDate".into(), json!({"oldValue": stamp(now), "newValue": FOREVER}));
         }
         if let Some(text) = &save.history {
             changed.insert("System.History".into(), json!({"newValue": text}));
@@ -375,8 +372,10 @@ impl World {
                 fields.insert(name.clone(), value.clone());
             }
         }
-        let parent_wanted =
-            view.fields.as_ref().is_none_or(|names| names.iter().any(|n| n.eq_ignore_ascii_case("System.Parent")));
+        let parent_wanted = view
+            .fields
+            .as_ref()
+            .is_none_or(|names| names.iter().any(|n| n.eq_ignore_ascii_case("System.Parent")));
         if let Some(parent) = parent.filter(|_| parent_wanted) {
             fields.insert("System.Parent".into(), json!(parent));
         }

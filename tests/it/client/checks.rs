@@ -139,7 +139,8 @@ async fn a_build_that_never_began_has_no_failed_tasks_and_a_lost_agent_is_a_fail
 async fn the_end_of_a_log_is_read_and_redacted() {
     let server = server(vec![
         answer(200, &json!({ "value": [{ "id": 8, "lineCount": 3 }, { "id": 9, "lineCount": 1000 }] })),
-        answer(200, &json!({ "value": ["one too many", "first", format!("token {TOKEN} here")] })),
+        ResponseTemplate::new(200)
+            .set_body_raw(format!("one too many\nfirst\ntoken {TOKEN} here\n"), "text/plain; charset=utf-8"),
     ])
     .await;
     let tail = client(&server).log_tail("p", BuildId(638), 9, 2).await.expect("lines");
