@@ -8,5 +8,9 @@ mod manifests;
 mod runtime;
 mod settings;
 mod store;
+#[cfg(feature = "emulator")]
+mod stories;
 mod tidy;
 mod worker;
+#[cfg(feature = "emulator")]
+mod world;

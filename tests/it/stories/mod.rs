@@ -1,0 +1,3 @@
+//! Stories: the real code of the binaries, the pretend Azure DevOps over real HTTP, real git, real processes.
+
+mod road;

@@ -1,0 +1,128 @@
+//! The test universe: the demo's pretend Azure DevOps, our programs called as a scheduler would call them, and a clock
+//! that can be moved. Each invocation has settings, memory and `now` of its own; nothing is handed over.
+
+use jiff::{SignedDuration, Timestamp};
+use roundsman::{
+    cli::demo::universe::Universe,
+    domain::{Run, Stage},
+    settings::Settings,
+    shell::{
+        App, Host,
+        poll::{self, Mode},
+        report::Report,
+        tick,
+    },
+};
+use std::{collections::BTreeMap, path::Path, time::Duration};
+use tempfile::TempDir;
+
+pub(crate) struct World {
+    pub(crate) universe: Universe,
+    /// Settings; a story changes them before it acts.
+    pub(crate) vars: BTreeMap<String, String>,
+    /// How far the programs' clock is ahead of the real one.
+    ahead: SignedDuration,
+    _home: TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let universe = Universe::build(home.path(), 0, None).await.expect("a universe");
+        let vars = universe.vars().into_iter().collect();
+        Self { universe, vars, ahead: SignedDuration::ZERO, _home: home }
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.vars.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self._home.path()
+    }
+
+    /// Lets time pass for our programs and for the pretend service.
+    pub(crate) fn passes(&mut self, by: SignedDuration) {
+        self.ahead += by;
+        self.universe.emulator.advance(by);
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::from_vars(self.vars.clone().into_iter()).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// One invocation's application.
+    #[expect(clippy::disallowed_methods, reason = "a test plays the scheduler: each invocation reads its clock once")]
+    pub(crate) async fn app(&self) -> App {
+        let now = Timestamp::now() + self.ahead;
+        App::open(self.settings(), host(), now).await.expect("an application")
+    }
+
+    pub(crate) async fn poll(&self) -> Report {
+        poll::poll(&self.app().await, Mode::Real).await
+    }
+
+    pub(crate) async fn tick(&self) -> Report {
+        tick::tick(&self.app().await, Mode::Real).await
+    }
+
+    /// Polls and ticks, lets the reviewer look and builds end, until `done` or until nothing has come of 400 rounds.
+    pub(crate) async fn until(&self, done: impl Fn(&Self) -> bool) {
+        for _ in 0..400 {
+            if done(self) {
+                return;
+            }
+            self.tick().await;
+            self.poll().await;
+            self.universe.review().expect("a review");
+            // Workers and builds are real processes; they need real time.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the story did not get there: {:#?}\n{:#?}", self.runs().await, self.universe.emulator.items());
+    }
+
+    /// Until the work item is closed and nothing of ours is in flight.
+    pub(crate) async fn until_closed(&self, item: i64) {
+        self.until(|world| world.is_closed(item)).await;
+        self.tick().await;
+    }
+
+    pub(crate) fn is_closed(&self, item: i64) -> bool {
+        self.universe.emulator.item(item).is_some_and(|item| item.category == "Completed")
+    }
+
+    pub(crate) async fn runs(&self) -> Vec<Run> {
+        self.app().await.store.recent(100).await.expect("runs")
+    }
+
+    /// The only run, and its stage.
+    pub(crate) async fn stage(&self) -> Stage {
+        let runs = self.runs().await;
+        assert_eq!(runs.len(), 1, "{runs:#?}");
+        runs[0].stage.clone()
+    }
+
+    /// Texts of all comments of ours on the item.
+    pub(crate) fn comments(&self, item: i64) -> Vec<String> {
+        let item = self.universe.emulator.item(item).expect("the item");
+        let own = item.comments.into_iter().filter(|c| !c.deleted && c.author == self.universe.bot.id);
+        own.map(|comment| comment.text).collect()
+    }
+
+    /// What everybody must see, whatever went wrong on the way: one claim, one pull request, one progress comment.
+    pub(crate) fn assert_once(&self, item: i64) {
+        let pulls = self.universe.emulator.pull_requests();
+        assert!(pulls.len() <= 1, "{pulls:#?}");
+        let comments = self.comments(item);
+        let progress = comments.iter().filter(|text| roundsman::words::Marker::find(text).is_some()).count();
+        assert_eq!(progress, 1, "{comments:#?}");
+        let unknown = self.universe.emulator.unknown_requests();
+        assert!(unknown.is_empty(), "{unknown:#?}");
+    }
+}
+
+/// The worker that cargo built beside these tests.
+pub(crate) fn host() -> Host {
+    let path = std::env::var_os("PATH").map(|path| ("PATH".to_owned(), path.to_string_lossy().into_owned()));
+    Host { worker: vec![env!("CARGO_BIN_EXE_roundsman-worker").into()], environment: path.into_iter().collect() }
+}
