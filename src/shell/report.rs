@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 /// What one invocation did.
 #[derive(Clone, Debug, Default, Serialize)]
-#[must_use]
 pub struct Report {
     /// `poller` or `watcher`.
     pub program: &'static str,
