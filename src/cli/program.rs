@@ -64,7 +64,7 @@ impl Surroundings {
             Ok(settings) => settings,
             Err(exit) => return exit,
         };
-        self.block_on(async {
+        Self::block_on(async {
             match App::open(settings, self.host.clone(), self.now).await {
                 Ok(app) => work(app).await,
                 Err(why) => {
@@ -90,7 +90,7 @@ impl Surroundings {
     }
 
     /// One thread drives all input and output; files and git have their own.
-    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

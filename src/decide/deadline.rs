@@ -48,11 +48,11 @@ impl Deadline {
 }
 
 /// The worker ends a step by itself at the turn limit; this much later it is beyond itself and is stopped from outside.
-const STEP_MARGIN: Duration = Duration::from_secs(5 * 60);
+const STEP_MARGIN: Duration = Duration::from_mins(5);
 /// First pause before a lost turn is started again: one cron period, so that a restarting daemon is back.
-const BACK_OFF_FIRST: Duration = Duration::from_secs(60);
+const BACK_OFF_FIRST: Duration = Duration::from_mins(1);
 /// Longest such pause: a person who watches should not wonder whether anything still happens.
-const BACK_OFF_MOST: Duration = Duration::from_secs(30 * 60);
+const BACK_OFF_MOST: Duration = Duration::from_mins(30);
 
 /// One minute, doubled for each turn lost so far, at most half an hour.
 fn back_off(lost: u32) -> Duration {

@@ -378,7 +378,7 @@ impl fmt::Display for RefuseReason {
                 write!(f, "{name} changed its text after it was labelled; a trusted person labels it again")
             }
             Self::Predecessors(items) => {
-                let list: Vec<String> = items.iter().map(|id| id.to_string()).collect();
+                let list: Vec<String> = items.iter().map(std::string::ToString::to_string).collect();
                 write!(f, "it waits for work item {}", list.join(", "))
             }
             Self::PredecessorsUnknown => write!(f, "what it waits for could not be read"),

@@ -144,7 +144,7 @@ pub fn procedure(
     for evaluation in checks.evaluations.iter().filter(|e| e.gates) {
         match (evaluation.kind, evaluation.status) {
             (PolicyKind::WorkItemLink, PolicyStatus::Rejected | PolicyStatus::Queued) => {
-                due.push(Procedure::LinkWorkItem)
+                due.push(Procedure::LinkWorkItem);
             }
             (PolicyKind::Build, PolicyStatus::Queued)
                 if evaluation.build.is_none() || evaluation.is_expired =>
@@ -268,12 +268,12 @@ pub fn signature(checks: &[String], tasks: &[FailedTask]) -> String {
         .collect();
     lines.sort();
     lines.dedup();
-    let digest = Sha256::digest(lines.join("\n").as_bytes());
-    digest.iter().take(SIGNATURE_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    let digest = format!("{:x}", Sha256::digest(lines.join("\n").as_bytes()));
+    digest[..SIGNATURE_DIGITS].to_owned()
 }
 
-/// Six bytes: a run sees a handful of failures, so twelve hexadecimal digits never meet by chance.
-const SIGNATURE_BYTES: usize = 6;
+/// A run sees a handful of failures; twelve hexadecimal digits never meet by chance.
+const SIGNATURE_DIGITS: usize = 12;
 
 fn without_numbers(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -1,7 +1,7 @@
 //! The nouns: work items, runs, turns, pull requests, labels, policy.
 //!
 //! Values and their invariants, nothing else. This room knows no I/O, no `async`, no clock, no environment and no
-//! wire format: what Azure DevOps sends becomes one of these types in `ado`, what SQLite stores in `store`.
+//! wire format: what Azure DevOps sends becomes one of these types in `ado`, what `SQLite` stores in `store`.
 
 pub mod ids;
 pub mod labels;

@@ -69,7 +69,7 @@ pub const MAX_CLAIMS_PER_DAY: u32 = 20;
 /// mistake is made again.
 pub const FIX_FORWARD_ATTEMPTS: u32 = 5;
 /// Six hours from the first red verdict: the ancestors' one hour was eaten by slow pipelines, a day hides a stuck run.
-pub const FIX_FORWARD_WINDOW: Duration = Duration::from_secs(6 * 3600);
+pub const FIX_FORWARD_WINDOW: Duration = Duration::from_hours(6);
 /// Reviews converge or a person should talk to a person; five rounds are already a long review.
 pub const RESPOND_ATTEMPTS: u32 = 5;
 /// A second conflict after a merge means a busy target branch: one more try, then a person.
@@ -81,19 +81,19 @@ pub const REDISPATCH_ATTEMPTS: u32 = 1;
 /// Larger than all budgets together (1 + 5 + 5 + 2 + 3 + 1); a net under arithmetic mistakes.
 pub const MAX_TURNS: u16 = 20;
 /// The ancestors' 45 minutes: long enough for a plan, an implementation and three repairs with slow tests.
-pub const TURN_LIMIT: Duration = Duration::from_secs(45 * 60);
+pub const TURN_LIMIT: Duration = Duration::from_mins(45);
 /// Two hours without any verdict: a queue without agents or a pipeline that never triggers.
-pub const VERDICT_LIMIT: Duration = Duration::from_secs(2 * 3600);
+pub const VERDICT_LIMIT: Duration = Duration::from_hours(2);
 /// Ten minutes: policies and builds of a fresh push appear within seconds, under load within minutes.
-pub const CHECKS_GRACE: Duration = Duration::from_secs(10 * 60);
+pub const CHECKS_GRACE: Duration = Duration::from_mins(10);
 /// Three minutes without a new word: comments of one review arrive one by one.
-pub const QUIET_PERIOD: Duration = Duration::from_secs(3 * 60);
+pub const QUIET_PERIOD: Duration = Duration::from_mins(3);
 /// Four hours of a run that cannot be read are worth a person's look; shorter outages heal.
-pub const GAP_LIMIT: Duration = Duration::from_secs(4 * 3600);
+pub const GAP_LIMIT: Duration = Duration::from_hours(4);
 /// Three days: one reminder, after a weekend at the earliest.
-pub const REMIND_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
+pub const REMIND_AFTER: Duration = Duration::from_hours(72);
 /// Fourteen days: nobody is going to look at it unasked.
-pub const REVIEW_LIMIT: Duration = Duration::from_secs(14 * 24 * 3600);
+pub const REVIEW_LIMIT: Duration = Duration::from_hours(336);
 
 impl Default for Policy {
     /// Disarmed: brake on, nobody trusted, no repository allowed.

@@ -24,9 +24,7 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
     let wall = match step {
         Step::Agent => settings.policy().turn_limit,
         // Network and git only: a repository that takes longer to clone needs another design.
-        Step::Fetch | Step::Publish => {
-            settings.policy().turn_limit.min(std::time::Duration::from_secs(15 * 60))
-        }
+        Step::Fetch | Step::Publish => settings.policy().turn_limit.min(std::time::Duration::from_mins(15)),
     };
     Ok(WorkerSpec {
         schema: SCHEMA,

@@ -56,10 +56,13 @@ pub struct Host {
     pub environment: BTreeMap<String, String>,
 }
 
+/// What the states of one type mean, by name.
+pub(crate) type States = BTreeMap<String, StateCategory>;
+
 /// What hardly changes and is read at most once per invocation.
 #[derive(Default)]
 struct Lookups {
-    states: Mutex<BTreeMap<(String, String), Arc<BTreeMap<String, StateCategory>>>>,
+    states: Mutex<BTreeMap<(String, String), Arc<States>>>,
     repositories: Mutex<BTreeMap<String, Option<Repository>>>,
     validated: Mutex<BTreeMap<(String, String), bool>>,
 }
@@ -113,11 +116,7 @@ impl App {
     }
 
     /// What the states of a type mean.
-    pub(crate) async fn states(
-        &self,
-        project: &str,
-        kind: &str,
-    ) -> Result<Arc<BTreeMap<String, StateCategory>>, ado::Error> {
+    pub(crate) async fn states(&self, project: &str, kind: &str) -> Result<Arc<States>, ado::Error> {
         let mut known = self.lookups.states.lock().await;
         let key = (project.to_lowercase(), kind.to_lowercase());
         if let Some(states) = known.get(&key) {

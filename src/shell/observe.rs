@@ -180,7 +180,7 @@ fn newest(mut found: Vec<PullRequest>) -> Option<PullRequest> {
 }
 
 /// How long after a push or a change of stage a run is looked at in every tick: builds and first reviews come now.
-const HOT_FOR: Duration = Duration::from_secs(30 * 60);
+const HOT_FOR: Duration = Duration::from_mins(30);
 /// A cold run is looked at closely once in this many minutes.
 const COLD_MINUTES: i64 = 10;
 

@@ -59,9 +59,9 @@ fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
 
 /// Equal for equal text.
 pub(super) fn digest(text: &str) -> String {
-    /// Eight bytes: it only tells a text from the one before.
-    const DIGEST_BYTES: usize = 8;
-    Sha256::digest(text.as_bytes()).iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    /// Hexadecimal digits: it only tells a text from the one before.
+    const DIGITS: usize = 16;
+    format!("{:x}", Sha256::digest(text.as_bytes()))[..DIGITS].to_owned()
 }
 
 /// Makes the comment say `text`, and tells `run` what was written. A failure leaves the old digest, so that the next

@@ -162,7 +162,7 @@ async fn turns(app: &App, marker: &Marker) -> Vec<TurnRecord> {
 /// An intent that became no run was never claimed, or was claimed by somebody else: nothing to keep.
 async fn forget_intents(app: &App, recovered: &[Run]) -> Result<(), store::Error> {
     /// A claim takes seconds; a process that is still at it is not disturbed.
-    const SETTLED_AFTER: std::time::Duration = std::time::Duration::from_secs(10 * 60);
+    const SETTLED_AFTER: std::time::Duration = std::time::Duration::from_mins(10);
     for intent in app.store.intents().await? {
         let settled = crate::decide::deadline::later(intent.at, SETTLED_AFTER) < app.now;
         if settled && !recovered.iter().any(|run| run.id == intent.run) {

@@ -60,7 +60,7 @@ const PERIOD: Duration = Duration::from_millis(150);
 
 /// Runs the demo.
 pub fn main(options: &Options, surroundings: &Surroundings) -> Exit {
-    match surroundings.block_on(run(options, surroundings)) {
+    match Surroundings::block_on(run(options, surroundings)) {
         Ok(exit) => exit,
         Err(why) => {
             let _ = io::Write::write_fmt(
@@ -109,7 +109,7 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
         universe,
         bell,
     };
-    let summary = play.perform().await?;
+    let summary = Box::pin(play.perform()).await?;
     let kept = summary.is_kept();
     play.timeline.end(&summary);
     Ok(if kept { Exit::Ok } else { Exit::SomeFailed })
@@ -134,7 +134,7 @@ impl Play {
         self.watch().await?;
         let item = self.universe.file_item(&["ready-for-agent"])?;
         self.timeline.tell(
-            Event::person("product owner", format!("files work item {item} and labels it ready-for-agent"))
+            &Event::person("product owner", format!("files work item {item} and labels it ready-for-agent"))
                 .item(item),
         );
         while !self.is_over(item)
@@ -144,7 +144,8 @@ impl Play {
             self.watch().await?;
             self.timeline.look(&self.universe);
             for (pull, what) in self.universe.review()? {
-                self.timeline.tell(Event::person("reviewer", format!("{what} (!{pull})")).pull_request(pull));
+                self.timeline
+                    .tell(&Event::person("reviewer", format!("{what} (!{pull})")).pull_request(pull));
             }
             self.timeline.look(&self.universe);
             tokio::time::timeout(PERIOD, std::future::pending::<()>()).await.ok();
@@ -184,7 +185,7 @@ impl Play {
         let app = self.app().await?;
         let report = poll::poll(&app, Mode::Real).await;
         self.polls += 1;
-        self.note("poller", &report);
+        self.note("poller", &app, &report).await;
         Ok(())
     }
 
@@ -192,26 +193,31 @@ impl Play {
         let app = self.app().await?;
         let report = tick::tick(&app, Mode::Real).await;
         self.ticks += 1;
-        self.note("watcher", &report);
+        self.note("watcher", &app, &report).await;
         Ok(())
     }
 
-    fn note(&mut self, who: &'static str, report: &Report) {
+    /// Tells what a person would want to know of an invocation; its whole report is in `roundsman show`.
+    async fn note(&mut self, who: &'static str, app: &App, report: &Report) {
         self.reads += report.reads;
         self.writes += report.writes;
         for line in &report.lines {
-            let is_news = !matches!(line.what, "wait" | "refused") || line.failed;
-            if is_news {
-                let event = Event::program(who, line.why.clone()).item(i64::from(line.item));
-                self.timeline.tell(match line.run {
-                    Some(run) => event.run(run),
-                    None => event,
-                });
-            }
+            let what = match line.what {
+                "claimed" => format!("claims work item {}", line.item),
+                "close" | "escalate" => line.why.clone(),
+                _ if line.failed => line.why.clone(),
+                _ => continue,
+            };
+            let event = Event::program(who, what).item(i64::from(line.item));
+            self.timeline.tell(&match line.run {
+                Some(run) => event.run(run),
+                None => event,
+            });
         }
         if let Some(held) = report.held.as_ref().filter(|_| report.exit.is_some()) {
-            self.timeline.tell(Event::program(who, held.clone()));
+            self.timeline.tell(&Event::program(who, held.clone()));
         }
+        self.timeline.follow(&app.store.in_flight().await.unwrap_or_default());
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Summary {
     polls: u32,
     ado_reads: u32,
     ado_writes: u32,
-    wall_seconds: f64,
+    wall_milliseconds: i128,
     promises: Vec<Promise>,
 }
 
@@ -56,8 +56,10 @@ impl Summary {
             .collect();
         lines.push(String::new());
         lines.push(format!(
-            "  {} after {} turns, {} polls and {} ticks; Azure DevOps was read {} times and written {} times; {:.1} s",
-            self.outcome, self.turns, self.polls, self.ticks, self.ado_reads, self.ado_writes, self.wall_seconds
+            "  {} after {} turns, {} polls and {} ticks; Azure DevOps was read {} times and written {} times; {}.{} s",
+            self.outcome, self.turns, self.polls, self.ticks, self.ado_reads, self.ado_writes,
+            self.wall_milliseconds / 1000,
+            self.wall_milliseconds % 1000 / 100
         ));
         lines
     }
@@ -144,7 +146,7 @@ pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summa
         polls: facts.polls,
         ado_reads: facts.reads,
         ado_writes: facts.writes,
-        wall_seconds: facts.wall.as_millis() as f64 / 1000.0,
+        wall_milliseconds: facts.wall.as_millis(),
         promises,
     }
 }

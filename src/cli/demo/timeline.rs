@@ -1,7 +1,10 @@
 //! What happened, for people and for programs. Looks at the universe between invocations and tells what changed.
 
 use super::{promises::Summary, universe::Universe};
-use crate::{cli::say, domain::RunId};
+use crate::{
+    cli::say,
+    domain::{Run, RunId, TurnEnd},
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -97,14 +100,15 @@ impl Timeline {
         self.said.join("\n")
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: &Event) {
         let line = match self.style {
-            Style::Json | Style::Silent => serde_json::to_string(&event).unwrap_or_default(),
+            Style::Json | Style::Silent => serde_json::to_string(event).unwrap_or_default(),
             Style::Drawn { colour } => {
-                let seconds = event.time.duration_since(self.begun).as_millis() as f64 / 1000.0;
+                let since = event.time.duration_since(self.begun).as_millis();
+                let seconds = format!("{}.{}", since / 1000, since % 1000 / 100);
                 let actor = format!("{:<13}", event.actor);
                 let actor = if colour { format!("\x1b[{}m{actor}\x1b[0m", event.hue) } else { actor };
-                format!("  {seconds:>5.1} s  {actor} {}", event.what)
+                format!("  {seconds:>5} s  {actor} {}", event.what)
             }
         };
         if self.style != Style::Silent {
@@ -141,7 +145,10 @@ impl Timeline {
                 for comment in &thread.comments {
                     let is_own = comment.author == universe.bot.id;
                     let (actor, hue) = if is_own { ("agent", AGENT) } else { ("reviewer", PERSON) };
-                    let first = comment.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+                    // Our own replies begin with a line that names the commit; what was said is the last one.
+                    let mut lines = comment.text.lines().map(|line| line.trim_start_matches('>').trim());
+                    let is_words = |line: &&str| !line.is_empty() && !line.starts_with(['_', '#']);
+                    let first = lines.rfind(is_words).unwrap_or_default();
                     let key = format!("thread {} {} {}", pull.id, thread.id, comment.id);
                     self.once(&key, event(actor, format!("says: {first}"), hue));
                 }
@@ -163,9 +170,25 @@ impl Timeline {
         }
     }
 
+    /// Tells which turns began and ended, as the programs remember them.
+    pub(super) fn follow(&mut self, runs: &[Run]) {
+        for run in runs {
+            for turn in &run.turns {
+                let event = |what| Event::new("agent", what, AGENT).run(run.id);
+                let begins = event(format!("turn {} begins: {}", turn.number, turn.kind));
+                self.once(&format!("turn {} {}", run.id, turn.number), begins);
+                if let Some(TurnEnd::Pushed { head }) = &turn.end {
+                    let pushed =
+                        event(format!("turn {} pushed {} to {}", turn.number, head.short(), run.branch()));
+                    self.once(&format!("turn {} {} over", run.id, turn.number), pushed);
+                }
+            }
+        }
+    }
+
     fn once(&mut self, key: &str, event: Event) {
         if self.known.insert(key.to_owned()) {
-            self.tell(event);
+            self.tell(&event);
         }
     }
 
