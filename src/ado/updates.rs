@@ -101,8 +101,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const ANNA: &str = "11111111-1111-1111-1111-111111111111";
-    const BOB: &str = "22222222-2222-2222-2222-222222222222";
+    const REQUESTER: &str = "11111111-1111-1111-1111-111111111111";
+    const OTHER: &str = "22222222-2222-2222-2222-222222222222";
 
     fn update(id: u32, who: &str, fields: &Value) -> Update {
         let update = json!({
@@ -121,22 +121,24 @@ mod tests {
     fn the_last_to_add_it_counts_not_the_last_to_save() {
         let found = audit(
             vec![
-                update(1, BOB, &tags("", "Ready")),
-                update(2, BOB, &tags("Ready", "")),
-                update(3, ANNA, &tags("", "x; READY")),
-                update(4, BOB, &tags("x; READY", "READY")),
+                update(1, OTHER, &tags("", "Ready")),
+                update(2, OTHER, &tags("Ready", "")),
+                update(3, REQUESTER, &tags("", "x; READY")),
+                update(4, OTHER, &tags("x; READY", "READY")),
             ],
             "ready",
         );
         let found = found.expect("readable").expect("found");
-        assert_eq!((found.by.id.as_str(), found.revision), (ANNA, Revision(3)));
+        assert_eq!((found.by.id.as_str(), found.revision), (REQUESTER, Revision(3)));
         assert!(found.text_changed_since_by.is_empty());
     }
 
     #[test]
     fn a_label_that_was_lost_is_nobodys() {
-        let found =
-            audit(vec![update(1, ANNA, &tags("", "ready")), update(2, BOB, &tags("ready", ""))], "ready");
+        let found = audit(
+            vec![update(1, REQUESTER, &tags("", "ready")), update(2, OTHER, &tags("ready", ""))],
+            "ready",
+        );
         assert_eq!(found, Ok(None));
     }
 
@@ -146,19 +148,19 @@ mod tests {
             vec![
                 update(
                     1,
-                    ANNA,
-                    &json!({ "System.AuthorizedAs": { "newValue": { "id": BOB } },
+                    REQUESTER,
+                    &json!({ "System.AuthorizedAs": { "newValue": { "id": OTHER } },
                                          "System.Title": { "newValue": "t" } }),
                 ),
-                update(2, ANNA, &tags("", "ready")),
-                update(3, BOB, &json!({ "System.Description": { "newValue": "d" } })),
+                update(2, REQUESTER, &tags("", "ready")),
+                update(3, OTHER, &json!({ "System.Description": { "newValue": "d" } })),
             ],
             "ready",
         );
         let found = found.expect("readable").expect("found");
-        assert_eq!(found.authorized_as.as_ref().map(crate::domain::IdentityId::as_str), Some(BOB));
+        assert_eq!(found.authorized_as.as_ref().map(crate::domain::IdentityId::as_str), Some(OTHER));
         assert_eq!(found.text_changed_since_by.len(), 1);
-        assert_eq!(found.text_changed_since_by[0].id.as_str(), BOB);
+        assert_eq!(found.text_changed_since_by[0].id.as_str(), OTHER);
     }
 
     #[test]

@@ -176,7 +176,7 @@ mod tests {
             ("#12 first", "\\# 12 first"),
             ("- #12", "- \\# 12"),
             ("# Heading\n## Sub", "# Heading\n## Sub"),
-            ("@<D291B0C4> and @anna, a@b.example", "@ <D291B0C4> and @ anna, a@b.example"),
+            ("@<D291B0C4> and @requester, a@b.example", "@ <D291B0C4> and @ requester, a@b.example"),
             ("##vso[task.setvariable]", "\\# #vso[task.setvariable]"),
             ("x ##[error]boom", "x # #[error]boom"),
             ("a <!-- hidden --> b", "a <! -- hidden --> b"),

@@ -21,7 +21,7 @@ pub(crate) fn run() -> Run {
         title: "Login <b>fails</b> for #99".into(),
         requested_by: Some(Identity {
             id: IdentityId::new("d291b0c4-a05c-4ea6-8df1-4b41d5f39eff"),
-            name: "Anna & Co".into(),
+            name: "Requester & Co".into(),
         }),
         claimed_at: at(0),
         progress_comment: None,

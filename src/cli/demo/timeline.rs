@@ -129,13 +129,13 @@ impl Timeline {
                 (BAD, format!("build {} is red: {}", build.id, failed.join("; ")))
             };
             let event = Event { pull_request: build.pull_request, ..Event::new("pipeline", what, hue) };
-            self.once(&format!("build {} {}", build.id, build.attempt), event);
+            self.once(&format!("build {} {}", build.id, build.attempt), &event);
         }
         for pull in emulator.pull_requests() {
             let event = |actor, what, hue| Event::new(actor, what, hue).pull_request(pull.id);
             self.once(
                 &format!("pull {}", pull.id),
-                event(
+                &event(
                     "roundsman",
                     format!("opens !{} “{}” from {}", pull.id, pull.title, pull.source),
                     PROGRAM,
@@ -150,13 +150,13 @@ impl Timeline {
                     let is_words = |line: &&str| !line.is_empty() && !line.starts_with(['_', '#']);
                     let first = lines.rfind(is_words).unwrap_or_default();
                     let key = format!("thread {} {} {}", pull.id, thread.id, comment.id);
-                    self.once(&key, event(actor, format!("says: {first}"), hue));
+                    self.once(&key, &event(actor, format!("says: {first}"), hue));
                 }
             }
             if pull.status == "completed" {
                 self.once(
                     &format!("merged {}", pull.id),
-                    event("pull request", format!("!{} is merged into main", pull.id), GOOD),
+                    &event("pull request", format!("!{} is merged into main", pull.id), GOOD),
                 );
             }
         }
@@ -165,7 +165,7 @@ impl Timeline {
             let what = format!("is {} [{tags}]", item.state);
             self.once(
                 &format!("item {} {what}", item.id),
-                Event::new("work item", what, PROGRAM).item(item.id),
+                &Event::new("work item", what, PROGRAM).item(item.id),
             );
         }
     }
@@ -176,19 +176,19 @@ impl Timeline {
             for turn in &run.turns {
                 let event = |what| Event::new("agent", what, AGENT).run(run.id);
                 let begins = event(format!("turn {} begins: {}", turn.number, turn.kind));
-                self.once(&format!("turn {} {}", run.id, turn.number), begins);
+                self.once(&format!("turn {} {}", run.id, turn.number), &begins);
                 if let Some(TurnEnd::Pushed { head }) = &turn.end {
                     let pushed =
                         event(format!("turn {} pushed {} to {}", turn.number, head.short(), run.branch()));
-                    self.once(&format!("turn {} {} over", run.id, turn.number), pushed);
+                    self.once(&format!("turn {} {} over", run.id, turn.number), &pushed);
                 }
             }
         }
     }
 
-    fn once(&mut self, key: &str, event: Event) {
+    fn once(&mut self, key: &str, event: &Event) {
         if self.known.insert(key.to_owned()) {
-            self.tell(&event);
+            self.tell(event);
         }
     }
 

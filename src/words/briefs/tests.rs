@@ -155,7 +155,7 @@ fn thread(id: u32, text: &str) -> Thread {
         status: ThreadStatus::Active,
         place: Some(Place { path: "src/a.rs".into(), line: Some(3) }),
         comments: vec![
-            Comment { id: CommentId(1), author: by("Anna", "a"), text: text.into(), changed_at: at(0) },
+            Comment { id: CommentId(1), author: by("Requester", "a"), text: text.into(), changed_at: at(0) },
             Comment {
                 id: CommentId(2),
                 author: by("Bot", "b"),
@@ -183,7 +183,7 @@ fn respond_marks_whose_words_count() {
 
     About `src/a.rs` line 3; awaits you.
 
-    Quoted, untrusted: comment 1 by Anna (may ask).
+    Quoted, untrusted: comment 1 by Requester (may ask).
 
     ```text
     Why not `map`?
@@ -199,7 +199,7 @@ fn respond_marks_whose_words_count() {
 
     About `src/a.rs` line 3; context only, do not answer.
 
-    Quoted, untrusted: comment 1 by Anna (may ask).
+    Quoted, untrusted: comment 1 by Requester (may ask).
 
     ```text
     Fine.
