@@ -52,7 +52,7 @@ pub struct Run {
     pub reminded_at: Option<Timestamp>,
     /// Procedures already carried out, by key: each is tried once per head, so that one that has no effect cannot
     /// become a write per tick.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub procedures: BTreeSet<String>,
     /// How often it was saved.
     #[serde(skip, default = "new_generation")]

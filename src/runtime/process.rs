@@ -241,7 +241,7 @@ impl ProcessRuntime {
             return Err(Error::StillAlive(run));
         }
         let directory = self.run_dir(run);
-        crate::worker::remove_tree(&directory).map_err(|e| unusable(&directory, &e))
+        files::remove_tree(&directory).map_err(|e| unusable(&directory, &e))
     }
 
     fn health_now(&self) -> Result<(), Error> {

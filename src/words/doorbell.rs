@@ -2,10 +2,7 @@
 //! syntax), addresses or whether it was heard.
 
 use super::neutral;
-use crate::{
-    domain::{Run, Stage},
-    store::{Ring, RingKind},
-};
+use crate::domain::{Ring, RingKind, Run, Stage};
 use jiff::Timestamp;
 
 /// A title has to fit on a phone's lock screen, and into the smallest receiver's limit.

@@ -48,10 +48,10 @@ pub(super) fn run(session: &Session<'_>) -> Result<Verdict, AgentResult> {
     let outside = session.job.spec.places.output.join("checks");
     let broken = |e: std::io::Error| session.fail(AgentFailure::Infrastructure, &format!("checks: {e}"));
     // Taken anew each time: the agent could have changed the copy of an earlier round.
-    machine::remove_tree(&outside).map_err(broken)?;
+    files::remove_tree(&outside).map_err(broken)?;
     let scripts = extract(session, &outside).map_err(|e| session.broken(&e))?;
     let verdict = run_scripts(session, &outside, &scripts);
-    _ = machine::remove_tree(&outside);
+    _ = files::remove_tree(&outside);
     verdict
 }
 

@@ -3,7 +3,6 @@
 pub(super) use std::time::Instant;
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -53,32 +52,9 @@ pub(super) fn empty(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            remove_tree(&entry.path())?;
+            crate::runtime::process::files::remove_tree(&entry.path())?;
         } else {
             fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes a tree, also one with read-only directories, as module caches like to make them.
-pub(crate) fn remove_tree(directory: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            make_writable(directory)?;
-            fs::remove_dir_all(directory)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-fn make_writable(directory: &Path) -> io::Result<()> {
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            make_writable(&entry.path())?;
         }
     }
     Ok(())

@@ -38,8 +38,6 @@ mod rewrite;
 mod scripted;
 mod secrets;
 
-pub(crate) use machine::remove_tree;
-
 use crate::domain::{Step, StepResult};
 use std::{
     path::{Path, PathBuf},

@@ -65,8 +65,12 @@ async fn two_starts_are_one_worker_whoever_asks() {
     assert_eq!(other.start(&spec, None).await.unwrap(), Started::Adopted);
     let out = world.runtime.places(run_id(), TURN).output;
     assert_eq!(fs::read_to_string(out.join("starts")).unwrap(), "x\n");
+    // A copy that read the world a moment later adopts the worker; one that means another source is a bug.
+    let mut later = spec.clone();
+    later.limits.repairs += 1;
+    assert_eq!(other.start(&later, None).await.unwrap(), Started::Adopted);
     let mut different = spec.clone();
-    different.limits.repairs += 1;
+    different.source.url.push('x');
     assert!(matches!(other.start(&different, None).await, Err(Error::Differs { .. })));
 }
 

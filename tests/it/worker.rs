@@ -546,9 +546,8 @@ async fn the_scripted_agent_plays_its_files_and_says_so() {
     let mut spec = world.spec(Step::Agent, 1, "");
     let agent = roundsman::agents::find("scripted").unwrap();
     let call = spec.agent.as_mut().unwrap();
-    call.command = agent.command(&[], &[env!("CARGO_BIN_EXE_roundsman-worker").to_owned()]);
-    call.environment
-        .insert("ROUNDSMAN_SCREENPLAY".into(), world.path().join("screenplay").display().to_string());
+    let screenplay = world.path().join("screenplay").display().to_string();
+    call.command = agent.command(&[screenplay], &[env!("CARGO_BIN_EXE_roundsman-worker").to_owned()]);
     let result = world.step(&spec).await;
     let StepResult::Agent(AgentResult::Worked { summary, replies, .. }) = &result else {
         panic!("{result:?}")

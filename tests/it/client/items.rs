@@ -254,7 +254,7 @@ async fn comments_come_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn comments_are_written_as_markdown_and_tell_what_they_became() {
+async fn comments_are_written_as_html_and_tell_what_they_became() {
     let server = server(vec![
         answer(200, &json!({ "id": 5, "text": "**hi**", "format": "markdown", "createdBy": { "id": VSID } })),
         answer(200, &json!({ "id": 5, "text": "**hi**", "format": 1 })),
@@ -273,7 +273,7 @@ async fn comments_are_written_as_markdown_and_tell_what_they_became() {
 
     let requests = requests(&server).await;
     assert_eq!(sent(&requests[0]), json!({ "text": "**hi**" }));
-    assert_eq!(query(&requests[0], "format").as_deref(), Some("markdown"));
+    assert_eq!(query(&requests[0], "format").as_deref(), Some("html"));
     assert_eq!(
         (requests[1].method.as_str(), requests[1].url.path()),
         ("PATCH", "/fabrikam/p/_apis/wit/workItems/299/comments/5")
