@@ -22,6 +22,7 @@ fn fixtures() -> Vec<(PathBuf, String)> {
     let mut all: Vec<_> = fs::read_dir(dir)
         .expect("fixtures are in the repository")
         .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
         .map(|path| (path.clone(), fs::read_to_string(path).expect("readable")))
         .collect();
     all.sort();
