@@ -7,6 +7,7 @@ use super::{
     poll::{Failure, Mode, WATCHER},
     progress, recover,
     report::{Line, Report},
+    turnstile,
 };
 use crate::{
     decide::{Decision, Effect, Observation, catch_up, decide, plan},
@@ -109,7 +110,15 @@ pub(super) async fn consider(
 
 /// Visits one run: as long as something can be done at once, it is.
 pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
-    let mut stored = stored;
+    let Some(_pass) = turnstile::enter(app, stored.id) else {
+        return line(&stored, "superseded", "another process of ours is with this run".into());
+    };
+    // It may have been there just before us; then its memory is newer than ours and than the survey.
+    let (mut stored, fleet) = match app.store.load(stored.id).await {
+        Ok(Some(newer)) if newer.generation != stored.generation => (newer, None),
+        Ok(_) => (stored, fleet),
+        Err(why) => return failed(&stored, why.to_string()),
+    };
     let mut first = None;
     let mut acts = 0;
     for round in 0..MAX_ROUNDS {
@@ -254,8 +263,11 @@ async fn sweep(app: &App) {
             Ok(found) => found.is_some_and(|run| run.is_closed()),
             Err(why) => return tracing::warn!("the executor could not be swept: {why}"),
         };
-        if is_over && let Err(why) = app.runtime.remove(run).await {
-            tracing::warn!(run.id = %run, "what the run left could not be removed: {why}");
+        if is_over {
+            turnstile::remove(app, run);
+            if let Err(why) = app.runtime.remove(run).await {
+                tracing::warn!(run.id = %run, "what the run left could not be removed: {why}");
+            }
         }
     }
 }
