@@ -10,7 +10,7 @@ use super::{
     turnstile,
 };
 use crate::{
-    decide::{Decision, Effect, Observation, catch_up, decide, plan},
+    decide::{Decision, Effect, Observation, WaitReason, catch_up, decide, plan},
     domain::{IdentityId, Run, Stage},
     doorbell,
     store::{Note, Ring, RingKind, Saved},
@@ -171,7 +171,10 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
     let mut told = false;
     for effect in &plan.effects {
         if is_last(effect) {
-            tell(app, &mut next, seen, decision).await;
+            // Nobody visits a run that is over: what its comment says now, it says for ever.
+            if let Err(why) = tell(app, &mut next, seen, decision).await {
+                return Ok(Acted { next: run, did_something: true, unsettled: Some(why.to_string()) });
+            }
             told = true;
         }
         let done = apply(app, &next_for(effect, &run, &next), effect).await.map_err(|why| why.to_string())?;
@@ -188,7 +191,8 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
         }
     }
     if !told {
-        tell(app, &mut next, seen, decision).await;
+        // The next visit tells.
+        _ = tell(app, &mut next, seen, decision).await;
     }
     Ok(Acted { next, did_something: !plan.effects.is_empty(), unsettled: None })
 }
@@ -210,15 +214,24 @@ fn is_last(effect: &Effect) -> bool {
     }
 }
 
-async fn tell(app: &App, next: &mut Run, seen: &Observation, decision: &Decision) {
+async fn tell(
+    app: &App,
+    next: &mut Run,
+    seen: &Observation,
+    decision: &Decision,
+) -> Result<(), crate::ado::Error> {
     // Cold looks know less than the comment already says; they must not take it back.
     if seen.checks.known().is_none()
         && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. }))
     {
-        return;
+        return Ok(());
+    }
+    // It was brought up to date before people were asked; after a loss of memory we would know less.
+    if matches!(decision, Decision::Wait(WaitReason::AskedPeople)) {
+        return Ok(());
     }
     let text = progress::text(app, next, Some((decision, seen)));
-    progress::ensure(app, next, &text).await;
+    progress::ensure(app, next, &text).await
 }
 
 /// Saves what changed, with what is to be rung, in one transaction. None when another process was faster.
