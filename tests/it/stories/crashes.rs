@@ -137,13 +137,12 @@ async fn killed_workers_are_replaced_and_nothing_is_done_twice() {
     println!("killed workers: {killed:?}, seed {}", dice.seed);
 }
 
-/// Kills the publish worker at one place of its road: when `is_time` says so by what the service has seen.
+/// Kills the publish worker before or after its push; the service answers slowly there, so that the place is known.
 async fn publish_killed(slow_after_push: bool) {
     let mut world = World::new().await;
     _ = world.tick().await;
     let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
     let emulator = world.universe.emulator.clone();
-    // From the first look at the branch on, the conversation of publish is slow enough to be cut at a known place.
     let pushes = |status: bool| {
         emulator
             .request_log()
@@ -152,26 +151,24 @@ async fn publish_killed(slow_after_push: bool) {
             .count()
     };
     let slow = std::time::Duration::from_secs(4);
+    let ask = || roundsman::emulator::Fault::on("git: discover").times(9).slow(slow);
     if slow_after_push {
-        // Fetch asks twice; publish asks before the push, with it and after it.
-        let fault = roundsman::emulator::Fault::on("git: discover").skip(discovers_before_push().await);
-        emulator.fault(fault.times(9).slow(slow));
-    } else {
-        emulator.fault(roundsman::emulator::Fault::on("git: push").slow(slow));
+        // Publish asks before the push, with it and after it.
+        emulator.fault(ask().skip(discovers_before_push().await));
     }
+    let mut is_armed = slow_after_push;
     let mut victim = None;
     for _ in 0..400 {
         let mut tick = world.start(Program::Watcher);
         let mut poll = world.start(Program::Poller);
         while !(tick.is_over() && poll.is_over()) {
             let publishing = world.steps().into_iter().find(|step| step.ends_with("publish"));
-            let is_time = if slow_after_push {
-                pushes(true) > 0
-            } else {
-                // The request is under way and held: the service logs it when it is done, git shows it now.
-                world.orphans().iter().any(|line| line.contains("send-pack") || line.contains("git-remote"))
-                    && publishing.is_some()
-            };
+            if !is_armed && world.steps().iter().any(|step| step.ends_with("agent")) {
+                // From here on only publish asks, and its first question takes long.
+                emulator.fault(ask());
+                is_armed = true;
+            }
+            let is_time = !slow_after_push || pushes(true) > 0;
             if let (true, None, Some(step)) = (is_time, &victim, publishing) {
                 victim = World::kill_worker(&step).then_some(step);
             }
@@ -183,7 +180,7 @@ async fn publish_killed(slow_after_push: bool) {
         pause(30).await;
     }
     assert!(victim.is_some(), "publish was killed");
-    assert_eq!(pushes(true), usize::from(slow_after_push), "at the place that was meant");
+    assert_eq!(pushes(true) > 0, slow_after_push, "at the place that was meant");
     emulator.clear_faults();
     world.survives(item).await;
     world.assert_survived(item).await;

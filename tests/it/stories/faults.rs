@@ -89,9 +89,13 @@ async fn differs(case: &Case, undisturbed: &Seen) -> (bool, Option<String>) {
         struck
     });
     match told.catch_unwind().await {
-        Ok(struck) => (struck, None),
+        Ok(struck) => {
+            println!("{case:?} changes nothing (struck: {struck})");
+            (struck, None)
+        }
         Err(why) => {
             let why = why.downcast_ref::<String>().cloned().unwrap_or_else(|| "panicked".into());
+            println!("{case:?} differs");
             (true, Some(why))
         }
     }
