@@ -14,6 +14,7 @@ mod recover;
 pub mod report;
 mod route;
 pub mod tick;
+mod turnstile;
 
 use crate::{
     ado,

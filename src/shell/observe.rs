@@ -53,8 +53,10 @@ pub(super) async fn survey(app: &App, runs: &[Run], me: &IdentityId) -> Fleet {
         let found = app.ado.pull_requests_of(project, me, ado::PullRequestFilter::Active).await;
         (project.to_owned(), found.map_err(|why| why.to_string()))
     }));
-    let (items, branches, active, workers) =
-        tokio::join!(items, branches, active, async { app.runtime.workers().await });
+    // Workers first: one that is seen to have ended has done to the branch whatever it could, so the branch is read
+    // after it. The other way round, a push in between would look like a person's.
+    let workers = app.runtime.workers().await;
+    let (items, branches, active) = tokio::join!(items, branches, active);
     Fleet {
         items,
         workers: workers.map_err(|why| why.to_string()),

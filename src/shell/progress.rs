@@ -65,17 +65,24 @@ pub(super) fn digest(text: &str) -> String {
 }
 
 /// Makes the comment say `text`, and tells `run` what was written. A failure leaves the old digest, so that the next
-/// tick tries again; it never stops the run.
-pub(super) async fn ensure(app: &App, run: &mut Run, text: &str) {
+/// tick tries again; it never stops the run. What it returns is worth a next tick: an answer that did not come. A
+/// refusal would be refused again.
+pub(super) async fn ensure(app: &App, run: &mut Run, text: &str) -> Result<(), ado::Error> {
     let wanted = digest(text);
     if run.progress_digest.as_ref() == Some(&wanted) {
-        return;
+        return Ok(());
     }
     match write(app, run, text).await {
         Ok(true) => run.progress_digest = Some(wanted),
         Ok(false) => {}
-        Err(why) => tracing::warn!(run.id = %run.id, "the progress comment could not be written: {why}"),
+        Err(why) => {
+            tracing::warn!(run.id = %run.id, "the progress comment could not be written: {why}");
+            if why.fault() == ado::Fault::Transient {
+                return Err(why);
+            }
+        }
     }
+    Ok(())
 }
 
 async fn write(app: &App, run: &mut Run, text: &str) -> Result<bool, ado::Error> {

@@ -37,8 +37,20 @@ pub(super) async fn recover(
     for run in known.iter().filter(|run| !matches!(run.stage, Stage::Escalated { .. })) {
         ids.remove(&run.id.item);
     }
+    let looked_for_asked = is_due(app).await?;
+    if looked_for_asked {
+        let mut asked: BTreeSet<WorkItemId> = BTreeSet::new();
+        for project in &app.settings.intake.projects {
+            asked.extend(app.ado.ids_with_label(project, &app.policy.labels.human, IN_PROGRESS).await?);
+        }
+        for run in known {
+            asked.remove(&run.id.item);
+        }
+        ids.extend(asked);
+    }
     let mut runs = Vec::new();
     let mut lines = Vec::new();
+    let mut is_complete = true;
     for id in ids {
         let line = |what, why: String, failed| Line { run: None, item: id.0, what, why, stage: None, failed };
         match rebuild(app, id, known, me).await {
@@ -51,11 +63,28 @@ pub(super) async fn recover(
             }
             Ok(Rebuilt::NotOurs) => {}
             Ok(Rebuilt::Orphan(why)) => lines.push(line("orphan", why, false)),
-            Err(why) => lines.push(line("failed", why.to_string(), true)),
+            Err(why) => {
+                is_complete = false;
+                lines.push(line("failed", why.to_string(), true));
+            }
         }
+    }
+    if looked_for_asked && is_complete {
+        app.store.beat(ASKED, app.now).await?;
     }
     forget_intents(app, &runs).await?;
     Ok((runs, lines))
+}
+
+/// Under this name the memory notes that it looked for runs about which people were asked. A new memory has no note.
+const ASKED: &str = "recovery";
+
+/// Runs about which people were asked carry another label and wait for days: they are looked for when the memory is
+/// new, and then now and then, because a query can be behind. An idle tick does not pay for it.
+async fn is_due(app: &App) -> Result<bool, store::Error> {
+    const AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+    let last = app.store.last_beat(ASKED).await?;
+    Ok(last.is_none_or(|at| crate::decide::deadline::later(at, AGAIN_AFTER) <= app.now))
 }
 
 enum Rebuilt {
@@ -66,7 +95,8 @@ enum Rebuilt {
 
 async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> Result<Rebuilt, RecoverError> {
     let Some(item) = app.ado.work_item(id).await? else { return Ok(Rebuilt::NotOurs) };
-    if !item.labels.has(&app.policy.labels.in_progress) {
+    let is_claimed = item.labels.has(&app.policy.labels.in_progress);
+    if !is_claimed && !item.labels.has(&app.policy.labels.human) {
         // The query was behind; the item decides.
         return Ok(Rebuilt::NotOurs);
     }
@@ -78,6 +108,10 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
         .filter(|(marker, _)| marker.run.item == id)
         .max_by_key(|(marker, _)| marker.run.revision);
     let Some((marker, comment)) = marked else {
+        if !is_claimed {
+            // Somebody else asked people about something else.
+            return Ok(Rebuilt::NotOurs);
+        }
         return Ok(Rebuilt::Orphan(format!(
             "it carries `{}` without a record of ours; a person takes the label off or puts `{}` on",
             app.policy.labels.in_progress, app.policy.labels.ready
@@ -88,13 +122,13 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
     }
     if let Some(remembered) = app.store.load(marker.run).await? {
         let over = remembered.is_closed();
-        return Ok(if over {
+        return Ok(if over && is_claimed {
             Rebuilt::Orphan(format!(
                 "its run {} is over; a person takes `{}` off",
                 marker.run, app.policy.labels.in_progress
             ))
         } else {
-            // Another process has opened it meanwhile.
+            // Another process has opened it meanwhile, or people keep the label on something that is over.
             Rebuilt::NotOurs
         });
     }

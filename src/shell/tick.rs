@@ -7,9 +7,10 @@ use super::{
     poll::{Failure, Mode, WATCHER},
     progress, recover,
     report::{Line, Report},
+    turnstile,
 };
 use crate::{
-    decide::{Decision, Effect, Observation, catch_up, decide, plan},
+    decide::{Decision, Effect, Observation, WaitReason, catch_up, decide, plan},
     domain::{IdentityId, Run, Stage},
     doorbell,
     store::{Note, Ring, RingKind, Saved},
@@ -109,7 +110,15 @@ pub(super) async fn consider(
 
 /// Visits one run: as long as something can be done at once, it is.
 pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
-    let mut stored = stored;
+    let Some(_pass) = turnstile::enter(app, stored.id) else {
+        return line(&stored, "superseded", "another process of ours is with this run".into());
+    };
+    // It may have been there just before us; then its memory is newer than ours and than the survey.
+    let (mut stored, fleet) = match app.store.load(stored.id).await {
+        Ok(Some(newer)) if newer.generation != stored.generation => (newer, None),
+        Ok(_) => (stored, fleet),
+        Err(why) => return failed(&stored, why.to_string()),
+    };
     let mut first = None;
     let mut acts = 0;
     for round in 0..MAX_ROUNDS {
@@ -162,7 +171,10 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
     let mut told = false;
     for effect in &plan.effects {
         if is_last(effect) {
-            tell(app, &mut next, seen, decision).await;
+            // Nobody visits a run that is over: what its comment says now, it says for ever.
+            if let Err(why) = tell(app, &mut next, seen, decision).await {
+                return Ok(Acted { next: run, did_something: true, unsettled: Some(why.to_string()) });
+            }
             told = true;
         }
         let done = apply(app, &next_for(effect, &run, &next), effect).await.map_err(|why| why.to_string())?;
@@ -179,7 +191,8 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
         }
     }
     if !told {
-        tell(app, &mut next, seen, decision).await;
+        // The next visit tells.
+        _ = tell(app, &mut next, seen, decision).await;
     }
     Ok(Acted { next, did_something: !plan.effects.is_empty(), unsettled: None })
 }
@@ -201,15 +214,24 @@ fn is_last(effect: &Effect) -> bool {
     }
 }
 
-async fn tell(app: &App, next: &mut Run, seen: &Observation, decision: &Decision) {
+async fn tell(
+    app: &App,
+    next: &mut Run,
+    seen: &Observation,
+    decision: &Decision,
+) -> Result<(), crate::ado::Error> {
     // Cold looks know less than the comment already says; they must not take it back.
     if seen.checks.known().is_none()
         && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. }))
     {
-        return;
+        return Ok(());
+    }
+    // It was brought up to date before people were asked; after a loss of memory we would know less.
+    if matches!(decision, Decision::Wait(WaitReason::AskedPeople)) {
+        return Ok(());
     }
     let text = progress::text(app, next, Some((decision, seen)));
-    progress::ensure(app, next, &text).await;
+    progress::ensure(app, next, &text).await
 }
 
 /// Saves what changed, with what is to be rung, in one transaction. None when another process was faster.
@@ -254,8 +276,11 @@ async fn sweep(app: &App) {
             Ok(found) => found.is_some_and(|run| run.is_closed()),
             Err(why) => return tracing::warn!("the executor could not be swept: {why}"),
         };
-        if is_over && let Err(why) = app.runtime.remove(run).await {
-            tracing::warn!(run.id = %run, "what the run left could not be removed: {why}");
+        if is_over {
+            turnstile::remove(app, run);
+            if let Err(why) = app.runtime.remove(run).await {
+                tracing::warn!(run.id = %run, "what the run left could not be removed: {why}");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use roundsman::domain::{Outcome, Stage};
 #[tokio::test]
 async fn a_labelled_item_becomes_a_merged_pull_request() {
     let world = World::new().await;
-    world.tick().await;
+    _ = world.tick().await;
     let item = world.universe.file_item(&["ready-for-agent", "customer-x"]).unwrap();
     world.until_closed(item).await;
 
@@ -16,8 +16,8 @@ async fn a_labelled_item_becomes_a_merged_pull_request() {
     assert_eq!(seen.tags, ["customer-x"], "other people's labels stay");
 
     let before = world.universe.emulator.writes();
-    world.poll().await;
-    world.tick().await;
+    _ = world.poll().await;
+    _ = world.tick().await;
     assert_eq!(world.universe.emulator.writes(), before, "an unchanged world is not written to");
 }
 
@@ -25,7 +25,7 @@ async fn a_labelled_item_becomes_a_merged_pull_request() {
 async fn with_the_brake_on_the_poller_makes_no_network_call() {
     let mut world = World::new().await;
     world.universe.file_item(&["ready-for-agent"]).unwrap();
-    world.tick().await;
+    _ = world.tick().await;
     world.universe.emulator.reset_calls();
     for brake in ["on", "", "pause", "no such word", "drain", "stop"] {
         world.set("ROUNDSMAN_KILL_SWITCH", brake);

@@ -1,6 +1,8 @@
 //! The test universe: the demo's pretend Azure DevOps, our programs called as a scheduler would call them, and a clock
 //! that can be moved. Each invocation has settings, memory and `now` of its own; nothing is handed over.
 
+pub(crate) mod harsh;
+
 use jiff::{SignedDuration, Timestamp};
 use roundsman::{
     cli::demo::universe::Universe,
@@ -22,7 +24,7 @@ pub(crate) struct World {
     pub(crate) vars: BTreeMap<String, String>,
     /// How far the programs' clock is ahead of the real one.
     ahead: SignedDuration,
-    _home: TempDir,
+    _home: std::sync::Arc<TempDir>,
 }
 
 impl World {
@@ -30,7 +32,13 @@ impl World {
         let home = tempfile::tempdir().expect("a directory");
         let universe = Universe::build(home.path(), 0, None).await.expect("a universe");
         let vars = universe.vars().into_iter().collect();
-        Self { universe, vars, ahead: SignedDuration::ZERO, _home: home }
+        Self { universe, vars, ahead: SignedDuration::ZERO, _home: std::sync::Arc::new(home) }
+    }
+
+    /// The same world, seen from another host.
+    pub(crate) fn elsewhere(&self) -> Self {
+        let Self { universe, vars, ahead, _home } = self;
+        Self { universe: universe.clone(), vars: vars.clone(), ahead: *ahead, _home: _home.clone() }
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
@@ -75,8 +83,8 @@ impl World {
             if done(self) {
                 return;
             }
-            self.tick().await;
-            self.poll().await;
+            _ = self.tick().await;
+            _ = self.poll().await;
             self.universe.review().expect("a review");
             // Workers and builds are real processes; they need real time.
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -91,7 +99,7 @@ impl World {
     /// Until the work item is closed and nothing of ours is in flight.
     pub(crate) async fn until_closed(&self, item: i64) {
         self.until(|world| world.is_closed(item)).await;
-        self.tick().await;
+        _ = self.tick().await;
     }
 
     pub(crate) fn is_closed(&self, item: i64) -> bool {

@@ -1,0 +1,213 @@
+//! SIGKILL of real processes at moments that chance picks; the seed is printed.
+
+use crate::world::{
+    World,
+    harsh::{Dice, Program, number, pause},
+};
+use jiff::SignedDuration;
+
+/// Programs killed in one telling.
+fn kills() -> u64 {
+    number("ROUNDSMAN_STORY_KILLS").unwrap_or(20)
+}
+
+/// Starts programs in turn and kills them after a while that chance picks, until `kills` were killed; worlds that got to
+/// their end on the way are left for new ones. Every world ends as if nothing had happened.
+async fn killing(story: &str, programs: &[Program], kills: u64) {
+    let mut dice = Dice::new(story);
+    let (mut killed, mut told, mut invocations) = (0, 0, 0);
+    while killed < kills {
+        let mut world = World::new().await;
+        _ = world.tick().await;
+        let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
+        while killed < kills && !world.is_closed(item) {
+            for program in [Program::Poller, Program::Watcher] {
+                let mut invocation = world.start(program);
+                invocations += 1;
+                let is_victim = programs.iter().any(|victim| {
+                    matches!(
+                        (victim, program),
+                        (Program::Poller, Program::Poller) | (Program::Watcher, Program::Watcher)
+                    )
+                });
+                if is_victim {
+                    // Programs that only look take a tenth of a second, those that push a second or two.
+                    let sides = if dice.roll(3) == 0 { 1_500 } else { 200 };
+                    let moment = dice.roll(sides);
+                    for _ in 0..=moment / 5 {
+                        if invocation.is_over() {
+                            break;
+                        }
+                        pause(5).await;
+                    }
+                    killed += u64::from(invocation.kill());
+                } else {
+                    invocation.ends().await;
+                }
+            }
+            _ = world.universe.review();
+        }
+        world.survives(item).await;
+        world.assert_survived(item).await;
+        told += 1;
+    }
+    println!("{story}: {killed} of {invocations} invocations killed, {told} runs merged, seed {}", dice.seed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_killed_at_any_moment_costs_nothing_but_time() {
+    killing("killed watchers", &[Program::Watcher], kills()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_programs_killed_at_any_moment_still_merge_once() {
+    killing("killed programs", &[Program::Poller, Program::Watcher], kills()).await;
+}
+
+/// The poller has its say only once in a run, so each of these is a world of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poller_killed_around_its_claim_leaves_one_claim() {
+    let mut dice = Dice::new("killed pollers");
+    let (mut killed, mut claimed) = (0, 0);
+    for _ in 0..kills().div_ceil(4) {
+        let world = World::new().await;
+        _ = world.tick().await;
+        let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
+        for _ in 0..4 {
+            let mut poller = world.start(Program::Poller);
+            // Died before, while and right after the request went out, by what the service has seen.
+            let requests = dice.roll(12) as usize;
+            let before = world.universe.emulator.request_log().len();
+            for _ in 0..2_000 {
+                if poller.is_over() || world.universe.emulator.request_log().len() >= before + requests {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_micros(500)).await;
+            }
+            killed += u64::from(poller.kill());
+            claimed += u64::from(!world.comments(item).is_empty());
+        }
+        let mut world = world;
+        world.survives(item).await;
+        world.assert_survived(item).await;
+    }
+    println!("killed pollers: {killed} killed, {claimed} times with a claim on the item, seed {}", dice.seed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_workers_are_replaced_and_nothing_is_done_twice() {
+    let mut dice = Dice::new("killed workers");
+    let mut killed = Vec::new();
+    for _ in 0..number("ROUNDSMAN_STORY_ROUNDS").unwrap_or(3) {
+        let mut world = World::new().await;
+        _ = world.tick().await;
+        let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
+        // Two, because the third loss is a person's: the budget of the executor.
+        for _ in 0..2 {
+            let mut wait = dice.roll(20);
+            let mut victim = None;
+            for _ in 0..100 {
+                if world.is_closed(item) || victim.is_some() {
+                    break;
+                }
+                let mut tick = world.start(Program::Watcher);
+                let mut poll = world.start(Program::Poller);
+                while !(tick.is_over() && poll.is_over()) {
+                    for step in world.steps() {
+                        let has_pid = step.join("pid").exists() && !step.join("status.json").exists();
+                        if victim.is_none() && has_pid {
+                            if wait == 0 && World::kill_worker(&step) {
+                                victim = Some(step);
+                            }
+                            wait = wait.saturating_sub(1);
+                        }
+                    }
+                    pause(5).await;
+                }
+                _ = world.universe.review();
+            }
+            killed.extend(victim.and_then(|step| Some(step.file_name()?.to_string_lossy().into_owned())));
+            // Longer than the back-off of one loss.
+            world.passes(SignedDuration::from_mins(5));
+            _ = world.tick().await;
+        }
+        world.survives(item).await;
+        world.assert_survived(item).await;
+    }
+    println!("killed workers: {killed:?}, seed {}", dice.seed);
+}
+
+/// Kills the publish worker before or after its push; the service answers slowly there, so that the place is known.
+async fn publish_killed(slow_after_push: bool) {
+    let mut world = World::new().await;
+    _ = world.tick().await;
+    let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
+    let emulator = world.universe.emulator.clone();
+    let pushes = |status: bool| {
+        emulator
+            .request_log()
+            .iter()
+            .filter(|seen| seen.operation == "git: push" && (!status || seen.status == 200))
+            .count()
+    };
+    let slow = std::time::Duration::from_secs(4);
+    let ask = || roundsman::emulator::Fault::on("git: discover").times(9).slow(slow);
+    if slow_after_push {
+        // Publish asks before the push, with it and after it.
+        emulator.fault(ask().skip(discovers_before_push().await));
+    }
+    let mut is_armed = slow_after_push;
+    let mut victim = None;
+    for _ in 0..400 {
+        let mut tick = world.start(Program::Watcher);
+        let mut poll = world.start(Program::Poller);
+        while !(tick.is_over() && poll.is_over()) {
+            let publishing = world.steps().into_iter().find(|step| step.ends_with("publish"));
+            if !is_armed && world.steps().iter().any(|step| step.ends_with("agent")) {
+                // From here on only publish asks, and its first question takes long.
+                emulator.fault(ask());
+                is_armed = true;
+            }
+            let is_time = !slow_after_push || pushes(true) > 0;
+            if let (true, None, Some(step)) = (is_time, &victim, publishing) {
+                victim = World::kill_worker(&step).then_some(step);
+            }
+            pause(5).await;
+        }
+        if victim.is_some() {
+            break;
+        }
+        pause(30).await;
+    }
+    assert!(victim.is_some(), "publish was killed");
+    assert_eq!(pushes(true) > 0, slow_after_push, "at the place that was meant");
+    emulator.clear_faults();
+    world.survives(item).await;
+    world.assert_survived(item).await;
+    let lost = emulator.request_log().iter().filter(|seen| seen.operation == "git: push").count();
+    println!("publish killed {}: {lost} pushes", if slow_after_push { "after its push" } else { "before it" });
+}
+
+/// How often git asks for references before and with the first push of an undisturbed run.
+async fn discovers_before_push() -> u32 {
+    let world = World::new().await;
+    _ = world.tick().await;
+    world.universe.file_item(&["ready-for-agent"]).unwrap();
+    let pushed = |world: &World| {
+        world.universe.emulator.request_log().iter().position(|seen| seen.operation == "git: push")
+    };
+    world.until(|world| pushed(world).is_some()).await;
+    let log = world.universe.emulator.request_log();
+    let before = &log[..pushed(&world).unwrap()];
+    u32::try_from(before.iter().filter(|seen| seen.operation == "git: discover").count()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_killed_after_its_push_is_believed_by_the_branch() {
+    publish_killed(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_killed_before_its_push_is_done_again() {
+    publish_killed(false).await;
+}
