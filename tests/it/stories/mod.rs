@@ -1,3 +1,7 @@
 //! Stories: the real code of the binaries, the pretend Azure DevOps over real HTTP, real git, real processes.
 
+mod agents;
+mod bad_input;
+mod cost;
+mod people;
 mod road;
