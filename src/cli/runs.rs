@@ -108,7 +108,9 @@ pub(super) async fn explain(app: &App, what: &str, json: bool) -> Exit {
             Exit::Ok
         }
         Ok(line) => {
-            say(&format!("{}: {}", line.what, line.why));
+            // A decision's sentence begins with its word already.
+            let begins = line.why.starts_with(line.what);
+            say(&if begins { line.why } else { format!("{}: {}", line.what, line.why) });
             Exit::Ok
         }
         Err(failure) => complain(&failure.to_string(), failure.exit()),

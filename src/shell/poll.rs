@@ -51,7 +51,9 @@ async fn try_poll(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
         report.held = Some(held);
         return Ok(());
     }
-    app.store.beat(POLLER, app.now).await?;
+    if mode == Mode::Real {
+        app.store.beat(POLLER, app.now).await?;
+    }
     if let Some(held) = nobody_watches(app).await? {
         tracing::warn!("{held}");
         report.held = Some(held);
@@ -62,11 +64,18 @@ async fn try_poll(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     app.runtime.health().await?;
 
     let mut ids: BTreeSet<WorkItemId> = BTreeSet::new();
+    let mut trouble = None;
     for project in &app.settings.intake.projects {
-        ids.extend(app.ado.ids_with_label(project, &app.policy.labels.ready, CANDIDATES).await?);
+        match app.ado.ids_with_label(project, &app.policy.labels.ready, CANDIDATES).await {
+            Ok(found) => ids.extend(found),
+            // A project that was renamed must not starve the others; what is wrong for all is wrong for the next too.
+            Err(why) if why.is_not_found() => trouble = Some(why),
+            Err(why) => return Err(why.into()),
+        }
     }
+    let told = trouble.map_or(Ok(()), |why| Err(why.into()));
     if ids.is_empty() {
-        return Ok(());
+        return told;
     }
     // Before anything is claimed: is the token ours?
     let me = app.me().await?;
@@ -81,7 +90,7 @@ async fn try_poll(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
         let line = consider(app, mode, &item, &mut load).await;
         report.lines.push(line);
     }
-    Ok(())
+    told
 }
 
 /// Why nothing may be claimed, before any network call.

@@ -62,6 +62,12 @@ pub fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     let arguments: Vec<String> = arguments.into_iter().collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (step, directory) = match words.as_slice() {
+        ["--help" | "-h"] => {
+            use std::io::Write as _;
+            // Asked for, so it is data; whoever closed the pipe has read enough.
+            _ = writeln!(std::io::stdout(), "{USAGE}");
+            return ExitCode::from(EXIT_DONE);
+        }
         ["scripted", directory] => return scripted::main(Path::new(directory)),
         ["fetch", "--dir", directory] => (Step::Fetch, *directory),
         ["agent", "--dir", directory] => (Step::Agent, *directory),

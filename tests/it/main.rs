@@ -1,5 +1,7 @@
 //! The single integration binary.
 
+#[cfg(feature = "emulator")]
+mod cli;
 mod client;
 mod doorbell;
 #[cfg(feature = "emulator")]

@@ -18,6 +18,10 @@ use roundsman::{
 use std::{collections::BTreeMap, path::Path, time::Duration};
 use tempfile::TempDir;
 
+mod programs;
+
+pub(crate) use programs::{Ended, line, program};
+
 pub(crate) struct World {
     pub(crate) universe: Universe,
     /// Settings; a story changes them before it acts.

@@ -1,0 +1,115 @@
+//! The programs as an operator meets them: real processes, arguments, output, exit codes.
+
+use crate::world::{World, program};
+
+const PROGRAMS: [&str; 4] = ["roundsman", "roundsman-poller", "roundsman-watcher", "roundsman-worker"];
+
+#[tokio::test]
+async fn every_program_explains_itself() {
+    for name in PROGRAMS {
+        let ended = program(name, &["--help"], []).await;
+        assert_eq!(ended.code, 0, "{name}: {ended:#?}");
+        assert!(ended.out.to_lowercase().contains("usage"), "{name}: {ended:#?}");
+        assert_eq!(ended.log, "", "{name}: what was asked for is data");
+    }
+    for name in &PROGRAMS[..3] {
+        let ended = program(name, &["--version"], []).await;
+        assert_eq!(ended.code, 0, "{name}: {ended:#?}");
+        assert!(ended.out.contains(env!("CARGO_PKG_VERSION")), "{name}: {ended:#?}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_arguments_end_with_two() {
+    for name in PROGRAMS {
+        let ended = program(name, &["--no-such-thing"], []).await;
+        assert_eq!(ended.code, 2, "{name}: {ended:#?}");
+        assert_eq!(ended.out, "", "{name}: {ended:#?}");
+        assert!(!ended.log.is_empty(), "{name}");
+    }
+    let ended = program("roundsman", &[], []).await;
+    assert_eq!(ended.code, 2, "{ended:#?}");
+}
+
+#[tokio::test]
+async fn runs_are_listed_shown_and_explained() {
+    let mut world = World::new().await;
+    let ended = world.program("roundsman", &["ps"]).await;
+    assert_eq!((ended.code, ended.out.trim()), (0, "no runs"), "{ended:#?}");
+    world.agent("printf 'A line.\\n' >> README.md; echo changed");
+    let item = world.ask().await;
+    let pull = world.until_green().await;
+    let run = world.run().await;
+    let id = run.id.to_string();
+    world.universe.emulator.reset_calls();
+
+    let ended = world.program("roundsman", &["ps"]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    for word in [id.as_str(), "in-review", &format!("!{pull}"), "Fabrikam/greet", "Greet loudly"] {
+        assert!(ended.out.contains(word), "{word}: {ended:#?}");
+    }
+    let ended = world.program("roundsman", &["ps", "--json"]).await;
+    assert_eq!(ended.out.lines().count(), 1, "{ended:#?}");
+    assert_eq!(ended.json()["id"], id, "{ended:#?}");
+    assert_eq!(ended.json()["stage"]["stage"], "in-review", "{ended:#?}");
+    let ended = world.program("roundsman", &["ps", "--all", "--json"]).await;
+    assert_eq!(ended.json()["id"], id, "{ended:#?}");
+
+    let ended = world.program("roundsman", &["show", &id]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    for word in ["stage", "in-review", &format!("agent/{id}"), "implement", "open the pull request"] {
+        assert!(ended.out.contains(word), "{word}: {ended:#?}");
+    }
+    let ended = world.program("roundsman", &["show", &id, "--json"]).await;
+    assert_eq!(ended.json()["run"]["id"], id, "{ended:#?}");
+    assert!(ended.json()["history"].as_array().is_some_and(|history| history.len() > 3), "{ended:#?}");
+    assert!(world.universe.emulator.calls().is_empty(), "memory needs no network");
+
+    for what in [id.clone(), item.to_string()] {
+        let ended = world.program("roundsman", &["explain", &what]).await;
+        assert_eq!(ended.code, 0, "{ended:#?}");
+        assert!(ended.out.starts_with("wait: all checks are green"), "{ended:#?}");
+        let ended = world.program("roundsman", &["explain", &what, "--json"]).await;
+        assert_eq!(ended.json()["run"], id, "{ended:#?}");
+        assert_eq!(ended.json()["what"], "wait", "{ended:#?}");
+    }
+    assert_eq!(world.universe.emulator.writes(), 0, "looking writes nothing");
+
+    for arguments in [["show", "4711-r12"], ["show", "nonsense"]] {
+        let ended = world.program("roundsman", &arguments).await;
+        assert_eq!(ended.code, 2, "{ended:#?}");
+        assert!(ended.log.contains("run"), "{ended:#?}");
+    }
+}
+
+#[tokio::test]
+async fn settings_are_checked_without_being_told() {
+    let mut world = World::new().await;
+    let ended = world.program("roundsman", &["config", "check"]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    assert!(ended.out.contains("settings are complete"), "{ended:#?}");
+    assert!(!ended.out.contains(&world.universe.token), "{ended:#?}");
+    let ended = world.program("roundsman", &["config", "check", "--json"]).await;
+    assert_eq!(ended.json()["ok"], true, "{ended:#?}");
+    world.set("ROUNDSMAN_ADO_URL", "ftp://somewhere");
+    let ended = world.program("roundsman", &["config", "check", "--json"]).await;
+    assert_eq!(ended.code, 78, "{ended:#?}");
+    assert_eq!(ended.json()["ok"], false, "{ended:#?}");
+    assert!(ended.json()["problems"].to_string().contains("ROUNDSMAN_ADO_URL"), "{ended:#?}");
+    assert!(world.universe.emulator.calls().is_empty());
+}
+
+#[tokio::test]
+async fn the_demo_ends_with_its_summary() {
+    let ended = program("roundsman", &["demo", "--json"], []).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    for line in ended.out.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+    }
+    let summary = ended.json();
+    assert_eq!(summary["outcome"], "merged", "{summary:#}");
+    let promises = summary["promises"].as_array().expect("promises");
+    assert!(promises.len() >= 8 && promises.iter().all(|promise| promise["kept"] == true), "{summary:#}");
+    let events = ended.out.lines().count() - 1;
+    assert!(events > 10, "{events} events");
+}

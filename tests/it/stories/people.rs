@@ -1,0 +1,260 @@
+//! People win. Whatever a person does to item, branch or pull request while a run is under way: the right stage and
+//! outcome, workers stopped, no further effect but one acknowledgement.
+
+use crate::world::{World, line};
+use roundsman::{
+    decide::EscalateReason,
+    domain::{Outcome, Stage, WorkerState},
+    emulator::SeedFile,
+};
+use std::fs;
+
+/// Talks until somebody ends it or the story lets it go on.
+const BUSY: &str = "touch \"$WORLD/begun\"\n\
+    while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done\n\
+    printf 'A line.\\n' >> README.md";
+const GOOD: &str = "printf 'A line.\\n' >> README.md; echo changed";
+
+async fn busy() -> (World, i64) {
+    let mut world = World::new().await;
+    world.agent(BUSY);
+    let item = world.ask().await;
+    world.until_there("begun").await;
+    (world, item)
+}
+
+async fn in_review() -> (World, i64, i64) {
+    let mut world = World::new().await;
+    world.agent(GOOD);
+    let item = world.ask().await;
+    let pull = world.until_green().await;
+    assert!(matches!(world.stage().await, Stage::InReview { .. }));
+    (world, item, pull)
+}
+
+async fn assert_closed(world: &World, expected: Outcome) {
+    let stage = world.stage().await;
+    assert!(matches!(stage, Stage::Closed { outcome, .. } if outcome == expected), "{stage:?}");
+}
+
+async fn works(world: &World) -> bool {
+    let workers = world.app().await.runtime.workers().await.unwrap();
+    workers.values().flatten().any(|worker| matches!(worker.state, WorkerState::Running { .. }))
+}
+
+#[tokio::test]
+async fn taking_the_label_off_ends_a_run_in_the_middle_of_a_turn() {
+    let (world, item) = busy().await;
+    let owner = world.universe.owner.clone();
+    assert!(works(&world).await);
+    world.universe.emulator.untag(item, "agent-in-progress", &owner).unwrap();
+    let before = world.universe.emulator.writes();
+    let _ = world.tick().await;
+    assert_closed(&world, Outcome::HandedBack).await;
+    assert!(!works(&world).await, "workers are stopped first");
+    assert_eq!(world.universe.emulator.writes(), before + 1, "one acknowledgement");
+    let comments = world.comments(item);
+    assert!(comments.iter().any(|text| text.contains("took this work item back")), "{comments:#?}");
+    assert!(world.agent_branches().is_empty() && world.universe.emulator.pull_requests().is_empty());
+    world.assert_once(item);
+    world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn closing_the_item_ends_the_run() {
+    let (world, item) = busy().await;
+    let owner = world.universe.owner.clone();
+    world.universe.emulator.set_state(item, "Closed", &owner).unwrap();
+    let _ = world.tick().await;
+    assert_closed(&world, Outcome::HandedBack).await;
+    assert!(!works(&world).await);
+    assert!(world.tags(item).is_empty(), "{:?}", world.tags(item));
+    world.assert_once(item);
+    world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn the_stop_label_ends_the_run() {
+    let (world, item) = busy().await;
+    let owner = world.universe.owner.clone();
+    world.universe.emulator.tag(item, "agent-stop", &owner).unwrap();
+    let _ = world.tick().await;
+    assert_closed(&world, Outcome::HandedBack).await;
+    assert!(!works(&world).await);
+    assert!(world.tags(item).is_empty(), "{:?}", world.tags(item));
+    world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_deleted_item_ends_the_run_at_the_second_look() {
+    let (world, item) = busy().await;
+    world.universe.emulator.delete_item(item).unwrap();
+    let _ = world.tick().await;
+    assert!(matches!(world.stage().await, Stage::Working { .. }), "one answer proves nothing");
+    let _ = world.tick().await;
+    assert_closed(&world, Outcome::HandedBack).await;
+    assert!(!works(&world).await);
+    world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn an_abandoned_pull_request_is_not_opened_again() {
+    let (world, item, pull) = in_review().await;
+    let reviewer = world.universe.reviewer.clone();
+    world.universe.emulator.abandon(pull, &reviewer).unwrap();
+    let _ = world.tick().await;
+    assert_closed(&world, Outcome::Declined).await;
+    assert!(world.tags(item).is_empty(), "{:?}", world.tags(item));
+    assert!(!world.is_closed(item), "what becomes of the item is for people");
+    world.assert_once(item);
+    world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_deleted_branch_is_not_made_again() {
+    let (world, item, pull) = in_review().await;
+    let owner = world.universe.owner.clone();
+    let branch = world.run().await.branch().full();
+    world.universe.emulator.delete_branch(&world.universe.repository, &branch, &owner).unwrap();
+    let _ = world.tick().await;
+    assert!(matches!(world.stage().await, Stage::InReview { .. }), "one look proves nothing");
+    let _ = world.tick().await;
+    assert_closed(&world, Outcome::Declined).await;
+    assert!(world.agent_branches().is_empty());
+    assert_eq!(world.universe.emulator.pull_requests().len(), 1, "{pull}");
+    world.assert_once(item);
+    world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_draft_waits_until_it_is_published() {
+    let (mut world, item, pull) = in_review().await;
+    let reviewer = world.universe.reviewer.clone();
+    world.universe.emulator.set_draft(pull, true, &reviewer).unwrap();
+    world.universe.emulator.comment_pull_request(pull, "Please say why.", None, &reviewer).unwrap();
+    let report = world.tick().await;
+    assert!(line(&report, item).why.contains("turned the pull request into a draft"), "{report:#?}");
+    world.assert_quiet().await;
+    assert_eq!(world.run().await.turns.len(), 1, "nothing is answered while it is a draft");
+    let comments = world.comments(item);
+    assert!(comments.iter().any(|text| text.contains("into a draft")), "{comments:#?}");
+
+    world.universe.emulator.set_draft(pull, false, &reviewer).unwrap();
+    world.go(|world| world.universe.emulator.pull_request(pull).unwrap().iterations > 1).await;
+}
+
+#[tokio::test]
+async fn a_persons_push_makes_the_agent_stand_down() {
+    let (mut world, item, pull) = in_review().await;
+    let owner = world.universe.owner.clone();
+    let branch = world.run().await.branch().full();
+    let files = [SeedFile::new("README.md", "# By hand\n")];
+    let emulator = world.universe.emulator.clone();
+    let head = emulator.push_as(&world.universe.repository, &branch, &files, "By hand", &owner).unwrap();
+    let told = world.until_handed(item).await;
+    assert!(
+        told.contains(&EscalateReason::PersonPushed.to_string().replace('\'', "&#39;"))
+            || told.contains("pushed to the agent"),
+        "{told}"
+    );
+    assert_eq!(emulator.pull_request(pull).unwrap().head, head, "the person's commit stays");
+}
+
+#[tokio::test]
+async fn a_persons_push_in_the_middle_of_a_turn_is_not_overwritten() {
+    let (mut world, item, pull) = in_review().await;
+    let (owner, reviewer) = (world.universe.owner.clone(), world.universe.reviewer.clone());
+    let emulator = world.universe.emulator.clone();
+    world.agent(BUSY);
+    emulator.comment_pull_request(pull, "One more line, please.", None, &reviewer).unwrap();
+    world.until_there("begun").await;
+    let branch = world.run().await.branch().full();
+    let files = [SeedFile::new("README.md", "# By hand\n")];
+    let head = emulator.push_as(&world.universe.repository, &branch, &files, "By hand", &owner).unwrap();
+    fs::write(world.home().join("go"), "").unwrap();
+    let told = world.until_handed(item).await;
+    assert!(told.contains("pushed to the agent"), "{told}");
+    assert_eq!(emulator.head(&world.universe.repository, &branch), Some(head));
+}
+
+#[tokio::test]
+async fn a_vote_against_without_words_is_a_persons_matter() {
+    let (mut world, item, pull) = in_review().await;
+    let reviewer = world.universe.reviewer.clone();
+    world.universe.emulator.vote(pull, -10, &reviewer).unwrap();
+    let told = world.until_handed(item).await;
+    assert!(told.contains("voted against the change without saying why"), "{told}");
+    assert_eq!(world.universe.emulator.pull_request(pull).unwrap().status, "active");
+}
+
+#[tokio::test]
+async fn a_paused_run_ends_its_turn_and_starts_nothing() {
+    let (mut world, item) = busy().await;
+    let owner = world.universe.owner.clone();
+    world.universe.emulator.tag(item, "agent-paused", &owner).unwrap();
+    let report = world.tick().await;
+    assert!(line(&report, item).why.contains("paused by label"), "{report:#?}");
+    assert!(works(&world).await, "what runs may end by itself");
+    fs::write(world.home().join("go"), "").unwrap();
+    while works(&world).await {
+        let _ = world.tick().await;
+        tokio::task::yield_now().await;
+    }
+    world.assert_quiet().await;
+    assert!(world.agent_branches().is_empty(), "nothing is pushed while it is paused");
+
+    world.universe.emulator.untag(item, "agent-paused", &owner).unwrap();
+    world.until_green().await;
+    assert_eq!(world.run().await.turns.len(), 1, "the turn's work was kept");
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn the_brake_lets_a_turn_end_and_starts_nothing() {
+    let (mut world, item) = busy().await;
+    world.set("ROUNDSMAN_KILL_SWITCH", "on");
+    fs::write(world.home().join("go"), "").unwrap();
+    while works(&world).await {
+        let _ = world.tick().await;
+        tokio::task::yield_now().await;
+    }
+    let report = world.tick().await;
+    assert!(line(&report, item).why.contains("kill switch is on"), "{report:#?}");
+    world.assert_quiet().await;
+    assert!(world.agent_branches().is_empty());
+
+    world.set("ROUNDSMAN_KILL_SWITCH", "off");
+    world.until_green().await;
+    assert_eq!(world.run().await.turns.len(), 1);
+}
+
+#[tokio::test]
+async fn draining_finishes_what_runs_and_claims_nothing() {
+    let (mut world, _) = busy().await;
+    world.set("ROUNDSMAN_KILL_SWITCH", "drain");
+    world.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "4");
+    let second = world.universe.file_item(&["ready-for-agent"]).unwrap();
+    fs::write(world.home().join("go"), "").unwrap();
+    world.until_green().await;
+    assert_eq!(world.tags(second), ["ready-for-agent"]);
+    assert_eq!(world.runs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn stopping_ends_workers_and_the_work_goes_on_later() {
+    let (mut world, item) = busy().await;
+    world.set("ROUNDSMAN_KILL_SWITCH", "stop");
+    let before = world.universe.emulator.writes();
+    let report = world.tick().await;
+    assert!(!works(&world).await, "{report:#?}");
+    assert!(line(&report, item).why.contains("stop"), "{report:#?}");
+    assert_eq!(world.universe.emulator.writes(), before, "{report:#?}");
+    world.assert_quiet().await;
+
+    world.set("ROUNDSMAN_KILL_SWITCH", "off");
+    fs::write(world.home().join("go"), "").unwrap();
+    world.until_green().await;
+    let run = world.run().await;
+    assert_eq!((run.turns.len(), run.lost()), (2, 1), "our own stop costs no attempt of the agent: {run:#?}");
+    world.assert_once(item);
+}

@@ -1,0 +1,181 @@
+//! More of the test universe: our real programs as processes, agents that are shell scripts, and waiting for what must
+//! happen without a reviewer who helps it along.
+
+use super::World;
+use jiff::SignedDuration;
+use roundsman::{
+    domain::{Run, Stage, WorkerState},
+    shell::report::{Line, Report},
+};
+use std::{fs, path::PathBuf, time::Duration};
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    /// Data.
+    pub(crate) out: String,
+    /// Talk.
+    pub(crate) log: String,
+}
+
+impl Ended {
+    /// The last line of the data, as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let last = self.out.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|why| panic!("{why}: {self:#?}"))
+    }
+}
+
+/// Runs a program of ours with exactly these variables and the search path.
+pub(crate) async fn program(
+    name: &str,
+    arguments: &[&str],
+    vars: impl IntoIterator<Item = (String, String)>,
+) -> Ended {
+    let path = match name {
+        "roundsman" => env!("CARGO_BIN_EXE_roundsman"),
+        "roundsman-poller" => env!("CARGO_BIN_EXE_roundsman-poller"),
+        "roundsman-watcher" => env!("CARGO_BIN_EXE_roundsman-watcher"),
+        "roundsman-worker" => env!("CARGO_BIN_EXE_roundsman-worker"),
+        other => panic!("{other} is no program of ours"),
+    };
+    let output = tokio::process::Command::new(path)
+        .args(arguments)
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .envs(vars)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output =
+        tokio::time::timeout(Duration::from_mins(2), output).await.expect("it ends").expect("it starts");
+    Ended {
+        code: output.status.code().expect("no signal"),
+        out: String::from_utf8(output.stdout).expect("text"),
+        log: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+impl World {
+    /// Runs a program of ours as a scheduler would.
+    pub(crate) async fn program(&self, name: &str, arguments: &[&str]) -> Ended {
+        program(name, arguments, self.vars.clone()).await
+    }
+
+    /// From now on the agent is this shell script; it finds the world's directory in `$WORLD`.
+    pub(crate) fn agent(&mut self, script: &str) {
+        let path = self.home().join("agent.sh");
+        let script = format!("WORLD='{}'\n{script}\n", self.home().display());
+        fs::write(&path, script).expect("a script");
+        self.set("ROUNDSMAN_AGENT_NAME", "command");
+        self.set("ROUNDSMAN_AGENT_COMMAND", &format!("sh '{}'", path.display()));
+        self.set("ROUNDSMAN_AGENT_PLAN_FIRST", "no");
+    }
+
+    /// Files an item for a watched world; answers its id.
+    pub(crate) async fn ask(&self) -> i64 {
+        let _ = self.tick().await;
+        self.universe.file_item(&["ready-for-agent"]).expect("an item")
+    }
+
+    /// Ticks and polls without any person's help until `done`. A pause before a second try is skipped.
+    pub(crate) async fn go(&mut self, done: impl Fn(&Self) -> bool) {
+        for _ in 0..600 {
+            if done(self) {
+                return;
+            }
+            let report = self.tick().await;
+            let _ = self.poll().await;
+            if report.lines.iter().any(|line| line.why.contains("is started again at")) {
+                self.passes(SignedDuration::from_mins(2));
+            }
+            // Workers and builds are real processes; they need real time.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it did not get there: {:#?}\n{:#?}", self.runs().await, self.universe.emulator.items());
+    }
+
+    /// Until the agent's script has made this file in `$WORLD`.
+    pub(crate) async fn until_there(&mut self, file: &str) {
+        self.go(|world| world.home().join(file).exists()).await;
+    }
+
+    /// Until the pull request is there and every check on it has passed; answers its number.
+    pub(crate) async fn until_green(&mut self) -> i64 {
+        self.go(|world| {
+            world
+                .universe
+                .emulator
+                .pull_requests()
+                .iter()
+                .any(|pull| pull.checks.iter().any(|(name, status)| name == "Build" && status == "approved"))
+        })
+        .await;
+        let _ = self.tick().await;
+        self.universe.emulator.pull_requests()[0].id
+    }
+
+    pub(crate) fn tags(&self, item: i64) -> Vec<String> {
+        self.universe.emulator.item(item).expect("the item").tags
+    }
+
+    /// Until people were asked; answers what they were told.
+    pub(crate) async fn until_handed(&mut self, item: i64) -> String {
+        self.go(|world| world.tags(item).iter().any(|tag| tag == "ready-for-human")).await;
+        assert!(!self.tags(item).iter().any(|tag| tag == "agent-in-progress" || tag == "ready-for-agent"));
+        let run = self.run().await;
+        assert!(matches!(run.stage, Stage::Escalated { .. }), "{run:#?}");
+        let told: Vec<String> =
+            self.comments(item).into_iter().filter(|text| text.contains("this run needs a person")).collect();
+        assert_eq!(told.len(), 1, "people are told once: {told:#?}");
+        assert!(told[0].len() < 20_000, "a comment, not a flood: {}", told[0].len());
+        self.assert_once(item);
+        self.assert_quiet().await;
+        told[0].clone()
+    }
+
+    /// The only run.
+    pub(crate) async fn run(&self) -> Run {
+        let mut runs = self.runs().await;
+        assert_eq!(runs.len(), 1, "{runs:#?}");
+        runs.remove(0)
+    }
+
+    /// Nobody works, and two more rounds write nothing.
+    pub(crate) async fn assert_quiet(&self) {
+        let workers = self.app().await.runtime.workers().await.expect("workers");
+        let lives = workers.values().flatten().any(|w| matches!(w.state, WorkerState::Running { .. }));
+        assert!(!lives, "{workers:#?}");
+        let before = self.universe.emulator.writes();
+        let mut reports = Vec::new();
+        for _ in 0..2 {
+            reports.push(self.tick().await);
+            reports.push(self.poll().await);
+        }
+        assert_eq!(
+            self.universe.emulator.writes(),
+            before,
+            "an unchanged world is not written to: {reports:#?}"
+        );
+        let unknown = self.universe.emulator.unknown_requests();
+        assert!(unknown.is_empty(), "{unknown:#?}");
+    }
+
+    /// Branches of ours.
+    pub(crate) fn agent_branches(&self) -> Vec<String> {
+        let refs = self.universe.emulator.refs(&self.universe.repository);
+        refs.into_keys().filter(|name| name.starts_with("refs/heads/agent/")).collect()
+    }
+
+    /// Where the only run keeps its work.
+    pub(crate) async fn run_dir(&self) -> PathBuf {
+        self.universe.state_dir.join("runs").join(self.run().await.id.to_string())
+    }
+}
+
+/// The report's line about an item.
+pub(crate) fn line(report: &Report, item: i64) -> &Line {
+    let found = report.lines.iter().find(|line| i64::from(line.item) == item);
+    found.unwrap_or_else(|| panic!("nothing is said about {item}: {report:#?}"))
+}
