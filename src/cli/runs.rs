@@ -2,7 +2,7 @@
 
 use super::say;
 use crate::{
-    domain::{Run, RunId, Stage, WorkItemId},
+    domain::{Run, RunId, Stage, TurnEnd, WorkItemId},
     exit::Exit,
     shell::{App, explain as looked},
 };
@@ -81,7 +81,13 @@ pub(super) async fn show(app: &App, id: &str, json: bool) -> Exit {
         say(&format!("pull request !{id}"));
     }
     for turn in &run.turns {
-        let end = turn.end.as_ref().map_or("not over".to_owned(), |end| format!("{end:?}"));
+        let end = match &turn.end {
+            Some(TurnEnd::Pushed { head }) => format!("pushed {}", head.short()),
+            Some(TurnEnd::Answered) => "answered".to_owned(),
+            Some(TurnEnd::Lost) => "lost by the executor".to_owned(),
+            Some(TurnEnd::Failed) => "failed".to_owned(),
+            None => "not over".to_owned(),
+        };
         say(&format!("turn {:<3}    {:<12} {}  {end}", turn.number, turn.kind.word(), turn.trigger));
     }
     for note in history {

@@ -120,6 +120,7 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         Err(why) => return failed(&stored, why.to_string()),
     };
     let mut first = None;
+    let mut newest = None;
     let mut acts = 0;
     for round in 0..MAX_ROUNDS {
         // The survey is as fresh as this tick; after an act the run reads its own facts again.
@@ -149,11 +150,21 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
             return line(&stored, "unsettled", format!("{said}: {why}"));
         }
         acts += u32::from(acted.did_something);
+        newest = Some((seen, decision));
         if stored.is_closed() || acts >= MAX_ACTS || !(acted.did_something || moved) {
             break;
         }
     }
     let (what, why) = first.unwrap_or(("wait", String::new()));
+    if let Some((seen, decision)) = newest.filter(|_| !stored.is_closed()) {
+        let mut told = stored.clone();
+        // What cannot be told now is told by the next visit.
+        if tell(app, &mut told, &seen, &decision).await.is_ok()
+            && let Ok(Some(saved)) = remember(app, &stored, told, &why).await
+        {
+            stored = saved;
+        }
+    }
     line(&stored, what, why)
 }
 
@@ -163,19 +174,17 @@ struct Acted {
     unsettled: Option<String>,
 }
 
-/// Spells the decision out and performs it. The progress comment is brought up to date before the claim is released
-/// and after everything else, so that it never tells of what did not happen.
+/// Spells the decision out and performs it. The progress comment is brought up to date before the claim is released;
+/// in all other cases at the end of the visit, because each edit is a revision of the item.
 async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Result<Acted, String> {
     let plan = plan(&run, decision, app.now);
     let mut next = plan.next;
-    let mut told = false;
     for effect in &plan.effects {
         if is_last(effect) {
             // Nobody visits a run that is over: what its comment says now, it says for ever.
             if let Err(why) = tell(app, &mut next, seen, decision).await {
                 return Ok(Acted { next: run, did_something: true, unsettled: Some(why.to_string()) });
             }
-            told = true;
         }
         let done = apply(app, &next_for(effect, &run, &next), effect).await.map_err(|why| why.to_string())?;
         match done {
@@ -189,10 +198,6 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
                 return Ok(Acted { next: run, did_something: true, unsettled: Some(why) });
             }
         }
-    }
-    if !told {
-        // The next visit tells.
-        _ = tell(app, &mut next, seen, decision).await;
     }
     Ok(Acted { next, did_something: !plan.effects.is_empty(), unsettled: None })
 }
