@@ -119,7 +119,7 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         Ok(_) => (stored, fleet),
         Err(why) => return failed(&stored, why.to_string()),
     };
-    let mut first = None;
+    let mut told = ("wait", String::new());
     let mut newest = None;
     let mut acts = 0;
     for round in 0..MAX_ROUNDS {
@@ -131,9 +131,6 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         };
         tracing::debug!(run.id = %run.id, stage = run.stage.word(), "{decision}");
         let said = decision.to_string();
-        if first.is_none() || decision.word() != "wait" {
-            first = Some((decision.word(), said.clone()));
-        }
         let acted = match act(app, run, &seen, &decision).await {
             Ok(acted) => acted,
             Err(why) => return failed(&stored, format!("{said}, but {why}")),
@@ -149,18 +146,22 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         if let Some(why) = acted.unsettled {
             return line(&stored, "unsettled", format!("{said}: {why}"));
         }
+        // What was done is worth telling; where nothing was done, why not.
+        if acted.did_something || acts == 0 {
+            told = (decision.word(), said);
+        }
         acts += u32::from(acted.did_something);
         newest = Some((seen, decision));
         if stored.is_closed() || acts >= MAX_ACTS || !(acted.did_something || moved) {
             break;
         }
     }
-    let (what, why) = first.unwrap_or(("wait", String::new()));
+    let (what, why) = told;
     if let Some((seen, decision)) = newest.filter(|_| !stored.is_closed()) {
-        let mut told = stored.clone();
+        let mut next = stored.clone();
         // What cannot be told now is told by the next visit.
-        if tell(app, &mut told, &seen, &decision).await.is_ok()
-            && let Ok(Some(saved)) = remember(app, &stored, told, &why).await
+        if tell(app, &mut next, &seen, &decision).await.is_ok()
+            && let Ok(Some(saved)) = remember(app, &stored, next, &why).await
         {
             stored = saved;
         }
