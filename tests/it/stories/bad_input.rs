@@ -1,6 +1,8 @@
 //! Bad input: settings, tokens, disks, networks and work items that are not as they should be. Each ends in a sentence
 //! where its reader looks and in the right exit code; nothing is lost, and nothing is written that must not be.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use crate::world::{Ended, World, line, program};
 use jiff::SignedDuration;
 use roundsman::{

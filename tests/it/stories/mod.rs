@@ -5,3 +5,4 @@ mod bad_input;
 mod cost;
 mod people;
 mod road;
+mod tricks;
