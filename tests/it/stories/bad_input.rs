@@ -116,6 +116,23 @@ async fn one_unknown_project_does_not_stop_the_others() {
 }
 
 #[tokio::test]
+async fn one_unknown_project_does_not_keep_lost_runs_lost() {
+    let mut world = World::new().await;
+    world.agent(GOOD);
+    let item = world.ask().await;
+    world.until_green().await;
+    let known = world.run().await.id;
+    let fresh = world.home().join("fresh.sqlite").display().to_string();
+    world.set("ROUNDSMAN_STORE_PATH", &fresh);
+    world.set("ROUNDSMAN_INTAKE_PROJECTS", "Nowhere,Fabrikam");
+    let ended = world.program("roundsman-watcher", &[]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    assert!(ended.log.contains("Nowhere was not searched"), "{ended:#?}");
+    assert_eq!(world.run().await.id, known);
+    world.assert_once(item);
+}
+
+#[tokio::test]
 async fn a_directory_in_the_place_of_the_database_is_told() {
     let (mut world, item) = waiting().await;
     let place = world.home().join("not-a-file.sqlite");
