@@ -32,7 +32,14 @@ pub(super) async fn recover(
 ) -> Result<(Vec<Run>, Vec<Line>), RecoverError> {
     let mut ids: BTreeSet<WorkItemId> = BTreeSet::new();
     for project in &app.settings.intake.projects {
-        ids.extend(app.ado.ids_with_label(project, &app.policy.labels.in_progress, IN_PROGRESS).await?);
+        match app.ado.ids_with_label(project, &app.policy.labels.in_progress, IN_PROGRESS).await {
+            Ok(found) => ids.extend(found),
+            // One that was renamed or is closed to us must not keep lost runs of the others lost.
+            Err(why) if why.is_not_found() => {
+                tracing::warn!("{project} was not searched for lost runs: {why}")
+            }
+            Err(why) => return Err(why.into()),
+        }
     }
     for run in known.iter().filter(|run| !matches!(run.stage, Stage::Escalated { .. })) {
         ids.remove(&run.id.item);

@@ -309,7 +309,8 @@ pub struct Escalation {
 /// We need a person: why, what was tried, where to look, how to go on. HTML, mentions who asked for the run.
 pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &LabelNames) -> String {
     let to = run.requested_by.as_ref().map(|who| format!("{}: ", mention(who))).unwrap_or_default();
-    let reason = foreign(&escalation.reason, MAX_SENTENCE);
+    // It quotes what the agent asks or answers: nobody can answer half a question.
+    let reason = foreign(&escalation.reason, MAX_SENTENCE + MAX_AGENT_TEXT);
     let mut out = vec![format!("<p>{to}<b>this run needs a person.</b> {reason}</p>")];
     if let Some(text) = escalation.agent_text.as_deref().filter(|text| !text.trim().is_empty()) {
         let text = foreign(text, MAX_AGENT_TEXT);

@@ -113,3 +113,38 @@ async fn the_demo_ends_with_its_summary() {
     let events = ended.out.lines().count() - 1;
     assert!(events > 10, "{events} events");
 }
+
+#[tokio::test]
+async fn the_real_programs_take_an_item_to_review() {
+    let mut world = World::new().await;
+    // Longer than any invocation: the agent must outlive the process that started it.
+    world.agent("sleep 2; printf 'A line.\\n' >> README.md; echo changed");
+    let first = world.program("roundsman-watcher", &[]).await;
+    assert_eq!(first.code, 0, "{first:#?}");
+    let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
+    let mut logs = String::new();
+    for _ in 0..200 {
+        for name in ["roundsman-poller", "roundsman-watcher"] {
+            let ended = world.program(name, &[]).await;
+            assert_eq!(ended.code, 0, "{name}: {ended:#?}");
+            logs += &ended.log;
+        }
+        let pulls = world.universe.emulator.pull_requests();
+        if pulls
+            .iter()
+            .flat_map(|pull| &pull.checks)
+            .any(|(name, status)| name == "Build" && status == "approved")
+        {
+            break;
+        }
+    }
+    let run = world.run().await;
+    assert!(run.pull_request.is_some(), "{run:#?}\n{logs}");
+    assert_eq!(run.turns.len(), 1, "{run:#?}");
+    world.assert_once(item);
+    for line in logs.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("one JSON object per line");
+        assert!(line["message"].is_string() && line["level"].is_string(), "{line}");
+    }
+    assert!(!logs.contains(&world.universe.token));
+}

@@ -1,6 +1,8 @@
 //! Agents that misbehave. Each ends in a state that people can see, with the work kept and nothing pushed that must not
 //! be. The agents are shell scripts; what they do to the worker is real.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use crate::world::World;
 use roundsman::{
     domain::{Outcome, Stage, TurnKind},

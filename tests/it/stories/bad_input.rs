@@ -1,11 +1,13 @@
 //! Bad input: settings, tokens, disks, networks and work items that are not as they should be. Each ends in a sentence
 //! where its reader looks and in the right exit code; nothing is lost, and nothing is written that must not be.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use crate::world::{Ended, World, line, program};
 use jiff::SignedDuration;
 use roundsman::{
     domain::Stage,
-    emulator::{IdentityKind, NewItem, SeedFile, SignIn},
+    emulator::{IdentityKind, NewItem, SeedFile, SignIn, Token},
     shell::poll::{Mode, poll},
 };
 use std::fs;
@@ -111,6 +113,23 @@ async fn one_unknown_project_does_not_stop_the_others() {
     assert_eq!(ended.code, 77, "{ended:#?}");
     assert!(ended.log.contains("Nowhere") && ended.log.contains("check the name"), "{ended:#?}");
     assert!(ended.out.contains(&format!("{item}\twould-claim")), "{ended:#?}");
+}
+
+#[tokio::test]
+async fn one_unknown_project_does_not_keep_lost_runs_lost() {
+    let mut world = World::new().await;
+    world.agent(GOOD);
+    let item = world.ask().await;
+    world.until_green().await;
+    let known = world.run().await.id;
+    let fresh = world.home().join("fresh.sqlite").display().to_string();
+    world.set("ROUNDSMAN_STORE_PATH", &fresh);
+    world.set("ROUNDSMAN_INTAKE_PROJECTS", "Nowhere,Fabrikam");
+    let ended = world.program("roundsman-watcher", &[]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    assert!(ended.log.contains("Nowhere was not searched"), "{ended:#?}");
+    assert_eq!(world.run().await.id, known);
+    world.assert_once(item);
 }
 
 #[tokio::test]
@@ -337,4 +356,48 @@ async fn an_item_that_is_not_there_is_explained() {
     let ended = world.program("roundsman", &["explain", "what?"]).await;
     assert_eq!(ended.code, 2, "{ended:#?}");
     assert!(ended.log.contains("4711-r12"), "{ended:#?}");
+}
+
+#[tokio::test]
+async fn a_token_that_ends_in_the_middle_of_a_run_loses_nothing() {
+    let mut world = World::new().await;
+    world.agent(&format!(
+        "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done; {GOOD}"
+    ));
+    let item = world.ask().await;
+    world.until_there("begun").await;
+    let emulator = world.universe.emulator.clone();
+    let before = (world.run().await.id, emulator.item(item));
+    emulator.reset_calls();
+    emulator.expire_token(&world.universe.token);
+    for name in BOTH {
+        let ended = world.program(name, &[]).await;
+        assert_eq!(ended.code, 77, "{name}: {ended:#?}");
+        assert!(ended.log.contains("token not accepted"), "{ended:#?}");
+    }
+    fs::write(world.home().join("go"), "").unwrap();
+    assert_eq!(world.program("roundsman-watcher", &[]).await.code, 77);
+    assert_eq!((world.run().await.id, emulator.item(item)), before);
+    assert_eq!(emulator.writes(), 0);
+
+    // Somebody puts a new token into the file; nothing else has to be done.
+    let renewed = format!("{}renewed", world.universe.token);
+    emulator.issue_token(&world.universe.bot, Token::Pat, &renewed);
+    fs::write(world.home().join("token"), &renewed).unwrap();
+    world.until_green().await;
+    assert_eq!(world.run().await.turns.len(), 1, "the agent's work was kept");
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn a_token_without_the_right_to_push_is_told_on_the_item() {
+    let mut world = World::new().await;
+    world.agent(GOOD);
+    world.universe.emulator.allow_contribute(&world.universe.bot, false);
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(world.agent_branches().is_empty());
+    assert!(told.contains("lost the agent's work too often") || told.contains("TF401027"), "{told}");
+    assert!(!told.contains(&world.universe.token), "{told}");
+    assert!(world.run_dir().await.join("t01/out/work.bundle").is_file(), "work is kept");
 }

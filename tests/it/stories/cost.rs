@@ -1,5 +1,7 @@
 //! What it costs: calls are counted, not timed (DESIGN §12).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use crate::world::World;
 use jiff::SignedDuration;
 use roundsman::{
@@ -97,6 +99,7 @@ fn table(what: &str, report: &Report) -> String {
     text
 }
 
+#[expect(clippy::print_stderr, reason = "the table is what a reader of this test wants to see")]
 #[tokio::test]
 async fn a_hundred_runs_cost_few_reads_and_no_writes() {
     let mut world = World::new().await;
@@ -169,8 +172,8 @@ async fn an_idle_poll_is_one_query_per_project() {
 }
 
 #[tokio::test]
-async fn the_trusted_are_known_by_id() {
-    // A guard of the fleet above: its runs must look like ours, or they would be orphans and cost other calls.
+async fn the_fleet_looks_like_runs_of_ours() {
+    // Otherwise its runs would be orphans and cost other calls.
     let world = World::new().await;
     let app = world.app().await;
     in_review(&world, &app).await;

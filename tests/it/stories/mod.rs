@@ -8,4 +8,5 @@ mod faults;
 mod memory;
 mod people;
 mod road;
+mod tricks;
 mod twins;

@@ -1,6 +1,8 @@
 //! People win. Whatever a person does to item, branch or pull request while a run is under way: the right stage and
 //! outcome, workers stopped, no further effect but one acknowledgement.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 use crate::world::{World, line};
 use roundsman::{
     decide::EscalateReason,
