@@ -191,7 +191,10 @@ async fn publish_killed(slow_after_push: bool) {
     world.survives(item).await;
     world.assert_survived(item).await;
     let lost = emulator.request_log().iter().filter(|seen| seen.operation == "git: push").count();
-    println!("publish killed {}: {lost} pushes", if slow_after_push { "after its push" } else { "before it" });
+    println!(
+        "publish killed {}: {lost} pushes",
+        if slow_after_push { "after its push" } else { "before it" }
+    );
 }
 
 /// How often git asks for references before and with the first push of an undisturbed run.

@@ -60,7 +60,10 @@ impl World {
     }
 
     /// One invocation's application.
-    #[expect(clippy::disallowed_methods, reason = "a test plays the scheduler: each invocation reads its clock once")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test plays the scheduler: each invocation reads its clock once"
+    )]
     pub(crate) async fn app(&self) -> App {
         let now = Timestamp::now() + self.ahead;
         App::open(self.settings(), host(), now).await.expect("an application")
@@ -86,7 +89,11 @@ impl World {
             // Workers and builds are real processes; they need real time.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("the story did not get there: {:#?}\n{:#?}", self.runs().await, self.universe.emulator.items());
+        panic!(
+            "the story did not get there: {:#?}\n{:#?}",
+            self.runs().await,
+            self.universe.emulator.items()
+        );
     }
 
     /// Until the work item is closed and nothing of ours is in flight.
@@ -132,5 +139,8 @@ impl World {
 /// The worker that cargo built beside these tests.
 pub(crate) fn host() -> Host {
     let path = std::env::var_os("PATH").map(|path| ("PATH".to_owned(), path.to_string_lossy().into_owned()));
-    Host { worker: vec![env!("CARGO_BIN_EXE_roundsman-worker").into()], environment: path.into_iter().collect() }
+    Host {
+        worker: vec![env!("CARGO_BIN_EXE_roundsman-worker").into()],
+        environment: path.into_iter().collect(),
+    }
 }
