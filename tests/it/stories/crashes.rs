@@ -2,9 +2,14 @@
 
 use crate::world::{
     World,
-    harsh::{Dice, Program, number, pause},
+    harsh::{Dice, Program, number, pause, steps_below},
 };
 use jiff::SignedDuration;
+use std::{
+    path::PathBuf,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 /// Programs killed in one telling.
 fn kills() -> u64 {
@@ -82,7 +87,7 @@ async fn a_poller_killed_around_its_claim_leaves_one_claim() {
                 if poller.is_over() || world.universe.emulator.request_log().len() >= before + requests {
                     break;
                 }
-                tokio::time::sleep(std::time::Duration::from_micros(500)).await;
+                tokio::time::sleep(Duration::from_micros(500)).await;
             }
             killed += u64::from(poller.kill());
             claimed += u64::from(!world.comments(item).is_empty());
@@ -94,47 +99,48 @@ async fn a_poller_killed_around_its_claim_leaves_one_claim() {
     println!("killed pollers: {killed} killed, {claimed} times with a claim on the item, seed {}", dice.seed);
 }
 
+/// Kills the worker that is alive after so many looks at live workers; its step.
+fn kill_one(runs: PathBuf, mut looks: u64) -> JoinHandle<Option<String>> {
+    thread::spawn(move || {
+        for _ in 0..8_000 {
+            for step in steps_below(&runs) {
+                let is_begun = step.join("pid").exists() && !step.join("status.json").exists();
+                if is_begun && looks == 0 && World::kill_worker(&step) {
+                    return Some(step.file_name()?.to_string_lossy().into_owned());
+                }
+                looks = looks.saturating_sub(u64::from(is_begun));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        None
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_workers_are_replaced_and_nothing_is_done_twice() {
     let mut dice = Dice::new("killed workers");
     let mut killed = Vec::new();
-    for _ in 0..number("ROUNDSMAN_STORY_ROUNDS").unwrap_or(3) {
+    for _ in 0..kills().div_ceil(8) {
         let mut world = World::new().await;
         _ = world.tick().await;
         let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
         // Two, because the third loss is a person's: the budget of the executor.
         for _ in 0..2 {
-            let mut wait = dice.roll(20);
-            let mut victim = None;
-            for _ in 0..100 {
-                if world.is_closed(item) || victim.is_some() {
-                    break;
-                }
-                let mut tick = world.start(Program::Watcher);
-                let mut poll = world.start(Program::Poller);
-                while !(tick.is_over() && poll.is_over()) {
-                    for step in world.steps() {
-                        let has_pid = step.join("pid").exists() && !step.join("status.json").exists();
-                        if victim.is_none() && has_pid {
-                            if wait == 0 && World::kill_worker(&step) {
-                                victim = Some(step);
-                            }
-                            wait = wait.saturating_sub(1);
-                        }
-                    }
-                    pause(5).await;
-                }
-                _ = world.universe.review();
+            let killer = kill_one(world.settings().state_dir.join("runs"), dice.roll(150));
+            world.survives_until(|world| killer.is_finished() || world.is_closed(item)).await;
+            if killer.is_finished() {
+                killed.extend(killer.join().unwrap());
+            } else {
+                break;
             }
-            killed.extend(victim.and_then(|step| Some(step.file_name()?.to_string_lossy().into_owned())));
             // Longer than the back-off of one loss.
             world.passes(SignedDuration::from_mins(5));
-            _ = world.tick().await;
         }
         world.survives(item).await;
         world.assert_survived(item).await;
     }
     println!("killed workers: {killed:?}, seed {}", dice.seed);
+    assert!(!killed.is_empty());
 }
 
 /// Kills the publish worker before or after its push; the service answers slowly there, so that the place is known.
@@ -150,7 +156,7 @@ async fn publish_killed(slow_after_push: bool) {
             .filter(|seen| seen.operation == "git: push" && (!status || seen.status == 200))
             .count()
     };
-    let slow = std::time::Duration::from_secs(4);
+    let slow = Duration::from_secs(4);
     let ask = || roundsman::emulator::Fault::on("git: discover").times(9).slow(slow);
     if slow_after_push {
         // Publish asks before the push, with it and after it.

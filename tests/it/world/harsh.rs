@@ -201,13 +201,7 @@ impl World {
 
     /// Directories of the steps of all turns, as the process runtime lays them out.
     pub(crate) fn steps(&self) -> Vec<PathBuf> {
-        let mut steps = Vec::new();
-        for run in entries(&self.settings().state_dir.join("runs")) {
-            for turn in entries(&run) {
-                steps.extend(entries(&turn.join("steps")));
-            }
-        }
-        steps
+        steps_below(&self.settings().state_dir.join("runs"))
     }
 
     /// SIGKILLs the worker of a step with all its programs. Whether it was alive: it holds its lock.
@@ -253,6 +247,12 @@ impl World {
         assert!(workers.is_empty(), "{workers:#?}");
         assert_eq!(self.orphans(), Vec::<String>::new());
     }
+}
+
+/// See [`World::steps`].
+pub(crate) fn steps_below(runs: &Path) -> Vec<PathBuf> {
+    let turns = entries(runs).into_iter().flat_map(|run| entries(&run));
+    turns.flat_map(|turn| entries(&turn.join("steps"))).collect()
 }
 
 fn headline(text: &str) -> String {
