@@ -136,7 +136,7 @@ impl fmt::Display for WaitReason {
 pub enum EscalateReason {
     /// Something has been unreadable for too long.
     Gap(Gap),
-    /// A turn would not end, or took longer than a person would wait.
+    /// A worker outlived its deadline and every attempt to stop it.
     TurnTooLong,
     /// The cluster lost the turn too often.
     InfrastructureBudget {
@@ -208,7 +208,9 @@ impl fmt::Display for EscalateReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gap(gap) => write!(f, "for too long, {gap}"),
-            Self::TurnTooLong => write!(f, "the agent took longer than a turn may take and was stopped"),
+            Self::TurnTooLong => {
+                write!(f, "a worker is long past its deadline and does not end although it was stopped")
+            }
             Self::InfrastructureBudget { detail } => {
                 write!(f, "the executor lost the agent's work too often; last time: {detail}")
             }

@@ -94,6 +94,16 @@ pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
     }
 }
 
+/// Whether what is pending is pending because a pipeline waits for a person's approval.
+pub fn awaits_approval(checks: &Checks, head: &CommitId) -> bool {
+    let is_named = |build: &Build| {
+        checks.evaluations.iter().any(|e| e.gates && e.status == PolicyStatus::Running && e.build == Some(build.id))
+    };
+    let ours: Vec<&Build> =
+        checks.builds.iter().filter(|b| b.source_commit.as_ref() == Some(head) || is_named(b)).collect();
+    newest_of_each(&ours).into_iter().any(|build| build.state == BuildState::AwaitingApproval)
+}
+
 /// Procedure that brings the checks forward without an agent (no tokens).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Procedure {
@@ -115,12 +125,15 @@ pub enum Procedure {
     },
 }
 
+/// Of the keys of [`Procedure::Requeue`].
+pub(super) const REQUEUE_PREFIX: &str = "requeue:";
+
 impl Procedure {
     /// Equal for the same procedure on the same head; each is carried out once.
     pub fn key(&self, head: &CommitId) -> String {
         let head = head.short();
         match self {
-            Self::Requeue { evaluation } => format!("requeue:{evaluation}@{head}"),
+            Self::Requeue { evaluation } => format!("{REQUEUE_PREFIX}{evaluation}@{head}"),
             Self::LinkWorkItem => format!("link@{head}"),
             Self::Publish => format!("publish@{head}"),
             Self::ArmAutoComplete => format!("auto-complete@{head}"),
@@ -203,7 +216,7 @@ impl PolicyKind {
 impl BuildState {
     fn is_pending(self) -> bool {
         match self {
-            Self::Queued | Self::Running | Self::Other => true,
+            Self::Queued | Self::Running | Self::AwaitingApproval | Self::Other => true,
             Self::Succeeded | Self::PartiallySucceeded | Self::Failed | Self::Canceled => false,
         }
     }

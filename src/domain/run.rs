@@ -208,6 +208,10 @@ pub struct Doubts {
     /// Something needed could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_since: Option<Timestamp>,
+    /// The checks had no verdict on our head; cleared by a verdict. A build that is queued again after days in review
+    /// has its own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Timestamp>,
 }
 
 impl Run {
@@ -261,10 +265,19 @@ impl Run {
             || self.turns.iter().any(|t| matches!(&t.end, Some(TurnEnd::Pushed { head: own }) if own == head))
     }
 
-    /// Whether this very input was already answered by a turn that was not lost to the cluster.
+    /// Whether this very input was already answered by a turn that was not lost to the cluster. People's words are
+    /// the same input on every head: they were answered when each of them was, in whichever turn.
     pub fn has_answered(&self, trigger: &Trigger) -> bool {
-        let key = trigger.key();
-        self.turns.iter().any(|t| t.trigger == key && t.end != Some(TurnEnd::Lost))
+        let kept = || self.turns.iter().filter(|t| t.end != Some(TurnEnd::Lost)).map(|t| &t.trigger);
+        match trigger {
+            Trigger::Threads { awaiting, head: _ } => {
+                awaiting.iter().all(|word| kept().any(|key| key.is_about(*word)))
+            }
+            Trigger::WorkItem { .. } | Trigger::FailingChecks { .. } | Trigger::Conflict { .. } => {
+                let asked = trigger.key();
+                kept().any(|key| *key == asked)
+            }
+        }
     }
 }
 
