@@ -32,11 +32,15 @@ pub mod admit;
 mod catch_up;
 pub mod conversation;
 pub mod deadline;
+#[cfg(test)]
+mod given;
 pub mod observation;
 pub mod plan;
 pub mod reason;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod tables;
 pub mod verdict;
 
 pub use admit::{Admission, Candidate, Load, admit};
