@@ -252,7 +252,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
                 // Our reply may not be shown yet: the quiet period counts from the end of our turn, too.
                 let shown_at = later(review_since(run).unwrap_or(newest_at), policy.quiet_period);
                 return if shown_at > now {
-                    Wait(WaitReason::QuietPeriod { until: shown_at })
+                    Wait(WaitReason::LookAgain(Missing::Reply))
                 } else {
                     Escalate(EscalateReason::SameInputAgain(TurnKind::Respond))
                 };

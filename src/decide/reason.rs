@@ -79,6 +79,8 @@ pub enum Missing {
     Worker,
     /// Our own head: the branch is somewhere else.
     OwnHead,
+    /// The reply that our turn left.
+    Reply,
 }
 
 impl fmt::Display for WaitReason {
@@ -105,6 +107,7 @@ impl fmt::Display for WaitReason {
                     Missing::Item => "the work item was not there",
                     Missing::Branch => "our branch was not there",
                     Missing::Worker => "the worker was not there",
+                    Missing::Reply => "our reply was not there",
                     Missing::OwnHead => "our branch is at a commit that we did not push",
                 };
                 write!(f, "{what}; the next tick looks again before that counts")
@@ -247,7 +250,7 @@ impl fmt::Display for EscalateReason {
             }
             Self::BudgetSpent(kind) => write!(f, "the run has used all its {kind} turns"),
             Self::SameInputAgain(kind) => {
-                write!(f, "a {kind} turn answered this already, and it is still there")
+                write!(f, "one of its {kind} turns answered this already, and it is still there")
             }
             Self::RedTooLong => write!(f, "the checks have been red for longer than the agent may try"),
             Self::SameFailureAgain => write!(f, "the same failure came back after a fix"),

@@ -316,12 +316,12 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         ChecksRunning           1872
     wait         Cold                    1678
     wait         Gap                    18118
-    wait         LookAgain               6200
+    wait         LookAgain               7460
     wait         NoChecks                 496
     wait         NotCurrentYet           1118
     wait         Over                    5824
     wait         Paused                 10548
-    wait         QuietPeriod             7920
+    wait         QuietPeriod             6660
     wait         StaleItem               2160
     wait         StepRunning             1866
     wait         TargetRed                 44

@@ -241,8 +241,8 @@ fn the_ladder_rung_by_rung() {
     10 pull request not shown any more: wait: the pull request could not be read: it is not shown any more
     11 respond: respond: threads 3 await an answer
     11 still writing: wait: somebody is still writing; the review counts as whole at 2026-01-09T23:09:40Z
-    11 answered, reply not shown yet: wait: somebody is still writing; the review counts as whole at 2026-01-09T23:09:10Z
-    11 answered, reply never shown: escalate: a respond turn answered this already, and it is still there
+    11 answered, reply not shown yet: wait: our reply was not there; the next tick looks again before that counts
+    11 answered, reply never shown: escalate: one of its respond turns answered this already, and it is still there
     11 answered, reply shown: wait: all checks are green; a person decides
     11 being answered: wait: a step has been at work since 2026-01-09T23:06:10Z
     11 rounds are spent: escalate: the run has used all its respond turns
@@ -251,7 +251,7 @@ fn the_ladder_rung_by_rung() {
     12 link missing: proceed: link the work item
     12 draft by rule: proceed: publish the draft
     13 conflicts: fix forward: aaaaaaaa conflicts with its target
-    13 conflicts again: escalate: a conflict turn answered this already, and it is still there
+    13 conflicts again: escalate: one of its conflict turns answered this already, and it is still there
     13 conflicts once too often: escalate: the run has used all its conflict turns
     13 cannot merge: escalate: Azure DevOps cannot merge the pull request, and it is not a conflict
     14 red: fix forward: checks are red on aaaaaaaa
@@ -260,7 +260,7 @@ fn the_ladder_rung_by_rung() {
     14 known flake, retried: escalate: the run has used all its fix-forward turns
     14 infrastructure: proceed: run the failed jobs of build 638 once more
     14 same failure after two fixes: escalate: the same failure came back after a fix
-    14 answered: escalate: a fix-forward turn answered this already, and it is still there
+    14 answered: escalate: one of its fix-forward turns answered this already, and it is still there
     14 attempts are spent: escalate: the run has used all its fix-forward turns
     14 red for too long: escalate: the checks have been red for longer than the agent may try
     14 green by fewer tests: escalate: the fix weakened the tests: 40 tests became 39
@@ -443,7 +443,8 @@ fn every_reason_is_one_sentence() {
     waits.extend([Brake::On, Brake::Stop].map(WaitReason::Brake));
     waits.extend([Pause::Label, Pause::Draft, Pause::Assigned].map(WaitReason::Paused));
     waits.extend(
-        [Missing::Item, Missing::Branch, Missing::Worker, Missing::OwnHead].map(WaitReason::LookAgain),
+        [Missing::Item, Missing::Branch, Missing::Worker, Missing::OwnHead, Missing::Reply]
+            .map(WaitReason::LookAgain),
     );
     let detail = || "disk full".to_owned();
     let mut escalations = vec![
@@ -501,6 +502,7 @@ fn every_reason_is_one_sentence() {
     wait: our branch was not there; the next tick looks again before that counts
     wait: the worker was not there; the next tick looks again before that counts
     wait: our branch is at a commit that we did not push; the next tick looks again before that counts
+    wait: our reply was not there; the next tick looks again before that counts
     escalate: for too long, the pull request could not be read: timed out
     escalate: a worker is long past its deadline and does not end although it was stopped
     escalate: the executor lost the agent's work too often; last time: disk full
@@ -534,10 +536,10 @@ fn every_reason_is_one_sentence() {
     escalate: the run has used all its respond turns
     escalate: the run has used all its conflict turns
     escalate: the run has used all its redispatch turns
-    escalate: a implement turn answered this already, and it is still there
-    escalate: a fix-forward turn answered this already, and it is still there (frozen)
-    escalate: a respond turn answered this already, and it is still there
-    escalate: a conflict turn answered this already, and it is still there
-    escalate: a redispatch turn answered this already, and it is still there
+    escalate: one of its implement turns answered this already, and it is still there
+    escalate: one of its fix-forward turns answered this already, and it is still there (frozen)
+    escalate: one of its respond turns answered this already, and it is still there
+    escalate: one of its conflict turns answered this already, and it is still there
+    escalate: one of its redispatch turns answered this already, and it is still there
     "#);
 }

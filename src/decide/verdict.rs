@@ -170,7 +170,8 @@ pub fn procedure(
                     due.push(Procedure::Requeue { evaluation: evaluation.id.clone() });
                 }
             }
-            (PolicyKind::Build, PolicyStatus::Approved) if evaluation.is_expired => {
+            // Too old to count either way.
+            (PolicyKind::Build, PolicyStatus::Approved | PolicyStatus::Rejected) if evaluation.is_expired => {
                 due.push(Procedure::Requeue { evaluation: evaluation.id.clone() });
             }
             (
