@@ -41,6 +41,8 @@ pub mod reason;
 mod sweep;
 #[cfg(test)]
 mod tables;
+mod told;
+mod turn_state;
 pub mod verdict;
 
 pub use admit::{Admission, Candidate, Load, admit};
@@ -51,14 +53,13 @@ pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, 
 pub use verdict::{Failing, Procedure, Verdict, verdict};
 
 use crate::domain::{
-    AgentFailure, AgentResult, CloseOn, CommitId, FetchResult, MergeState, Outcome, Policy, PublishResult,
-    PullRequest, PullRequestStatus, Run, Stage, Started, Step, StepResult, Trigger, Turn, TurnKind, Vote,
-    WorkItem, Worker, WorkerState,
+    CloseOn, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage, Step,
+    Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState,
 };
 use conversation::{conversation, has_spoken};
 use deadline::{Deadline, later, stray_due_at, stray_stubborn_at};
 use jiff::Timestamp;
-use std::fmt;
+use turn_state::{TurnState, turn_state};
 
 /// What to do about a run in this tick: exactly one thing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -559,105 +560,6 @@ fn running_since(seen: &Observation) -> Option<Timestamp> {
     })
 }
 
-/// Where the current turn stands.
-enum TurnState {
-    /// No turn is under way.
-    None,
-    /// The run has no turn yet.
-    NotBegun,
-    /// This step has to be started.
-    Due(Step),
-    /// This step follows.
-    Next(Step),
-    /// The turn pushed.
-    Pushed(CommitId),
-    /// The turn's answer is enough.
-    Answered,
-    /// Missing at first sight.
-    LookAgain(Missing),
-    /// The cluster lost it.
-    Lost(String),
-    /// The agent failed.
-    Failed { class: AgentFailure, detail: String },
-    /// Only a person can go on.
-    NeedsPerson(EscalateReason),
-}
-
-fn turn_state(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> TurnState {
-    let (turn, step, started) = match &run.stage {
-        Stage::Claimed => return if run.pushed.is_some() { TurnState::None } else { TurnState::NotBegun },
-        Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Escalated { .. } | Stage::Closed { .. } => {
-            return TurnState::None;
-        }
-        Stage::Working { turn, step, started, since: _ } => (turn, *step, *started),
-    };
-    let worker = workers(seen).iter().find(|worker| worker.turn.number == turn.number && worker.step == step);
-    match (worker.map(|worker| &worker.state), started) {
-        (None, Started::NotYet) | (Some(WorkerState::Created), _) => {
-            // An executor that cannot start it must not be asked for ever.
-            if Deadline::Step.is_over(run, policy, now) {
-                TurnState::Lost("its worker could not be started".into())
-            } else {
-                TurnState::Due(step)
-            }
-        }
-        (None, Started::Seen) => match run.doubts.worker_gone_since {
-            Some(since) if since < now => TurnState::Lost("its worker was removed".into()),
-            Some(_) | None => TurnState::LookAgain(Missing::Worker),
-        },
-        // Rung 7 has returned before this.
-        (Some(WorkerState::Running { .. }), _) => TurnState::None,
-        (Some(WorkerState::Crashed { hint }), _) => TurnState::Lost(hint.clone()),
-        (Some(WorkerState::Finished(result)), _) => after_step(turn, step, result),
-    }
-}
-
-fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
-    if result.step() != step {
-        return TurnState::Lost("its worker reported for another step".into());
-    }
-    match result {
-        StepResult::Fetch(FetchResult::Ready { .. }) => TurnState::Next(Step::Agent),
-        StepResult::Fetch(FetchResult::Moved { found: None }) => {
-            TurnState::Lost("the branch was gone".into())
-        }
-        StepResult::Fetch(FetchResult::Moved { found: Some(_) })
-        | StepResult::Publish(PublishResult::Diverged { found: _ }) => {
-            TurnState::NeedsPerson(EscalateReason::PersonPushed)
-        }
-        StepResult::Fetch(FetchResult::Failed { detail })
-        | StepResult::Publish(PublishResult::Failed { detail }) => TurnState::Lost(detail.clone()),
-        StepResult::Agent(AgentResult::Worked { .. }) => TurnState::Next(Step::Publish),
-        StepResult::Agent(AgentResult::NothingChanged { answer, replies }) => match turn.trigger {
-            Trigger::Threads { .. } if !replies.is_empty() => TurnState::Answered,
-            Trigger::Threads { .. }
-            | Trigger::WorkItem { .. }
-            | Trigger::FailingChecks { .. }
-            | Trigger::Conflict { .. } => {
-                TurnState::NeedsPerson(EscalateReason::NothingChanged { answer: answer.clone() })
-            }
-        },
-        StepResult::Agent(AgentResult::Question { question }) => {
-            TurnState::NeedsPerson(EscalateReason::Question { question: question.clone() })
-        }
-        StepResult::Agent(AgentResult::Failed { class, detail }) => match class {
-            AgentFailure::Infrastructure | AgentFailure::Provider | AgentFailure::Stopped => {
-                TurnState::Lost(detail.clone())
-            }
-            AgentFailure::Agent
-            | AgentFailure::Idle
-            | AgentFailure::Timeout
-            | AgentFailure::TooMuchOutput
-            | AgentFailure::LeftConflict
-            | AgentFailure::Untidy => TurnState::Failed { class: *class, detail: detail.clone() },
-        },
-        StepResult::Publish(PublishResult::Pushed { head, .. }) => TurnState::Pushed(head.clone()),
-        StepResult::Publish(PublishResult::Refused { rules }) => {
-            TurnState::NeedsPerson(EscalateReason::Refused { rules: rules.clone() })
-        }
-    }
-}
-
 /// Who voted against it without a word anywhere on the pull request.
 fn voted_down_silently(pull_request: &PullRequest, seen: &Observation) -> Option<String> {
     let threads = seen.threads.known()?;
@@ -726,58 +628,6 @@ impl Decision {
             Self::Respond(_) => "respond",
             Self::Escalate(_) => "escalate",
             Self::Close(_) => "close",
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Wait(reason) => write!(f, "wait: {reason}"),
-            Self::StopWorkers(StopCause::Brake) => write!(f, "stop workers: the kill switch is on stop"),
-            Self::StopWorkers(StopCause::TooLong) => write!(f, "stop workers: the step is past its deadline"),
-            Self::StopWorkers(StopCause::AskedPeople) => write!(f, "stop workers: people were asked"),
-            Self::Proceed(proceed) => write!(f, "proceed: {proceed}"),
-            Self::Redispatch(cause) => write!(f, "redispatch: {cause}"),
-            Self::FixForward(Trigger::FailingChecks { head, .. }) => {
-                write!(f, "fix forward: checks are red on {}", head.short())
-            }
-            Self::FixForward(Trigger::Conflict { head }) => {
-                write!(f, "fix forward: {} conflicts with its target", head.short())
-            }
-            Self::FixForward(Trigger::WorkItem { .. } | Trigger::Threads { .. }) => write!(f, "fix forward"),
-            Self::Respond(Trigger::Threads { awaiting, .. }) => {
-                let threads: Vec<_> = awaiting.iter().map(|a| a.thread).collect();
-                write!(f, "respond: threads {} await an answer", reason::thread_list(&threads))
-            }
-            Self::Respond(
-                Trigger::WorkItem { .. } | Trigger::FailingChecks { .. } | Trigger::Conflict { .. },
-            ) => {
-                write!(f, "respond")
-            }
-            Self::Escalate(reason) => write!(f, "escalate: {reason}"),
-            Self::Close(outcome) => write!(f, "close: {}", outcome.word()),
-        }
-    }
-}
-
-impl fmt::Display for Proceed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Implement => write!(f, "the first turn is due"),
-            Self::Start(step) => write!(f, "start the {step} step"),
-            Self::Next(step) => write!(f, "the {step} step is due"),
-            Self::TurnPushed { head } => write!(f, "the turn pushed {}", head.short()),
-            Self::TurnAnswered => write!(f, "the turn's answer is enough"),
-            Self::OpenPullRequest => write!(f, "open the pull request"),
-            Self::Do(Procedure::Requeue { .. }) => write!(f, "queue an expired or missing build validation"),
-            Self::Do(Procedure::LinkWorkItem) => write!(f, "link the work item"),
-            Self::Do(Procedure::Publish) => write!(f, "publish the draft"),
-            Self::Do(Procedure::ArmAutoComplete) => write!(f, "arm auto-complete"),
-            Self::Do(Procedure::RetryBuild { build }) => {
-                write!(f, "run the failed jobs of build {build} once more")
-            }
-            Self::Remind => write!(f, "remind the reviewers"),
         }
     }
 }

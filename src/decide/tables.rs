@@ -7,7 +7,7 @@ use super::{
     plan,
 };
 use crate::domain::{
-    AgentFailure, AgentResult, Brake, Run, Stage, Started, Step, StepResult, TurnKind, Worker,
+    AgentFailure, AgentResult, Brake, FetchResult, Run, Stage, Started, Step, StepResult, TurnKind, Worker,
 };
 use insta::assert_snapshot;
 use std::time::Duration;
@@ -373,18 +373,15 @@ fn doomed(ends: &[Work]) -> Run {
         let step = if matches!(work, Work::Crashed) { Step::Fetch } else { Step::Agent };
         let seen = match run.current_turn() {
             Some((turn, now_at)) => {
-                let state = match work {
-                    _ if now_at != step => {
-                        WorkerState::Finished(StepResult::Fetch(crate::domain::FetchResult::Ready {
-                            base: super::given::head(),
-                            target: super::given::head(),
-                        }))
-                    }
-                    Work::Failed(class) => WorkerState::Finished(StepResult::Agent(AgentResult::Failed {
-                        class,
-                        detail: "again".into(),
-                    })),
-                    _ => WorkerState::Crashed { hint: "again".into() },
+                let base = super::given::head();
+                let fetched = FetchResult::Ready { base: base.clone(), target: base };
+                let state = if now_at != step {
+                    WorkerState::Finished(StepResult::Fetch(fetched))
+                } else if let Work::Failed(class) = work {
+                    let detail = "again".into();
+                    WorkerState::Finished(StepResult::Agent(AgentResult::Failed { class, detail }))
+                } else {
+                    WorkerState::Crashed { hint: "again".into() }
                 };
                 Observation {
                     workers: Seen::Known(vec![Worker { turn: turn.clone(), step: now_at, state }]),

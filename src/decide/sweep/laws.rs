@@ -133,7 +133,13 @@ impl Case<'_> {
         law!(self, self.starts() == 0 || self.seen.workers.known().is_some(), "never a worker in the dark");
         let reserved = |effect: &Effect| match effect {
             Effect::StartStep { turn, .. } => self.caught.turns.iter().any(|t| t.number == turn.number),
-            _ => true,
+            Effect::StopWorkers
+            | Effect::PostReplies { .. }
+            | Effect::OpenPullRequest
+            | Effect::Do(_)
+            | Effect::Remind
+            | Effect::HandToPeople { .. }
+            | Effect::Release { .. } => true,
         };
         law!(self, self.plan.effects.iter().all(reserved), "a turn is reserved before its worker starts");
     }
@@ -256,7 +262,12 @@ impl Case<'_> {
         let new = match self.decision {
             Decision::FixForward(trigger) | Decision::Respond(trigger) => Some(trigger.clone()),
             Decision::Proceed(Proceed::Implement) => Some(Trigger::WorkItem { revision: before.id.revision }),
-            _ => None,
+            Decision::Proceed(_)
+            | Decision::Wait(_)
+            | Decision::StopWorkers(_)
+            | Decision::Redispatch(_)
+            | Decision::Escalate(_)
+            | Decision::Close(_) => None,
         };
         let is_burnt = new.is_some_and(|trigger| {
             before.has_answered(&trigger)
@@ -332,7 +343,11 @@ impl Case<'_> {
         let is_quiet = match next {
             Decision::Wait(_) | Decision::Close(_) => true,
             Decision::StopWorkers(_) => self.is_live(),
-            _ => false,
+            Decision::Proceed(_)
+            | Decision::Redispatch(_)
+            | Decision::FixForward(_)
+            | Decision::Respond(_)
+            | Decision::Escalate(_) => false,
         };
         law!(self, is_quiet, "after an escalation people move next");
         if let Seen::Known(_) = self.seen.item {
