@@ -2,8 +2,9 @@
 //! effect, or the memory was lost), never the other way round; so this happens before anything is decided.
 
 use super::{
+    deadline::Deadline,
     observation::{ItemSeen, Observation},
-    verdict::{Verdict, verdict},
+    verdict::{REQUEUE_PREFIX, Verdict, verdict},
 };
 use crate::domain::{
     CommitId, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
@@ -21,6 +22,7 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
     adopt_workers(&mut run, seen, now);
     adopt_branch(&mut run, seen, now);
     adopt_pull_request(&mut run, seen, now);
+    forgive_held_start(&mut run, seen, policy, now);
     note_doubts(&mut run, seen, now);
     run
 }
@@ -88,6 +90,18 @@ fn began(worker: &Worker, now: Timestamp) -> Timestamp {
     }
 }
 
+/// A step that waits to be started while the kill switch or a person holds the run loses no time meanwhile: else the
+/// first tick after a long hold would count it as lost.
+fn forgive_held_start(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
+    let is_held = !policy.brake.allows_turns() || super::paused(seen, policy).is_some();
+    if is_held
+        && Deadline::Step.is_over(run, policy, now)
+        && let Stage::Working { since, started: Started::NotYet, .. } = &mut run.stage
+    {
+        *since = now;
+    }
+}
+
 /// A head that only our own publish step can have made, or that outlived our memory.
 fn adopt_branch(run: &mut Run, seen: &Observation, now: Timestamp) {
     let Some(Some(head)) = seen.branch.known() else { return };
@@ -138,6 +152,7 @@ pub(super) fn remember_push(
 ) {
     if run.pushed.as_ref().is_none_or(|pushed| pushed.head != *head) {
         run.pushed = Some(Pushed { head: head.clone(), at: now });
+        run.doubts.pending_since = None;
     }
     if let Some(record) = run.turns.iter_mut().find(|record| record.number == number) {
         record.end = Some(TurnEnd::Pushed { head: head.clone() });
@@ -152,9 +167,10 @@ pub(super) fn after_push(run: &Run, now: Timestamp) -> Stage {
 fn adopt_pull_request(run: &mut Run, seen: &Observation, now: Timestamp) {
     let Some(Some(found)) = seen.pull_request.known() else { return };
     run.pull_request = Some(found.id);
+    // A status that we do not know is not the end of it: the clocks of a review run.
     let is_open = match found.status {
-        PullRequestStatus::Active => true,
-        PullRequestStatus::Completed | PullRequestStatus::Abandoned | PullRequestStatus::Other => false,
+        PullRequestStatus::Active | PullRequestStatus::Other => true,
+        PullRequestStatus::Completed | PullRequestStatus::Abandoned => false,
     };
     if is_open && matches!(run.stage, Stage::Pushed { .. }) {
         run.stage = Stage::InReview { since: now };
@@ -185,7 +201,7 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
         | Stage::Escalated { .. }
         | Stage::Closed { .. } => false,
     });
-    let gap = Some(super::needed_gap(run, seen).is_some());
+    let gap = Some(super::needed_gap(run, seen).is_some() || super::is_stale(run, seen));
     keep(&mut run.doubts.item_gone_since, item_gone);
     keep(&mut run.doubts.branch_gone_since, branch_gone);
     keep(&mut run.doubts.foreign_head_since, foreign_head);
@@ -193,9 +209,20 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
     keep(&mut run.doubts.gap_since, gap);
 
     if let (Some(checks), Some(pushed)) = (seen.checks.known(), &run.pushed) {
-        match verdict(checks, &pushed.head) {
+        let verdict = verdict(checks, &pushed.head);
+        let is_target = |signature: &String| {
+            seen.target_failures.known().is_some_and(|failures| failures.contains(signature))
+        };
+        keep(&mut run.doubts.pending_since, Some(verdict == Verdict::Pending));
+        match verdict {
+            // The clock of our own attempts stands still while the target branch fails the same way.
+            Verdict::Failing(failing) if is_target(&failing.signature) => run.red_since = None,
             Verdict::Failing(_) => run.red_since = run.red_since.or(Some(now)),
-            Verdict::Passing { .. } => run.red_since = None,
+            Verdict::Passing { .. } => {
+                run.red_since = None;
+                // A build that expires again after it was green may be queued again.
+                run.procedures.retain(|key| !key.starts_with(REQUEUE_PREFIX));
+            }
             Verdict::Broken { .. }
             | Verdict::Canceled { .. }
             | Verdict::Partial

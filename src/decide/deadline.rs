@@ -9,13 +9,15 @@ use std::time::Duration;
 pub enum Deadline {
     /// A step must end.
     Step,
+    /// A step that was told to end must have ended.
+    Stubborn,
     /// A lost or failed turn may be started again.
     BackOff,
     /// Something unreadable must become readable.
     Gap,
     /// Checks must appear after a push.
     Checks,
-    /// A verdict must come after a push.
+    /// A verdict must come once checks are pending.
     Verdict,
     /// Red must turn green.
     Red,
@@ -30,10 +32,11 @@ impl Deadline {
     pub fn due_at(self, run: &Run, policy: &Policy) -> Option<Timestamp> {
         let (since, limit) = match self {
             Self::Step => (working_since(run)?, policy.turn_limit + STEP_MARGIN),
+            Self::Stubborn => (working_since(run)?, policy.turn_limit + STEP_MARGIN + STUBBORN_MARGIN),
             Self::BackOff => (working_since(run)?, back_off(run.lost())),
             Self::Gap => (run.doubts.gap_since?, policy.gap_limit),
             Self::Checks => (run.pushed.as_ref()?.at, policy.checks_grace),
-            Self::Verdict => (run.pushed.as_ref()?.at, policy.verdict_limit),
+            Self::Verdict => (run.doubts.pending_since?, policy.verdict_limit),
             Self::Red => (run.red_since?, policy.fix_forward_window),
             Self::Reminder => (review_since(run)?, policy.remind_after),
             Self::Review => (review_since(run)?, policy.review_limit),
@@ -49,6 +52,8 @@ impl Deadline {
 
 /// The worker ends a step by itself at the turn limit; this much later it is beyond itself and is stopped from outside.
 const STEP_MARGIN: Duration = Duration::from_mins(5);
+/// A worker that outlives its end this long, although each tick stops it, is a person's to look at.
+const STUBBORN_MARGIN: Duration = Duration::from_mins(15);
 /// First pause before a lost turn is started again: one cron period, so that a restarting daemon is back.
 const BACK_OFF_FIRST: Duration = Duration::from_mins(1);
 /// Longest such pause: a person who watches should not wonder whether anything still happens.
@@ -79,6 +84,16 @@ fn review_since(run: &Run) -> Option<Timestamp> {
         | Stage::Escalated { .. }
         | Stage::Closed { .. } => None,
     }
+}
+
+/// When a worker is overdue that no due step accounts for: it has as long as any step, from its own start.
+pub(super) fn stray_due_at(since: Timestamp, policy: &Policy) -> Timestamp {
+    later(since, policy.turn_limit + STEP_MARGIN)
+}
+
+/// When such a worker, stopped in each tick, has outlived that too.
+pub(super) fn stray_stubborn_at(since: Timestamp, policy: &Policy) -> Timestamp {
+    later(since, policy.turn_limit + STEP_MARGIN + STUBBORN_MARGIN)
 }
 
 /// `at + by`, at the end of time at the latest.

@@ -32,11 +32,18 @@ pub mod admit;
 mod catch_up;
 pub mod conversation;
 pub mod deadline;
+mod gaps;
+#[cfg(test)]
+mod given;
 pub mod observation;
 pub mod plan;
 pub mod reason;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod tables;
+mod told;
+mod turn_state;
 pub mod verdict;
 
 pub use admit::{Admission, Candidate, Load, admit};
@@ -47,14 +54,14 @@ pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, 
 pub use verdict::{Failing, Procedure, Verdict, verdict};
 
 use crate::domain::{
-    AgentFailure, AgentResult, CloseOn, CommitId, FetchResult, MergeState, Outcome, Policy, PublishResult,
-    PullRequest, PullRequestStatus, Run, Stage, Started, Step, StepResult, Trigger, Turn, TurnKind, Vote,
-    WorkItem, Worker, WorkerState,
+    CloseOn, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage, Step,
+    Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState,
 };
 use conversation::{conversation, has_spoken};
-use deadline::{Deadline, later};
+use deadline::{Deadline, later, stray_due_at, stray_stubborn_at};
+use gaps::{is_stale, needed_gap, stale_gap};
 use jiff::Timestamp;
-use std::fmt;
+use turn_state::{TurnState, turn_state};
 
 /// What to do about a run in this tick: exactly one thing, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +92,8 @@ pub enum StopCause {
     Brake,
     /// A step is past its deadline and does not end by itself.
     TooLong,
+    /// People were asked, and something of ours still runs.
+    AskedPeople,
 }
 
 /// The next step of the road.
@@ -146,6 +155,9 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     match people_end_it(run, seen, policy, now) {
         Some(Ended::For(outcome)) => return Close(outcome),
         Some(Ended::Perhaps(missing)) => return Wait(WaitReason::LookAgain(missing)),
+        Some(Ended::Stale) if Deadline::Gap.is_over(run, policy, now) => {
+            return Escalate(EscalateReason::Gap(stale_gap()));
+        }
         Some(Ended::Stale) => return Wait(WaitReason::StaleItem),
         None => {}
     }
@@ -153,14 +165,19 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     if status(seen) == Some(PullRequestStatus::Abandoned) {
         return Close(Outcome::Declined);
     }
-    match run.doubts.branch_gone_since {
+    // An older doubt is no second look: only a branch that is missing in this very look can be gone.
+    match run.doubts.branch_gone_since.filter(|_| seen.branch.known() == Some(&None)) {
         Some(since) if since < now => return Close(Outcome::Declined),
         Some(_) => return Wait(WaitReason::LookAgain(Missing::Branch)),
         None => {}
     }
     // 5
     if let Stage::Escalated { .. } = run.stage {
-        return Wait(WaitReason::AskedPeople);
+        return if has_live_worker(seen) {
+            StopWorkers(StopCause::AskedPeople)
+        } else {
+            Wait(WaitReason::AskedPeople)
+        };
     }
     if let Some(pause) = paused(seen, policy) {
         return Wait(WaitReason::Paused(pause));
@@ -175,16 +192,20 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     }
     // 7
     if let Some(since) = running_since(seen) {
-        return if Deadline::Step.is_over(run, policy, now) {
+        let due = Deadline::Step.due_at(run, policy).unwrap_or_else(|| stray_due_at(since, policy));
+        let end = Deadline::Stubborn.due_at(run, policy).unwrap_or_else(|| stray_stubborn_at(since, policy));
+        return if end <= now {
+            Escalate(EscalateReason::TurnTooLong)
+        } else if due <= now {
             StopWorkers(StopCause::TooLong)
         } else {
             Wait(WaitReason::StepRunning { since })
         };
     }
     // 8, 9
-    match turn_state(run, seen, now) {
+    match turn_state(run, seen, policy, now) {
         TurnState::None => {}
-        TurnState::NotBegun => return Go(Proceed::Implement),
+        TurnState::NotBegun => return implement(run),
         TurnState::Due(step) => return Go(Proceed::Start(step)),
         TurnState::Next(step) => return Go(Proceed::Next(step)),
         TurnState::Pushed(head) => return Go(Proceed::TurnPushed { head }),
@@ -217,7 +238,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     }
     let Some(pushed) = &run.pushed else {
         // Memory says that a turn pushed, but not what: only a lost record can say so. Begin again.
-        return Go(Proceed::Implement);
+        return implement(run);
     };
     let head = &pushed.head;
     // 10
@@ -231,7 +252,13 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         if let Some(newest_at) = talk.newest_at {
             let whole_at = later(newest_at, policy.quiet_period);
             if run.has_answered(&trigger) {
-                return Escalate(EscalateReason::SameInputAgain(TurnKind::Respond));
+                // Our reply may not be shown yet: the quiet period counts from the end of our turn, too.
+                let shown_at = later(review_since(run).unwrap_or(newest_at), policy.quiet_period);
+                return if shown_at > now {
+                    Wait(WaitReason::LookAgain(Missing::Reply))
+                } else {
+                    Escalate(EscalateReason::SameInputAgain(TurnKind::Respond))
+                };
             } else if run.spent(TurnKind::Respond) >= policy.respond_attempts {
                 return Escalate(EscalateReason::BudgetSpent(TurnKind::Respond));
             } else if whole_at > now {
@@ -267,7 +294,14 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         return Escalate(EscalateReason::CannotMerge);
     }
     // 14, 15
-    let people = match verdict(checks, head) {
+    let verdict = verdict(checks, head);
+    if let (Verdict::Failing(_) | Verdict::Passing { .. }, Some(Some(detail))) =
+        (&verdict, seen.tests_weakened.known())
+    {
+        // Green by fewer tests is not green.
+        return Escalate(EscalateReason::TestsWeakened { detail: detail.clone() });
+    }
+    let people = match verdict {
         Verdict::Failing(failing) => return red(run, seen, policy, now, head, failing),
         Verdict::Broken { name } => return Escalate(EscalateReason::CheckBroken { name }),
         Verdict::Canceled { build } => {
@@ -280,7 +314,9 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         }
         Verdict::Partial => return Escalate(EscalateReason::PartlyGreen),
         Verdict::Pending => {
-            return if Deadline::Verdict.is_over(run, policy, now) {
+            return if verdict::awaits_approval(checks, head) {
+                await_people(run, policy, now).unwrap_or(Wait(WaitReason::AwaitingApproval))
+            } else if Deadline::Verdict.is_over(run, policy, now) {
                 Escalate(EscalateReason::NoVerdict)
             } else if is_current {
                 Wait(WaitReason::ChecksRunning)
@@ -300,9 +336,14 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     }
     // 17
     if !is_current {
-        return Wait(WaitReason::NotCurrentYet);
+        // Green, but not what the pull request shows: its own patience, for it may never be.
+        return if later(pushed.at, policy.verdict_limit) <= now {
+            Escalate(EscalateReason::NoVerdict)
+        } else {
+            Wait(WaitReason::NotCurrentYet)
+        };
     }
-    if people.is_some() && policy.close_on == CloseOn::Green {
+    if people.is_some() && policy.close_on == CloseOn::Green && seen.threads.known().is_some() {
         return Close(Outcome::Green);
     }
     if people.is_some() && policy.auto_complete && pull_request.auto_complete_by.is_none() {
@@ -317,6 +358,16 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     }
 }
 
+/// The first turn, once: a run that lost track of what its first turn came to does not buy it again.
+fn implement(run: &Run) -> Decision {
+    let trigger = Trigger::WorkItem { revision: run.id.revision };
+    if run.has_answered(&trigger) {
+        Decision::Escalate(EscalateReason::SameInputAgain(TurnKind::Implement))
+    } else {
+        Decision::Proceed(Proceed::Implement)
+    }
+}
+
 /// Rung 14: what to do about red.
 fn red(
     run: &Run,
@@ -326,12 +377,13 @@ fn red(
     head: &CommitId,
     failing: Failing,
 ) -> Decision {
-    use EscalateReason::{BudgetSpent, RedTooLong, SameFailureAgain, SameInputAgain, TestsWeakened};
-    if let Some(Some(detail)) = seen.tests_weakened.known() {
-        return Decision::Escalate(TestsWeakened { detail: detail.clone() });
-    }
+    use EscalateReason::{BudgetSpent, RedTooLong, SameFailureAgain, SameInputAgain};
     if seen.target_failures.known().is_some_and(|target| target.contains(&failing.signature)) {
-        return Decision::Wait(WaitReason::TargetRed);
+        return if Deadline::Review.is_over(run, policy, now) {
+            Decision::Escalate(RedTooLong)
+        } else {
+            Decision::Wait(WaitReason::TargetRed)
+        };
     }
     let is_flake = seen.known_flakes.known().is_some_and(|flakes| {
         !flakes.is_empty() && failing.checks.iter().all(|check| flakes.contains(check))
@@ -379,6 +431,17 @@ fn await_people(run: &Run, policy: &Policy, now: Timestamp) -> Option<Decision> 
     }
 }
 
+fn review_since(run: &Run) -> Option<Timestamp> {
+    match run.stage {
+        Stage::InReview { since } => Some(since),
+        Stage::Claimed
+        | Stage::Working { .. }
+        | Stage::Pushed { .. }
+        | Stage::Escalated { .. }
+        | Stage::Closed { .. } => None,
+    }
+}
+
 /// A run that was not looked at closely still has its clocks.
 fn cold(run: &Run, policy: &Policy, now: Timestamp) -> Decision {
     await_people(run, policy, now).unwrap_or(Decision::Wait(WaitReason::Cold))
@@ -410,13 +473,14 @@ fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp)
         }
         ItemSeen::Here { item, is_over, stop_asked } => (item, *is_over, *stop_asked),
     };
+    let is_escalated = matches!(run.stage, Stage::Escalated { .. });
     if item.revision <= run.id.revision {
-        return Some(Ended::Stale);
+        // Nothing can be told from it; people who were asked are still asked.
+        return (!is_escalated).then_some(Ended::Stale);
     }
     let labels = &policy.labels;
     let is_asked = item.labels.has(&labels.human);
     let is_claimed = item.labels.has(&labels.in_progress);
-    let is_escalated = matches!(run.stage, Stage::Escalated { .. });
     if is_escalated && is_claimed && !is_asked {
         return Some(Ended::For(Outcome::Superseded));
     }
@@ -444,18 +508,6 @@ fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
     }
 }
 
-/// The first thing that could not be read and that a rung below needs at this stage.
-pub(crate) fn needed_gap(run: &Run, seen: &Observation) -> Option<Gap> {
-    let needs_branch = run.pushed.is_some();
-    let item = seen.item.gap();
-    let workers = seen.workers.gap();
-    let branch = seen.branch.gap().filter(|_| needs_branch);
-    let pull_request = seen.pull_request.gap().filter(|_| needs_branch);
-    let checks = seen.checks.gap();
-    let threads = seen.threads.gap();
-    item.or(workers).or(branch).or(pull_request).or(checks).or(threads).cloned()
-}
-
 fn workers(seen: &Observation) -> &[Worker] {
     seen.workers.known().map_or(&[], Vec::as_slice)
 }
@@ -469,98 +521,6 @@ fn running_since(seen: &Observation) -> Option<Timestamp> {
         WorkerState::Running { since } => Some(since),
         WorkerState::Created | WorkerState::Finished(_) | WorkerState::Crashed { .. } => None,
     })
-}
-
-/// Where the current turn stands.
-enum TurnState {
-    /// No turn is under way.
-    None,
-    /// The run has no turn yet.
-    NotBegun,
-    /// This step has to be started.
-    Due(Step),
-    /// This step follows.
-    Next(Step),
-    /// The turn pushed.
-    Pushed(CommitId),
-    /// The turn's answer is enough.
-    Answered,
-    /// Missing at first sight.
-    LookAgain(Missing),
-    /// The cluster lost it.
-    Lost(String),
-    /// The agent failed.
-    Failed { class: AgentFailure, detail: String },
-    /// Only a person can go on.
-    NeedsPerson(EscalateReason),
-}
-
-fn turn_state(run: &Run, seen: &Observation, now: Timestamp) -> TurnState {
-    let (turn, step, started) = match &run.stage {
-        Stage::Claimed => return if run.pushed.is_some() { TurnState::None } else { TurnState::NotBegun },
-        Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Escalated { .. } | Stage::Closed { .. } => {
-            return TurnState::None;
-        }
-        Stage::Working { turn, step, started, since: _ } => (turn, *step, *started),
-    };
-    let worker = workers(seen).iter().find(|worker| worker.turn.number == turn.number && worker.step == step);
-    match (worker.map(|worker| &worker.state), started) {
-        (None, Started::NotYet) | (Some(WorkerState::Created), _) => TurnState::Due(step),
-        (None, Started::Seen) => match run.doubts.worker_gone_since {
-            Some(since) if since < now => TurnState::Lost("its worker was removed".into()),
-            Some(_) | None => TurnState::LookAgain(Missing::Worker),
-        },
-        // Rung 7 has returned before this.
-        (Some(WorkerState::Running { .. }), _) => TurnState::None,
-        (Some(WorkerState::Crashed { hint }), _) => TurnState::Lost(hint.clone()),
-        (Some(WorkerState::Finished(result)), _) => after_step(turn, step, result),
-    }
-}
-
-fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
-    if result.step() != step {
-        return TurnState::Lost("its worker reported for another step".into());
-    }
-    match result {
-        StepResult::Fetch(FetchResult::Ready { .. }) => TurnState::Next(Step::Agent),
-        StepResult::Fetch(FetchResult::Moved { found: None }) => {
-            TurnState::Lost("the branch was gone".into())
-        }
-        StepResult::Fetch(FetchResult::Moved { found: Some(_) })
-        | StepResult::Publish(PublishResult::Diverged { found: _ }) => {
-            TurnState::NeedsPerson(EscalateReason::PersonPushed)
-        }
-        StepResult::Fetch(FetchResult::Failed { detail })
-        | StepResult::Publish(PublishResult::Failed { detail }) => TurnState::Lost(detail.clone()),
-        StepResult::Agent(AgentResult::Worked { .. }) => TurnState::Next(Step::Publish),
-        StepResult::Agent(AgentResult::NothingChanged { answer, replies }) => match turn.trigger {
-            Trigger::Threads { .. } if !replies.is_empty() => TurnState::Answered,
-            Trigger::Threads { .. }
-            | Trigger::WorkItem { .. }
-            | Trigger::FailingChecks { .. }
-            | Trigger::Conflict { .. } => {
-                TurnState::NeedsPerson(EscalateReason::NothingChanged { answer: answer.clone() })
-            }
-        },
-        StepResult::Agent(AgentResult::Question { question }) => {
-            TurnState::NeedsPerson(EscalateReason::Question { question: question.clone() })
-        }
-        StepResult::Agent(AgentResult::Failed { class, detail }) => match class {
-            AgentFailure::Infrastructure | AgentFailure::Provider | AgentFailure::Stopped => {
-                TurnState::Lost(detail.clone())
-            }
-            AgentFailure::Agent
-            | AgentFailure::Idle
-            | AgentFailure::Timeout
-            | AgentFailure::TooMuchOutput
-            | AgentFailure::LeftConflict
-            | AgentFailure::Untidy => TurnState::Failed { class: *class, detail: detail.clone() },
-        },
-        StepResult::Publish(PublishResult::Pushed { head, .. }) => TurnState::Pushed(head.clone()),
-        StepResult::Publish(PublishResult::Refused { rules }) => {
-            TurnState::NeedsPerson(EscalateReason::Refused { rules: rules.clone() })
-        }
-    }
 }
 
 /// Who voted against it without a word anywhere on the pull request.
@@ -631,57 +591,6 @@ impl Decision {
             Self::Respond(_) => "respond",
             Self::Escalate(_) => "escalate",
             Self::Close(_) => "close",
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Wait(reason) => write!(f, "wait: {reason}"),
-            Self::StopWorkers(StopCause::Brake) => write!(f, "stop workers: the kill switch is on stop"),
-            Self::StopWorkers(StopCause::TooLong) => write!(f, "stop workers: the step is past its deadline"),
-            Self::Proceed(proceed) => write!(f, "proceed: {proceed}"),
-            Self::Redispatch(cause) => write!(f, "redispatch: {cause}"),
-            Self::FixForward(Trigger::FailingChecks { head, .. }) => {
-                write!(f, "fix forward: checks are red on {}", head.short())
-            }
-            Self::FixForward(Trigger::Conflict { head }) => {
-                write!(f, "fix forward: {} conflicts with its target", head.short())
-            }
-            Self::FixForward(Trigger::WorkItem { .. } | Trigger::Threads { .. }) => write!(f, "fix forward"),
-            Self::Respond(Trigger::Threads { awaiting, .. }) => {
-                let threads: Vec<_> = awaiting.iter().map(|a| a.thread).collect();
-                write!(f, "respond: threads {} await an answer", reason::thread_list(&threads))
-            }
-            Self::Respond(
-                Trigger::WorkItem { .. } | Trigger::FailingChecks { .. } | Trigger::Conflict { .. },
-            ) => {
-                write!(f, "respond")
-            }
-            Self::Escalate(reason) => write!(f, "escalate: {reason}"),
-            Self::Close(outcome) => write!(f, "close: {}", outcome.word()),
-        }
-    }
-}
-
-impl fmt::Display for Proceed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Implement => write!(f, "the first turn is due"),
-            Self::Start(step) => write!(f, "start the {step} step"),
-            Self::Next(step) => write!(f, "the {step} step is due"),
-            Self::TurnPushed { head } => write!(f, "the turn pushed {}", head.short()),
-            Self::TurnAnswered => write!(f, "the turn's answer is enough"),
-            Self::OpenPullRequest => write!(f, "open the pull request"),
-            Self::Do(Procedure::Requeue { .. }) => write!(f, "queue an expired or missing build validation"),
-            Self::Do(Procedure::LinkWorkItem) => write!(f, "link the work item"),
-            Self::Do(Procedure::Publish) => write!(f, "publish the draft"),
-            Self::Do(Procedure::ArmAutoComplete) => write!(f, "arm auto-complete"),
-            Self::Do(Procedure::RetryBuild { build }) => {
-                write!(f, "run the failed jobs of build {build} once more")
-            }
-            Self::Remind => write!(f, "remind the reviewers"),
         }
     }
 }

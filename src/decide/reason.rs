@@ -79,6 +79,8 @@ pub enum Missing {
     Worker,
     /// Our own head: the branch is somewhere else.
     OwnHead,
+    /// The reply that our turn left.
+    Reply,
 }
 
 impl fmt::Display for WaitReason {
@@ -105,6 +107,7 @@ impl fmt::Display for WaitReason {
                     Missing::Item => "the work item was not there",
                     Missing::Branch => "our branch was not there",
                     Missing::Worker => "the worker was not there",
+                    Missing::Reply => "our reply was not there",
                     Missing::OwnHead => "our branch is at a commit that we did not push",
                 };
                 write!(f, "{what}; the next tick looks again before that counts")
@@ -136,7 +139,7 @@ impl fmt::Display for WaitReason {
 pub enum EscalateReason {
     /// Something has been unreadable for too long.
     Gap(Gap),
-    /// A turn would not end, or took longer than a person would wait.
+    /// A worker outlived its deadline and every attempt to stop it.
     TurnTooLong,
     /// The cluster lost the turn too often.
     InfrastructureBudget {
@@ -208,7 +211,9 @@ impl fmt::Display for EscalateReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gap(gap) => write!(f, "for too long, {gap}"),
-            Self::TurnTooLong => write!(f, "the agent took longer than a turn may take and was stopped"),
+            Self::TurnTooLong => {
+                write!(f, "a worker is long past its deadline and does not end although it was stopped")
+            }
             Self::InfrastructureBudget { detail } => {
                 write!(f, "the executor lost the agent's work too often; last time: {detail}")
             }
@@ -245,7 +250,7 @@ impl fmt::Display for EscalateReason {
             }
             Self::BudgetSpent(kind) => write!(f, "the run has used all its {kind} turns"),
             Self::SameInputAgain(kind) => {
-                write!(f, "a {kind} turn answered this already, and it is still there")
+                write!(f, "one of its {kind} turns answered this already, and it is still there")
             }
             Self::RedTooLong => write!(f, "the checks have been red for longer than the agent may try"),
             Self::SameFailureAgain => write!(f, "the same failure came back after a fix"),

@@ -94,6 +94,19 @@ pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
     }
 }
 
+/// Whether what is pending is pending because a pipeline waits for a person's approval.
+pub fn awaits_approval(checks: &Checks, head: &CommitId) -> bool {
+    let is_named = |build: &Build| {
+        checks
+            .evaluations
+            .iter()
+            .any(|e| e.gates && e.status == PolicyStatus::Running && e.build == Some(build.id))
+    };
+    let ours: Vec<&Build> =
+        checks.builds.iter().filter(|b| b.source_commit.as_ref() == Some(head) || is_named(b)).collect();
+    newest_of_each(&ours).into_iter().any(|build| build.state == BuildState::AwaitingApproval)
+}
+
 /// Procedure that brings the checks forward without an agent (no tokens).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Procedure {
@@ -115,12 +128,15 @@ pub enum Procedure {
     },
 }
 
+/// Of the keys of [`Procedure::Requeue`].
+pub(super) const REQUEUE_PREFIX: &str = "requeue:";
+
 impl Procedure {
     /// Equal for the same procedure on the same head; each is carried out once.
     pub fn key(&self, head: &CommitId) -> String {
         let head = head.short();
         match self {
-            Self::Requeue { evaluation } => format!("requeue:{evaluation}@{head}"),
+            Self::Requeue { evaluation } => format!("{REQUEUE_PREFIX}{evaluation}@{head}"),
             Self::LinkWorkItem => format!("link@{head}"),
             Self::Publish => format!("publish@{head}"),
             Self::ArmAutoComplete => format!("auto-complete@{head}"),
@@ -154,7 +170,8 @@ pub fn procedure(
                     due.push(Procedure::Requeue { evaluation: evaluation.id.clone() });
                 }
             }
-            (PolicyKind::Build, PolicyStatus::Approved) if evaluation.is_expired => {
+            // Too old to count either way.
+            (PolicyKind::Build, PolicyStatus::Approved | PolicyStatus::Rejected) if evaluation.is_expired => {
                 due.push(Procedure::Requeue { evaluation: evaluation.id.clone() });
             }
             (
@@ -203,7 +220,7 @@ impl PolicyKind {
 impl BuildState {
     fn is_pending(self) -> bool {
         match self {
-            Self::Queued | Self::Running | Self::Other => true,
+            Self::Queued | Self::Running | Self::AwaitingApproval | Self::Other => true,
             Self::Succeeded | Self::PartiallySucceeded | Self::Failed | Self::Canceled => false,
         }
     }
@@ -304,4 +321,202 @@ fn is_infrastructure(task: &FailedTask) -> bool {
             let message = message.to_lowercase();
             INFRASTRUCTURE_WORDS.iter().any(|word| message.contains(word))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::given::{build, commit, evaluation, failed_tasks, head};
+    use super::*;
+    use crate::domain::BranchName;
+    use insta::assert_snapshot;
+
+    fn of(evaluations: Vec<PolicyEvaluation>, builds: Vec<Build>, is_validated: bool) -> String {
+        let checks = Checks { evaluations, builds, is_validated, failed_tasks: failed_tasks(false) };
+        match verdict(&checks, &head()) {
+            Verdict::Failing(failing) => format!("failing {:?} {:?}", failing.checks, failing.builds),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn says(status: PolicyStatus) -> PolicyEvaluation {
+        evaluation(status)
+    }
+
+    #[test]
+    fn every_word_of_the_service_has_its_verdict() {
+        use PolicyStatus::{Approved, Broken, NotApplicable, Other, Queued, Rejected, Running};
+        let people =
+            |kind, status| PolicyEvaluation { kind, build: None, name: "people".into(), ..says(status) };
+        let optional = PolicyEvaluation { gates: false, ..says(Rejected) };
+        let on_other_head = |status| PolicyEvaluation { head: Some(commit('9')), ..says(status) };
+        let expired = |status| PolicyEvaluation { is_expired: true, ..says(status) };
+        let of_main = |id, state| Build { source_ref: BranchName::new("main").full(), ..build(id, state) };
+        let older = Build { source_commit: Some(commit('9')), ..build(1, BuildState::Failed) };
+        let rows = [
+            ("queued", of(vec![says(Queued)], vec![], true)),
+            ("running", of(vec![says(Running)], vec![], true)),
+            ("approved", of(vec![says(Approved)], vec![], true)),
+            ("rejected", of(vec![says(Rejected)], vec![], true)),
+            ("not applicable", of(vec![says(NotApplicable)], vec![], true)),
+            ("broken", of(vec![says(Broken)], vec![], true)),
+            ("a word of tomorrow", of(vec![says(Other)], vec![], true)),
+            ("optional red", of(vec![says(Approved), optional.clone()], vec![], true)),
+            ("only optional red", of(vec![optional], vec![], false)),
+            ("red about another head", of(vec![on_other_head(Rejected)], vec![], true)),
+            ("green about another head", of(vec![on_other_head(Approved)], vec![], true)),
+            (
+                "green without a head",
+                of(vec![PolicyEvaluation { head: None, ..says(Approved) }], vec![], true),
+            ),
+            ("expired green", of(vec![expired(Approved)], vec![], true)),
+            ("expired red", of(vec![expired(Rejected)], vec![], true)),
+            ("expired queued", of(vec![expired(Queued)], vec![], true)),
+            ("red beside running", of(vec![says(Running), says(Rejected)], vec![], true)),
+            ("broken beside running", of(vec![says(Running), says(Broken)], vec![], true)),
+            (
+                "reviewers",
+                of(vec![says(Approved), people(PolicyKind::MinimumReviewers, Queued)], vec![], true),
+            ),
+            ("only reviewers", of(vec![people(PolicyKind::MinimumReviewers, Queued)], vec![], false)),
+            (
+                "open threads",
+                of(vec![says(Approved), people(PolicyKind::CommentResolution, Rejected)], vec![], true),
+            ),
+            (
+                "merge strategy",
+                of(vec![says(Approved), people(PolicyKind::MergeStrategy, Rejected)], vec![], true),
+            ),
+            (
+                "status red",
+                of(
+                    vec![PolicyEvaluation { kind: PolicyKind::Status, build: None, ..says(Rejected) }],
+                    vec![],
+                    true,
+                ),
+            ),
+            ("validated, nothing yet", of(vec![], vec![], true)),
+            ("nothing validates", of(vec![], vec![], false)),
+            ("branch build green", of(vec![], vec![build(5, BuildState::Succeeded)], false)),
+            ("branch build red", of(vec![], vec![build(5, BuildState::Failed)], false)),
+            ("branch build of an older head", of(vec![], vec![older], false)),
+            ("canceled", of(vec![], vec![build(5, BuildState::Canceled)], false)),
+            ("partial", of(vec![], vec![build(5, BuildState::PartiallySucceeded)], false)),
+            ("waits for approval", of(vec![], vec![build(5, BuildState::AwaitingApproval)], false)),
+            ("build word of tomorrow", of(vec![], vec![build(5, BuildState::Other)], false)),
+            (
+                "rerun turned green",
+                of(vec![], vec![build(5, BuildState::Failed), build(6, BuildState::Succeeded)], false),
+            ),
+            (
+                "rerun turned red",
+                of(vec![], vec![build(6, BuildState::Failed), build(5, BuildState::Succeeded)], false),
+            ),
+            (
+                "rerun runs",
+                of(vec![], vec![build(5, BuildState::Failed), build(6, BuildState::Running)], false),
+            ),
+            (
+                "another ref is another build",
+                of(vec![], vec![build(5, BuildState::Failed), of_main(6, BuildState::Succeeded)], false),
+            ),
+            (
+                "the policy speaks for its build",
+                of(vec![says(Approved)], vec![build(638, BuildState::Failed)], true),
+            ),
+        ];
+        let table: String = rows.into_iter().map(|(row, verdict)| format!("{row}: {verdict}\n")).collect();
+        assert_snapshot!(table, @r#"
+        queued: Pending
+        running: Pending
+        approved: Passing { people: [] }
+        rejected: failing ["CI"] [BuildId(638)]
+        not applicable: Pending
+        broken: Broken { name: "CI" }
+        a word of tomorrow: Pending
+        optional red: Passing { people: [] }
+        only optional red: NoChecks
+        red about another head: Pending
+        green about another head: Pending
+        green without a head: Passing { people: [] }
+        expired green: Pending
+        expired red: Pending
+        expired queued: Pending
+        red beside running: failing ["CI"] [BuildId(638)]
+        broken beside running: Broken { name: "CI" }
+        reviewers: Passing { people: ["people"] }
+        only reviewers: NoChecks
+        open threads: Passing { people: ["people"] }
+        merge strategy: Passing { people: [] }
+        status red: failing ["CI"] []
+        validated, nothing yet: Pending
+        nothing validates: NoChecks
+        branch build green: Passing { people: [] }
+        branch build red: failing ["CI"] [BuildId(5)]
+        branch build of an older head: NoChecks
+        canceled: Canceled { build: BuildId(5) }
+        partial: Partial
+        waits for approval: Pending
+        build word of tomorrow: Pending
+        rerun turned green: Passing { people: [] }
+        rerun turned red: failing ["CI"] [BuildId(6)]
+        rerun runs: Pending
+        another ref is another build: failing ["CI"] [BuildId(5)]
+        the policy speaks for its build: Passing { people: [] }
+        "#);
+    }
+
+    #[test]
+    fn a_signature_survives_numbers_and_nothing_else() {
+        let task = |name: &str, message: &str| FailedTask {
+            name: name.into(),
+            messages: vec![message.into()],
+            log: None,
+        };
+        let of = |name: &str, message: &str| signature(&["CI".into()], &[task(name, message)]);
+        let known = of("Compile", "shop.cs(17,4): error CS1002 after 31.5 s on port 40211");
+        assert_eq!(
+            known,
+            of("Compile", "shop.cs(203,11): error CS1 after 4.25 s on port 8"),
+            "same failure, other numbers"
+        );
+        assert_ne!(
+            known,
+            of("Compile", "basket.cs(17,4): error CS1002 after 31.5 s on port 40211"),
+            "another file"
+        );
+        assert_ne!(
+            known,
+            of("Test", "shop.cs(17,4): error CS1002 after 31.5 s on port 40211"),
+            "another task"
+        );
+        assert_ne!(known, signature(&["Nightly".into()], &[task("Compile", "")]), "another check");
+        let (a, b) = (task("A", "x"), task("B", "y"));
+        assert_eq!(signature(&[], &[a.clone(), b.clone()]), signature(&[], &[b, a]), "order is nothing");
+        assert_eq!(known.len(), 2 * SIGNATURE_BYTES);
+    }
+
+    #[test]
+    fn infrastructure_is_when_every_message_says_so() {
+        let words = |messages: &[&str]| FailedTask {
+            name: "Job".into(),
+            messages: messages.iter().map(|m| (*m).to_owned()).collect(),
+            log: None,
+        };
+        assert!(is_infrastructure(&words(&["We stopped hearing from agent A 7."])));
+        assert!(!is_infrastructure(&words(&["We stopped hearing from agent A 7.", "error CS1002"])));
+        assert!(!is_infrastructure(&words(&[])), "silence is no excuse");
+    }
+
+    #[test]
+    fn a_policy_build_that_waits_for_approval_is_told_from_one_that_hangs() {
+        let waits = Build { source_commit: Some(commit('9')), ..build(638, BuildState::AwaitingApproval) };
+        let checks =
+            |builds| Checks { evaluations: vec![says(PolicyStatus::Running)], builds, ..Checks::default() };
+        assert!(awaits_approval(&checks(vec![waits.clone()]), &head()), "named by its policy");
+        assert!(
+            !awaits_approval(&checks(vec![Build { id: BuildId(9), ..waits }]), &head()),
+            "of another head"
+        );
+        assert!(!awaits_approval(&checks(vec![build(638, BuildState::Running)]), &head()));
+    }
 }

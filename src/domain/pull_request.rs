@@ -221,8 +221,10 @@ pub struct Build {
 pub enum BuildState {
     /// Not begun.
     Queued,
-    /// Running, or waiting for an approval.
+    /// Running.
     Running,
+    /// Not going on before a person approves it: not a hang, and nobody's failure.
+    AwaitingApproval,
     /// Green.
     Succeeded,
     /// Green with something red in it.

@@ -208,6 +208,10 @@ pub struct Doubts {
     /// Something needed could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap_since: Option<Timestamp>,
+    /// The checks had no verdict on our head; cleared by a verdict. A build that is queued again after days in review
+    /// has its own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Timestamp>,
 }
 
 impl Run {
@@ -261,10 +265,19 @@ impl Run {
             || self.turns.iter().any(|t| matches!(&t.end, Some(TurnEnd::Pushed { head: own }) if own == head))
     }
 
-    /// Whether this very input was already answered by a turn that was not lost to the cluster.
+    /// Whether this very input was already answered by a turn that was not lost to the cluster. People's words are
+    /// the same input on every head: they were answered when each of them was, in whichever turn.
     pub fn has_answered(&self, trigger: &Trigger) -> bool {
-        let key = trigger.key();
-        self.turns.iter().any(|t| t.trigger == key && t.end != Some(TurnEnd::Lost))
+        let kept = || self.turns.iter().filter(|t| t.end != Some(TurnEnd::Lost)).map(|t| &t.trigger);
+        match trigger {
+            Trigger::Threads { awaiting, head: _ } => {
+                awaiting.iter().all(|word| kept().any(|key| key.is_about(*word)))
+            }
+            Trigger::WorkItem { .. } | Trigger::FailingChecks { .. } | Trigger::Conflict { .. } => {
+                let asked = trigger.key();
+                kept().any(|key| *key == asked)
+            }
+        }
     }
 }
 
@@ -304,6 +317,109 @@ impl Stage {
             Self::InReview { .. } => "in-review",
             Self::Escalated { .. } => "escalated",
             Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Awaiting, Revision, ThreadId, WorkItemId};
+    use insta::assert_snapshot;
+
+    fn turn() -> Turn {
+        let trigger = Trigger::WorkItem { revision: Revision(1) };
+        Turn { number: TurnNumber::FIRST, kind: TurnKind::Implement, trigger, base: None }
+    }
+
+    fn stages() -> [Stage; 6] {
+        let since = Timestamp::UNIX_EPOCH;
+        [
+            Stage::Claimed,
+            Stage::Working { turn: turn(), step: Step::Fetch, since, started: Started::NotYet },
+            Stage::Pushed { since },
+            Stage::InReview { since },
+            Stage::Escalated { reason: String::new(), since },
+            Stage::Closed { outcome: Outcome::Merged, at: since },
+        ]
+    }
+
+    #[test]
+    fn the_legal_moves() {
+        let rows = stages().into_iter().map(|from| {
+            let to =
+                stages().into_iter().filter(|to| from.can_become(to)).map(|to| to.word()).collect::<Vec<_>>();
+            format!("{} -> {}\n", from.word(), to.join(" "))
+        });
+        assert_snapshot!(rows.collect::<String>(), @r#"
+        claimed -> claimed working pushed in-review escalated closed
+        working -> working pushed in-review escalated closed
+        pushed -> working pushed in-review escalated closed
+        in-review -> working in-review escalated closed
+        escalated -> working pushed in-review escalated closed
+        closed ->
+        "#);
+    }
+
+    #[test]
+    fn people_are_answered_word_by_word_and_on_any_head() {
+        let commit = |digit: &str| digit.repeat(40).parse::<CommitId>().unwrap();
+        let word = |thread, comment| Awaiting { thread: ThreadId(thread), comment: CommentId(comment) };
+        let asked = |head: &str, awaiting: &[Awaiting]| Trigger::Threads {
+            head: commit(head),
+            awaiting: awaiting.to_vec(),
+        };
+        let record = |number, trigger: &Trigger, end| TurnRecord {
+            number: TurnNumber(number),
+            kind: TurnKind::Respond,
+            trigger: trigger.key(),
+            at: Timestamp::UNIX_EPOCH,
+            end,
+        };
+        let mut run = sample();
+        run.turns = vec![
+            record(1, &asked("a", &[word(3, 1), word(12, 4)]), Some(TurnEnd::Pushed { head: commit("b") })),
+            record(2, &asked("b", &[word(5, 1)]), Some(TurnEnd::Lost)),
+        ];
+        assert!(run.has_answered(&asked("b", &[word(3, 1)])), "one of the two, on the next head");
+        assert!(!run.has_answered(&asked("b", &[word(3, 2), word(12, 4)])), "somebody went on in one thread");
+        assert!(!run.has_answered(&asked("b", &[word(3, 1), word(4, 1)])), "somebody began another");
+        assert!(!run.has_answered(&asked("b", &[word(2, 4)])), "2.4 is not 12.4");
+        assert!(!run.has_answered(&asked("b", &[word(5, 1)])), "the cluster lost that turn");
+        run.turns.push(record(3, &asked("b", &[word(5, 1)]), None));
+        assert!(run.has_answered(&asked("b", &[word(5, 1)])), "it is being done again");
+        assert_eq!((run.spent(TurnKind::Respond), run.lost(), run.next_turn_number().0), (2, 1, 4));
+    }
+
+    fn sample() -> Run {
+        Run {
+            id: RunId { item: WorkItemId(7), revision: Revision(1) },
+            executor: ExecutorId("here".into()),
+            nonce: "n".into(),
+            repository: Repository {
+                id: "r".into(),
+                name: "shop".into(),
+                project_id: "p".into(),
+                project: "Web".into(),
+                clone_url: "https://example.org".into(),
+                default_branch: None,
+            },
+            target: BranchName::new("main"),
+            kind: "Bug".into(),
+            title: "t".into(),
+            requested_by: None,
+            claimed_at: Timestamp::UNIX_EPOCH,
+            progress_comment: None,
+            progress_digest: None,
+            stage: Stage::Claimed,
+            turns: Vec::new(),
+            pushed: None,
+            pull_request: None,
+            red_since: None,
+            doubts: Doubts::default(),
+            reminded_at: None,
+            procedures: BTreeSet::new(),
+            generation: Generation::NEW,
         }
     }
 }

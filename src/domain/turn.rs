@@ -107,6 +107,15 @@ pub struct Awaiting {
 #[serde(transparent)]
 pub struct TriggerKey(pub String);
 
+impl TriggerKey {
+    /// Whether `word` is part of the input, on whatever head.
+    pub fn is_about(&self, word: Awaiting) -> bool {
+        let words = self.0.strip_prefix("threads@").and_then(|rest| rest.split_once(':'));
+        let asked = format!("{}.{}", word.thread, word.comment);
+        words.is_some_and(|(_, words)| words.split('+').any(|known| known == asked))
+    }
+}
+
 impl fmt::Display for TriggerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

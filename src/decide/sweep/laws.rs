@@ -1,0 +1,361 @@
+//! The laws, each asserted on every case.
+
+use super::{
+    super::{
+        Decision, Effect, EscalateReason, ItemSeen, Observation, Plan, Proceed, RedispatchCause, Seen,
+        Verdict, WaitReason, catch_up,
+        deadline::Deadline,
+        decide,
+        given::{Given, Item, World, handed_over, years_later},
+        needed_gap, plan,
+        verdict::verdict,
+    },
+    name,
+};
+use crate::domain::{
+    Brake, CloseOn, Outcome, Policy, PullRequestStatus, Run, Stage, Started, Step, Trigger, TurnEnd,
+    TurnKind, WorkerState,
+};
+use jiff::Timestamp;
+
+/// One case through the whole room.
+pub(super) fn obeys_the_laws(given: &Given) -> Decision {
+    let World { run, seen, policy, now } = given.world();
+    let caught = catch_up(&run, &seen, &policy, now);
+    let decision = decide(&caught, &seen, &policy, now);
+    let plan = plan(&caught, &decision, now);
+    let case = Case {
+        given,
+        run: &run,
+        caught: &caught,
+        seen: &seen,
+        policy: &policy,
+        now,
+        decision: &decision,
+        plan: &plan,
+    };
+
+    case.is_the_same_twice();
+    if run.is_closed() {
+        case.is_left_alone();
+        return decision;
+    }
+    case.moves_legally();
+    case.starts_one_worker_at_most();
+    case.obeys_the_brake();
+    case.obeys_people();
+    case.closes_on_evidence_only();
+    case.knows_before_it_acts();
+    case.keeps_budgets();
+    case.does_lost_work_again();
+    case.stops_before_the_end();
+    case.waits_idly_and_not_for_ever();
+    case.stays_escalated();
+    decision
+}
+
+struct Case<'a> {
+    given: &'a Given,
+    run: &'a Run,
+    caught: &'a Run,
+    seen: &'a Observation,
+    policy: &'a Policy,
+    now: Timestamp,
+    decision: &'a Decision,
+    plan: &'a Plan,
+}
+
+macro_rules! law {
+    ($case:expr, $holds:expr, $law:literal) => {
+        assert!($holds, "{}\n{:?}\ndecided: {}", $law, $case.given, $case.decision)
+    };
+}
+
+impl Case<'_> {
+    fn at(&self, run: &Run, seen: &Observation, now: Timestamp) -> Decision {
+        decide(&catch_up(run, seen, self.policy, now), seen, self.policy, now)
+    }
+
+    fn item(&self) -> Option<&ItemSeen> {
+        self.seen.item.known()
+    }
+
+    fn status(&self) -> Option<PullRequestStatus> {
+        self.seen.pull_request.known().and_then(Option::as_ref).map(|pr| pr.status)
+    }
+
+    fn is_live(&self) -> bool {
+        let running = |state: &WorkerState| matches!(state, WorkerState::Running { .. });
+        self.seen.workers.known().is_some_and(|workers| workers.iter().any(|w| running(&w.state)))
+    }
+
+    fn starts(&self) -> usize {
+        self.plan.effects.iter().filter(|effect| matches!(effect, Effect::StartStep { .. })).count()
+    }
+
+    fn is_the_same_twice(&self) {
+        law!(
+            self,
+            decide(self.caught, self.seen, self.policy, self.now) == *self.decision,
+            "same input, same answer"
+        );
+        let again = catch_up(self.caught, self.seen, self.policy, self.now);
+        law!(self, again == *self.caught, "what was caught up with stays so");
+    }
+
+    fn is_left_alone(&self) {
+        law!(self, self.caught == self.run && self.plan.next == *self.run, "closed runs are never changed");
+        law!(self, self.plan.effects.is_empty(), "closed runs have no effects");
+    }
+
+    fn moves_legally(&self) {
+        let legal = |from: &Stage, to: &Stage| from == to || from.can_become(to);
+        law!(self, legal(&self.run.stage, &self.caught.stage), "catching up is a legal move");
+        law!(self, legal(&self.caught.stage, &self.plan.next.stage), "a plan is a legal move");
+        let (before, after) = (&self.caught.turns, &self.plan.next.turns);
+        let same = before.iter().zip(after).all(|(a, b)| {
+            (a.number, a.kind, &a.trigger) == (b.number, b.kind, &b.trigger)
+                && (a.end.is_none() || a.end == b.end)
+        });
+        law!(self, same && after.len() >= before.len(), "no turn is forgotten or rewritten");
+        law!(self, after.windows(2).all(|pair| pair[0].number < pair[1].number), "numbers of turns grow");
+        law!(
+            self,
+            (after.len() > before.len()) == self.decision.starts_turn(),
+            "a turn is reserved when one starts"
+        );
+    }
+
+    fn starts_one_worker_at_most(&self) {
+        law!(self, self.starts() <= 1, "one worker at a time");
+        law!(self, self.starts() == 0 || !self.is_live(), "never a worker beside a live one");
+        law!(self, !self.decision.starts_turn() || !self.is_live(), "never a turn beside a live worker");
+        law!(self, self.starts() == 0 || self.seen.workers.known().is_some(), "never a worker in the dark");
+        let reserved = |effect: &Effect| match effect {
+            Effect::StartStep { turn, .. } => self.caught.turns.iter().any(|t| t.number == turn.number),
+            Effect::StopWorkers
+            | Effect::PostReplies { .. }
+            | Effect::OpenPullRequest
+            | Effect::Do(_)
+            | Effect::Remind
+            | Effect::HandToPeople { .. }
+            | Effect::Release { .. } => true,
+        };
+        law!(self, self.plan.effects.iter().all(reserved), "a turn is reserved before its worker starts");
+    }
+
+    fn obeys_the_brake(&self) {
+        let brake = self.policy.brake;
+        if brake.allows_turns() {
+            return;
+        }
+        let is_new = |effect: &Effect| match effect {
+            Effect::StartStep { .. } | Effect::OpenPullRequest | Effect::Do(_) | Effect::Remind => true,
+            Effect::StopWorkers
+            | Effect::PostReplies { .. }
+            | Effect::HandToPeople { .. }
+            | Effect::Release { .. } => false,
+        };
+        law!(
+            self,
+            !self.decision.starts_turn() && !self.plan.effects.iter().any(is_new),
+            "braked: nothing new"
+        );
+        if brake == Brake::Stop {
+            let stops = |effect: &Effect| *effect == Effect::StopWorkers;
+            law!(
+                self,
+                self.plan.effects.iter().all(stops),
+                "brake on stop: workers end and nothing else happens"
+            );
+        }
+    }
+
+    fn obeys_people(&self) {
+        let is_escalated = matches!(self.caught.stage, Stage::Escalated { .. });
+        let ended = match self.given.item {
+            Item::Over | Item::LabelGone | Item::StopLabel | Item::StopAsked => true,
+            Item::Claimed => is_escalated,
+            Item::Here | Item::Gone | Item::Paused | Item::Assigned | Item::Asked => false,
+            Item::AskedAndReady | Item::Stale => false,
+        };
+        let closes = matches!(self.decision, Decision::Close(_));
+        if self.policy.brake == Brake::Stop {
+            return;
+        }
+        law!(self, !ended || self.item().is_none() || closes, "a person's stop always closes");
+        let is_over = matches!(self.status(), Some(PullRequestStatus::Completed));
+        law!(self, !is_over || *self.decision == Decision::Close(Outcome::Merged), "merged is merged");
+        if self.given.item == Item::Paused && self.item().is_some() {
+            let holds = closes || matches!(self.decision, Decision::Wait(_) | Decision::StopWorkers(_));
+            law!(self, holds, "paused is paused");
+        }
+    }
+
+    fn closes_on_evidence_only(&self) {
+        let Decision::Close(outcome) = self.decision else { return };
+        let is_here = matches!(self.item(), Some(ItemSeen::Here { .. }));
+        let holds = match outcome {
+            Outcome::Merged => self.status() == Some(PullRequestStatus::Completed),
+            Outcome::Declined => {
+                let gone =
+                    self.seen.branch.known() == Some(&None) && self.run.doubts.branch_gone_since.is_some();
+                gone || self.status() == Some(PullRequestStatus::Abandoned)
+            }
+            Outcome::HandedBack => {
+                let gone = self.item() == Some(&ItemSeen::Gone) && self.run.doubts.item_gone_since.is_some();
+                gone || is_here
+            }
+            Outcome::Superseded => is_here && matches!(self.caught.stage, Stage::Escalated { .. }),
+            Outcome::Green => {
+                let (Some(checks), Some(pushed)) = (self.seen.checks.known(), &self.caught.pushed) else {
+                    panic!("green without checks: {:?}", self.given)
+                };
+                let shown =
+                    self.seen.pull_request.known().and_then(Option::as_ref).and_then(|pr| pr.head.as_ref());
+                self.policy.close_on == CloseOn::Green
+                    && shown == Some(&pushed.head)
+                    && matches!(verdict(checks, &pushed.head), Verdict::Passing { .. })
+                    && self.seen.threads.known().is_some()
+            }
+        };
+        law!(self, holds, "a run closes on evidence only, and an absence takes two looks");
+    }
+
+    fn knows_before_it_acts(&self) {
+        if needed_gap(self.caught, self.seen).is_none() {
+            return;
+        }
+        let gap_is_over = Deadline::Gap.is_over(self.caught, self.policy, self.now);
+        let holds = match self.decision {
+            Decision::Wait(_) => true,
+            // Evidence is another law; here it came from a rung above the gap.
+            Decision::Close(outcome) => *outcome != Outcome::Green,
+            Decision::Escalate(reason) => matches!(reason, EscalateReason::Gap(_)) && gap_is_over,
+            Decision::StopWorkers(_) => self.seen.workers.known().is_some(),
+            Decision::Proceed(_)
+            | Decision::Redispatch(_)
+            | Decision::FixForward(_)
+            | Decision::Respond(_) => false,
+        };
+        law!(self, holds, "nothing is done on too little knowledge");
+    }
+
+    fn keeps_budgets(&self) {
+        let (before, policy) = (self.caught, self.policy);
+        let next = &self.plan.next;
+        let limits = [
+            (TurnKind::FixForward, policy.fix_forward_attempts),
+            (TurnKind::Respond, policy.respond_attempts),
+            (TurnKind::Conflict, policy.conflict_attempts),
+            (TurnKind::Redispatch, policy.redispatch_attempts),
+        ];
+        let kept = |(kind, limit): (TurnKind, u32)| next.spent(kind) <= limit.max(before.spent(kind));
+        law!(self, limits.into_iter().all(kept), "no kind of turn beyond its budget");
+        law!(
+            self,
+            next.lost() <= policy.infrastructure_attempts.max(before.lost()),
+            "no infrastructure attempt beyond the budget"
+        );
+        let most = usize::from(policy.max_turns).max(before.turns.len());
+        law!(self, next.turns.len() <= most, "no turn beyond all budgets together");
+        let new = match self.decision {
+            Decision::FixForward(trigger) | Decision::Respond(trigger) => Some(trigger.clone()),
+            Decision::Proceed(Proceed::Implement) => Some(Trigger::WorkItem { revision: before.id.revision }),
+            Decision::Proceed(_)
+            | Decision::Wait(_)
+            | Decision::StopWorkers(_)
+            | Decision::Redispatch(_)
+            | Decision::Escalate(_)
+            | Decision::Close(_) => None,
+        };
+        let is_burnt = new.is_some_and(|trigger| {
+            before.has_answered(&trigger)
+                || before.turns.iter().any(|t| t.trigger == trigger.key() && t.end != Some(TurnEnd::Lost))
+        });
+        law!(self, !is_burnt, "an answered input never starts another turn");
+    }
+
+    fn does_lost_work_again(&self) {
+        let Decision::Redispatch(cause) = self.decision else { return };
+        let (Some((old, _)), Stage::Working { turn, step, started, .. }) =
+            (self.caught.current_turn(), &self.plan.next.stage)
+        else {
+            panic!("nothing to do again: {:?}", self.given)
+        };
+        let fresh = *step == Step::Fetch && *started == Started::NotYet && turn.number > old.number;
+        law!(self, fresh && turn.trigger == old.trigger, "the same input, from the first step");
+        let ended = self.plan.next.turns.iter().find(|t| t.number == old.number).and_then(|t| t.end.clone());
+        let (end, kind) = match cause {
+            RedispatchCause::Lost { .. } => (TurnEnd::Lost, old.kind),
+            RedispatchCause::Failed { .. } => (TurnEnd::Failed, TurnKind::Redispatch),
+        };
+        law!(
+            self,
+            ended == Some(end) && turn.kind == kind,
+            "what the cluster lost keeps its kind and costs nothing"
+        );
+    }
+
+    fn stops_before_the_end(&self) {
+        let is_last =
+            |effect: &Effect| matches!(effect, Effect::HandToPeople { .. } | Effect::Release { .. });
+        let effects = &self.plan.effects;
+        if effects.iter().any(is_last) {
+            let in_order =
+                effects.first() == Some(&Effect::StopWorkers) && effects.last().is_some_and(is_last);
+            law!(self, in_order, "workers are stopped first, the claim is let go last");
+        }
+        let is_stop = matches!(self.decision, Decision::StopWorkers(_));
+        law!(self, !is_stop || self.is_live(), "only what lives is stopped");
+    }
+
+    fn waits_idly_and_not_for_ever(&self) {
+        let Decision::Wait(reason) = self.decision else { return };
+        law!(self, self.plan.effects.is_empty() && self.plan.next == *self.caught, "a wait does nothing");
+        let is_somebodys = match reason {
+            WaitReason::Brake(_) | WaitReason::Over | WaitReason::Paused(_) | WaitReason::AskedPeople => true,
+            WaitReason::Gap(_)
+            | WaitReason::StaleItem
+            | WaitReason::LookAgain(_)
+            | WaitReason::StepRunning { .. }
+            | WaitReason::BackingOff { .. }
+            | WaitReason::QuietPeriod { .. }
+            | WaitReason::NotCurrentYet
+            | WaitReason::ChecksRunning
+            | WaitReason::TargetRed
+            | WaitReason::AwaitingApproval
+            | WaitReason::NoChecks
+            | WaitReason::AwaitingReview { .. }
+            | WaitReason::Cold => false,
+        };
+        let later = self.at(&self.plan.next, self.seen, years_later(self.now));
+        law!(self, is_somebodys || name(&later) != name(self.decision), "no wait is for ever");
+    }
+
+    fn stays_escalated(&self) {
+        let Decision::Escalate(_) = self.decision else { return };
+        let later = years_later(self.now);
+        let undone = self.at(self.caught, self.seen, later);
+        law!(self, !undone.starts_turn(), "time alone makes no turn of an escalation");
+        let told = handed_over(self.seen);
+        let next = self.at(&self.plan.next, &told, later);
+        let is_quiet = match next {
+            Decision::Wait(_) | Decision::Close(_) => true,
+            Decision::StopWorkers(_) => self.is_live(),
+            Decision::Proceed(_)
+            | Decision::Redispatch(_)
+            | Decision::FixForward(_)
+            | Decision::Respond(_)
+            | Decision::Escalate(_) => false,
+        };
+        law!(self, is_quiet, "after an escalation people move next");
+        if let Seen::Known(_) = self.seen.item {
+            law!(
+                self,
+                !matches!(next, Decision::Close(Outcome::HandedBack)) || self.given.item == Item::Gone,
+                "asking is not handing back"
+            );
+        }
+    }
+}

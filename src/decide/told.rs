@@ -1,0 +1,57 @@
+//! Decisions as sentences.
+
+use super::{Decision, Proceed, StopCause, reason, verdict::Procedure};
+use crate::domain::Trigger;
+use std::fmt;
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wait(reason) => write!(f, "wait: {reason}"),
+            Self::StopWorkers(StopCause::Brake) => write!(f, "stop workers: the kill switch is on stop"),
+            Self::StopWorkers(StopCause::TooLong) => write!(f, "stop workers: the step is past its deadline"),
+            Self::StopWorkers(StopCause::AskedPeople) => write!(f, "stop workers: people were asked"),
+            Self::Proceed(proceed) => write!(f, "proceed: {proceed}"),
+            Self::Redispatch(cause) => write!(f, "redispatch: {cause}"),
+            Self::FixForward(Trigger::FailingChecks { head, .. }) => {
+                write!(f, "fix forward: checks are red on {}", head.short())
+            }
+            Self::FixForward(Trigger::Conflict { head }) => {
+                write!(f, "fix forward: {} conflicts with its target", head.short())
+            }
+            Self::FixForward(Trigger::WorkItem { .. } | Trigger::Threads { .. }) => write!(f, "fix forward"),
+            Self::Respond(Trigger::Threads { awaiting, .. }) => {
+                let threads: Vec<_> = awaiting.iter().map(|a| a.thread).collect();
+                write!(f, "respond: threads {} await an answer", reason::thread_list(&threads))
+            }
+            Self::Respond(
+                Trigger::WorkItem { .. } | Trigger::FailingChecks { .. } | Trigger::Conflict { .. },
+            ) => {
+                write!(f, "respond")
+            }
+            Self::Escalate(reason) => write!(f, "escalate: {reason}"),
+            Self::Close(outcome) => write!(f, "close: {}", outcome.word()),
+        }
+    }
+}
+
+impl fmt::Display for Proceed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Implement => write!(f, "the first turn is due"),
+            Self::Start(step) => write!(f, "start the {step} step"),
+            Self::Next(step) => write!(f, "the {step} step is due"),
+            Self::TurnPushed { head } => write!(f, "the turn pushed {}", head.short()),
+            Self::TurnAnswered => write!(f, "the turn's answer is enough"),
+            Self::OpenPullRequest => write!(f, "open the pull request"),
+            Self::Do(Procedure::Requeue { .. }) => write!(f, "queue an expired or missing build validation"),
+            Self::Do(Procedure::LinkWorkItem) => write!(f, "link the work item"),
+            Self::Do(Procedure::Publish) => write!(f, "publish the draft"),
+            Self::Do(Procedure::ArmAutoComplete) => write!(f, "arm auto-complete"),
+            Self::Do(Procedure::RetryBuild { build }) => {
+                write!(f, "run the failed jobs of build {build} once more")
+            }
+            Self::Remind => write!(f, "remind the reviewers"),
+        }
+    }
+}
