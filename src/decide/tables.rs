@@ -395,7 +395,7 @@ fn doomed(ends: &[Work]) -> Run {
         if matches!(run.stage, Stage::Escalated { .. }) {
             return run;
         }
-        now = super::deadline::later(now, Duration::from_secs(3600));
+        now = super::deadline::later(now, Duration::from_hours(1));
         assert!(round < 100, "it never ends: {:?}", run.turns);
     }
     unreachable!("the loop asserts its own end")

@@ -36,7 +36,7 @@ pub(super) async fn recover(
             Ok(found) => ids.extend(found),
             // One that was renamed or is closed to us must not keep lost runs of the others lost.
             Err(why) if why.is_not_found() => {
-                tracing::warn!("{project} was not searched for lost runs: {why}")
+                tracing::warn!("{project} was not searched for lost runs: {why}");
             }
             Err(why) => return Err(why.into()),
         }
@@ -89,7 +89,7 @@ const ASKED: &str = "recovery";
 /// Runs about which people were asked carry another label and wait for days: they are looked for when the memory is
 /// new, and then now and then, because a query can be behind. An idle tick does not pay for it.
 async fn is_due(app: &App) -> Result<bool, store::Error> {
-    const AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(60 * 60);
+    const AGAIN_AFTER: std::time::Duration = std::time::Duration::from_hours(1);
     let last = app.store.last_beat(ASKED).await?;
     Ok(last.is_none_or(|at| crate::decide::deadline::later(at, AGAIN_AFTER) <= app.now))
 }
