@@ -524,5 +524,5 @@ pub(super) fn handed_over(seen: &Observation) -> Observation {
 
 /// A moment so late that every deadline is over.
 pub(super) fn years_later(at: Timestamp) -> Timestamp {
-    later(at, Duration::from_hours(175680))
+    later(at, Duration::from_hours(175_680))
 }

@@ -424,7 +424,8 @@ mod tests {
                 of(vec![says(Approved)], vec![build(638, BuildState::Failed)], true),
             ),
         ];
-        let table: String = rows.into_iter().map(|(row, verdict)| format!("{row}: {verdict}\n")).collect();
+        let table: Vec<String> = rows.into_iter().map(|(row, verdict)| format!("{row}: {verdict}")).collect();
+        let table = table.join("\n");
         assert_snapshot!(table, @r#"
         queued: Pending
         running: Pending

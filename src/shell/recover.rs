@@ -30,26 +30,13 @@ pub(super) async fn recover(
     known: &[Run],
     me: &IdentityId,
 ) -> Result<(Vec<Run>, Vec<Line>), RecoverError> {
-    let mut ids: BTreeSet<WorkItemId> = BTreeSet::new();
-    for project in &app.settings.intake.projects {
-        match app.ado.ids_with_label(project, &app.policy.labels.in_progress, IN_PROGRESS).await {
-            Ok(found) => ids.extend(found),
-            // One that was renamed or is closed to us must not keep lost runs of the others lost.
-            Err(why) if why.is_not_found() => {
-                tracing::warn!("{project} was not searched for lost runs: {why}");
-            }
-            Err(why) => return Err(why.into()),
-        }
-    }
+    let mut ids = labelled(app, &app.policy.labels.in_progress).await?;
     for run in known.iter().filter(|run| !matches!(run.stage, Stage::Escalated { .. })) {
         ids.remove(&run.id.item);
     }
     let looked_for_asked = is_due(app).await?;
     if looked_for_asked {
-        let mut asked: BTreeSet<WorkItemId> = BTreeSet::new();
-        for project in &app.settings.intake.projects {
-            asked.extend(app.ado.ids_with_label(project, &app.policy.labels.human, IN_PROGRESS).await?);
-        }
+        let mut asked = labelled(app, &app.policy.labels.human).await?;
         for run in known {
             asked.remove(&run.id.item);
         }
@@ -81,6 +68,22 @@ pub(super) async fn recover(
     }
     forget_intents(app, &runs).await?;
     Ok((runs, lines))
+}
+
+/// Items that carry a label, over all projects that can be searched.
+async fn labelled(app: &App, label: &str) -> Result<BTreeSet<WorkItemId>, ado::Error> {
+    let mut ids = BTreeSet::new();
+    for project in &app.settings.intake.projects {
+        match app.ado.ids_with_label(project, label, IN_PROGRESS).await {
+            Ok(found) => ids.extend(found),
+            // One that was renamed or is closed to us must not keep lost runs of the others lost.
+            Err(why) if why.is_not_found() => {
+                tracing::warn!("{project} was not searched for lost runs: {why}");
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(ids)
 }
 
 /// Under this name the memory notes that it looked for runs about which people were asked. A new memory has no note.

@@ -86,7 +86,7 @@ impl Dice {
 
 /// A number that whoever runs the stories may set.
 pub(crate) fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+    std::env::var_os(name)?.to_str()?.parse().ok()
 }
 
 /// What people see in the end, without what may differ from one telling to the next.

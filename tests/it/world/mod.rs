@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub(crate) vars: BTreeMap<String, String>,
     /// How far the programs' clock is ahead of the real one.
     ahead: SignedDuration,
-    _home: std::sync::Arc<TempDir>,
+    home: std::sync::Arc<TempDir>,
 }
 
 impl World {
@@ -36,13 +36,13 @@ impl World {
         let home = tempfile::tempdir().expect("a directory");
         let universe = Universe::build(home.path(), 0, None).await.expect("a universe");
         let vars = universe.vars().into_iter().collect();
-        Self { universe, vars, ahead: SignedDuration::ZERO, _home: std::sync::Arc::new(home) }
+        Self { universe, vars, ahead: SignedDuration::ZERO, home: std::sync::Arc::new(home) }
     }
 
     /// The same world, seen from another host.
     pub(crate) fn elsewhere(&self) -> Self {
-        let Self { universe, vars, ahead, _home } = self;
-        Self { universe: universe.clone(), vars: vars.clone(), ahead: *ahead, _home: _home.clone() }
+        let Self { universe, vars, ahead, home } = self;
+        Self { universe: universe.clone(), vars: vars.clone(), ahead: *ahead, home: home.clone() }
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
@@ -50,7 +50,7 @@ impl World {
     }
 
     pub(crate) fn home(&self) -> &Path {
-        self._home.path()
+        self.home.path()
     }
 
     /// Lets time pass for our programs and for the pretend service.
