@@ -36,7 +36,7 @@ fn dependency_findings(packages: &[Package], allowed: &[String], skipped: &BTree
         if !license_allowed(license, allowed) {
             findings.push(format!("{name} {version}: licence `{license}` is not allowed"));
         }
-        if !source.is_empty() && source != "registry+https://github.com/rust-lang/crates.io-index" {
+        if !source.is_empty() && !source.starts_with("registry+") {
             findings.push(format!("{name} {version} comes from {source}"));
         }
         versions.entry(name).or_default().insert(format!("{name}@{version}"));
