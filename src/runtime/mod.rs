@@ -4,11 +4,13 @@
 //! Objects of a live run are never removed, because they also count attempts when every other memory is lost.
 //! This room knows nothing about Azure DevOps, and decides nothing.
 
+pub mod handover;
 pub mod process;
 pub mod spec;
 
 use crate::domain::{RunId, Step, TurnNumber, Worker};
 use async_trait::async_trait;
+pub use handover::Handover;
 use secrecy::SecretString;
 use spec::WorkerSpec;
 use std::{collections::BTreeMap, time::Duration};
@@ -21,8 +23,8 @@ pub trait Runtime: Send + Sync {
 
     /// Starts the worker that `spec` describes, or adopts it if it exists. When this returns `Ok` the worker exists
     /// under its name; a crash right after is found by [`Runtime::workers`]. A worker that ended is never restarted.
-    /// The credential is handed over outside of `spec`, environment and arguments, to this one worker.
-    async fn start(&self, spec: &WorkerSpec, credential: Option<&Credential>) -> Result<Started, Error>;
+    /// The handover reaches this one worker only, outside of `spec`, environment and arguments.
+    async fn start(&self, spec: &WorkerSpec, handover: &Handover) -> Result<Started, Error>;
 
     /// Every worker that this executor has, by run, each list ordered by turn and step. Complete, or an error: what is
     /// not listed is absent.
@@ -86,7 +88,7 @@ impl Left {
     }
 }
 
-/// How git authenticates in fetch and publish. Handed to the worker on its standard input as one JSON line.
+/// How git authenticates in fetch and publish.
 #[derive(Clone, Debug)]
 pub struct Credential {
     /// How the token is presented.

@@ -14,7 +14,7 @@
 pub(crate) mod files;
 
 use super::{
-    Credential, Error, Left, Runtime, Started,
+    Error, Handover, Left, Runtime, Started,
     spec::{Places, WorkerSpec, worker_name},
 };
 use crate::domain::{RunId, Step, TurnNumber, Worker, WorkerState};
@@ -101,7 +101,7 @@ impl ProcessRuntime {
         self.run_dir(run).join(format!("t{:02}", turn.0))
     }
 
-    fn start_now(&self, spec: &WorkerSpec, credential: Option<&Credential>) -> Result<Started, Error> {
+    fn start_now(&self, spec: &WorkerSpec, handover: &Handover) -> Result<Started, Error> {
         let mut spec = spec.clone();
         spec.places = self.places(spec.run, spec.turn.number);
         let directory = self.step_dir(spec.run, spec.turn.number, spec.step);
@@ -124,7 +124,7 @@ impl ProcessRuntime {
             }
         }
         if !step.latch().exists() {
-            let child = self.spawn(&step, &directory, spec.step, credential)?;
+            let child = self.spawn(&step, &directory, spec.step, handover)?;
             await_latch(&step, child, &spec.name())?;
         }
         Ok(if is_new { Started::New } else { Started::Adopted })
@@ -135,7 +135,7 @@ impl ProcessRuntime {
         step: &StepFiles,
         directory: &Path,
         what: Step,
-        credential: Option<&Credential>,
+        handover: &Handover,
     ) -> Result<Child, Error> {
         let (program, prefix) = self
             .worker
@@ -162,13 +162,10 @@ impl ProcessRuntime {
             .process_group(0)
             .spawn()
             .map_err(|e| unusable(Path::new(program), &e))?;
-        if let (Some(mut pipe), Some(credential)) = (child.stdin.take(), credential) {
-            let line = serde_json::json!({
-                "scheme": credential.scheme,
-                "token": credential.token.expose_secret(),
-            });
-            // A worker that was started before does not read; its pipe may be closed. A token fits into any pipe.
-            _ = writeln!(pipe, "{line}");
+        if let Some(mut pipe) = child.stdin.take() {
+            let line = handover.line(None);
+            // A worker that was started before does not read; its pipe may be closed.
+            thread::spawn(move || _ = pipe.write_all(line.expose_secret().as_bytes()));
         }
         Ok(child)
     }
@@ -266,9 +263,9 @@ impl Runtime for ProcessRuntime {
         self.health_now()
     }
 
-    async fn start(&self, spec: &WorkerSpec, credential: Option<&Credential>) -> Result<Started, Error> {
-        let (runtime, spec, credential) = (self.clone(), spec.clone(), credential.cloned());
-        blocking(move || runtime.start_now(&spec, credential.as_ref())).await
+    async fn start(&self, spec: &WorkerSpec, handover: &Handover) -> Result<Started, Error> {
+        let (runtime, spec, handover) = (self.clone(), spec.clone(), handover.clone());
+        blocking(move || runtime.start_now(&spec, &handover)).await
     }
 
     async fn workers(&self) -> Result<BTreeMap<RunId, Vec<Worker>>, Error> {

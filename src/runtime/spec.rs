@@ -100,8 +100,6 @@ pub struct AgentCall {
     pub name: String,
     /// Program and arguments; never through a shell.
     pub command: Vec<String>,
-    /// Names of environment variables that the operator lets through, with their values at start.
-    pub environment: std::collections::BTreeMap<String, String>,
     /// Whether a separate, read-only planning call comes first.
     pub plan_first: bool,
 }

@@ -9,7 +9,7 @@ use crate::{
         Labels, Outcome, PullRequest, PullRequestStatus, Run, Stage, StateCategory, Step, Trigger, Turn,
         WorkItem,
     },
-    runtime::{self, Left},
+    runtime::{self, Handover, Left},
     words::{self, Escalation},
 };
 use std::time::Duration;
@@ -64,12 +64,16 @@ pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Appli
 
 async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<Applied, ApplyError> {
     let spec = brief::spec(app, run, turn, step).await?;
-    let credential = match step {
-        Step::Fetch | Step::Publish => Some(app.credential()?),
-        // The agent's step never holds one (promise *no-secret*).
-        Step::Agent => None,
+    let handover = match step {
+        Step::Fetch | Step::Publish => {
+            Handover { credential: Some(app.credential()?), ..Handover::default() }
+        }
+        // The agent's step never holds a token (promise *no-secret*).
+        Step::Agent => {
+            Handover { environment: app.settings.agent.environment.clone(), ..Handover::default() }
+        }
     };
-    app.runtime.start(&spec, credential.as_ref()).await?;
+    app.runtime.start(&spec, &handover).await?;
     match step {
         Step::Fetch | Step::Publish => app.runtime.wait(run.id, turn.number, step, SHORT_STEP).await?,
         Step::Agent => {}

@@ -7,7 +7,6 @@ use crate::{
     runtime::spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
     words::briefs::{self, Failing, Task},
 };
-use secrecy::ExposeSecret;
 
 /// Lines of a log that the agent gets to see; the end is where the cause is.
 const LOG_TAIL_LINES: u32 = 200;
@@ -63,9 +62,7 @@ fn agent(app: &App) -> Result<AgentCall, ApplyError> {
         return Err(ApplyError::NoAgent("ROUNDSMAN_AGENT_COMMAND is empty".into()));
     }
     let command = known.command(&wanted.command, &app.worker);
-    let environment =
-        wanted.environment.iter().map(|(k, v)| (k.clone(), v.expose_secret().to_owned())).collect();
-    Ok(AgentCall { name: wanted.name.clone(), command, environment, plan_first: wanted.plan_first })
+    Ok(AgentCall { name: wanted.name.clone(), command, plan_first: wanted.plan_first })
 }
 
 async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {

@@ -17,7 +17,8 @@ use crate::{
     domain::{AgentFailure, AgentResult, CommitId, ThreadId},
     runtime::{process::files, spec::AgentCall},
 };
-use std::{fs, time::Duration};
+use secrecy::ExposeSecret as _;
+use std::{collections::BTreeMap, fs, time::Duration};
 
 /// Characters of a failure's detail.
 const DETAIL: usize = 1_500;
@@ -185,10 +186,12 @@ impl<'a> Session<'a> {
         machine::write(brief_file.clone(), brief.as_bytes())
             .map_err(|e| self.fail(AgentFailure::Infrastructure, &format!("evidence: {e}")))?;
 
-        let mut environment = self.call.environment.clone();
+        let given = &self.job.handover.environment;
+        let mut environment: BTreeMap<String, String> =
+            given.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
         environment.extend(self.job.environment().into_iter().filter(|(name, _)| {
             // The operator may choose the search path and the language; the rest is ours.
-            !(matches!(name.as_str(), "PATH" | "LANG") && self.call.environment.contains_key(name))
+            !(matches!(name.as_str(), "PATH" | "LANG") && given.contains_key(name))
         }));
         for (name, value) in [
             ("ROUNDSMAN_CALL", why.word().to_owned()),

@@ -25,7 +25,7 @@ pub(super) fn run(job: &Job) -> FetchResult {
 }
 
 fn fetch(job: &Job) -> Result<FetchResult, String> {
-    let git = Git::new(job, job.credential.as_ref()).map_err(|e| e.to_string())?;
+    let git = Git::new(job, job.handover.credential.as_ref()).map_err(|e| e.to_string())?;
     let source = &job.spec.source;
     let places = &job.spec.places;
     let repo = Repo::bare(&places.repository);

@@ -11,15 +11,16 @@ use super::{
 use crate::{
     domain::{Step, StepResult},
     runtime::{
-        Credential, Scheme,
+        Handover,
         process::files::{self, StepFiles},
         spec::{SCHEMA, WorkerSpec},
     },
 };
 use rustix::process::{Signal, getpgrp, getpid, kill_process_group};
+use secrecy::ExposeSecret as _;
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::{BufRead, Read, Write},
+    io::Write,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -39,8 +40,6 @@ const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// Characters of one entry of the step's log; everything is in the evidence.
 const SAID: usize = 4_000;
-/// A token is a few KB at most.
-const CREDENTIAL_LIMIT: u64 = 64 << 10;
 /// Where Kubernetes picks up the last words of a container; elsewhere it does not exist.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 /// Names of variables whose values are secrets.
@@ -62,7 +61,8 @@ pub(super) struct Job {
     pub(super) deadline: Instant,
     pub(super) stop: Stop,
     pub(super) redactor: Redactor,
-    pub(super) credential: Option<Credential>,
+    /// What we were handed on standard input.
+    pub(super) handover: Handover,
     files: StepFiles,
     /// Held until the process ends.
     _lock: File,
@@ -74,6 +74,12 @@ impl Job {
         let broken = |why: String| Refusal { code: EXIT_BROKEN, why };
         let began = now();
         let files = StepFiles::new(directory);
+        let mut handover = Handover::read(std::io::stdin().lock()).map_err(broken)?;
+        if let Some(spec) = handover.spec.take() {
+            // Kept for people; the first one holds, as everywhere.
+            let bytes = serde_json::to_vec_pretty(&spec).map_err(|e| broken(e.to_string()))?;
+            files::write_once(&files.spec(), &bytes).map_err(|e| broken(format!("spec.json: {e}")))?;
+        }
         let spec = files.read_spec().map_err(|e| broken(format!("spec.json: {e}")))?;
         if spec.schema != SCHEMA || spec.step != step {
             return Err(broken(format!("this worker knows schema {SCHEMA} and was called for {step}")));
@@ -99,13 +105,16 @@ impl Job {
         watch(deadline + Duration::from_secs(limits.grace_seconds) + SAVE_LIMIT + WATCHDOG_SLACK);
 
         let mut redactor = Redactor::default();
-        let credential = if step == Step::Agent { None } else { read_credential().map_err(broken)? };
-        if let Some(credential) = &credential {
-            redactor.learn(secrecy::ExposeSecret::expose_secret(&credential.token));
+        if step == Step::Agent {
+            // Whoever handed us one by mistake: the agent must not find it in our memory either.
+            handover.credential = None;
         }
-        for (name, value) in spec.agent.iter().flat_map(|agent| &agent.environment) {
+        if let Some(credential) = &handover.credential {
+            redactor.learn(credential.token.expose_secret());
+        }
+        for (name, value) in &handover.environment {
             if SECRET_NAMES.iter().any(|part| name.to_uppercase().contains(part)) {
-                redactor.learn(value);
+                redactor.learn(value.expose_secret());
             }
         }
         Ok(Self {
@@ -114,7 +123,7 @@ impl Job {
             deadline,
             stop: Stop { file: files.stop(), signalled },
             redactor,
-            credential,
+            handover,
             files,
             _lock: lock,
         })
@@ -207,25 +216,4 @@ fn watch(at: Instant) {
         #[expect(clippy::exit, reason = "the supervisor is stuck; nothing is left to unwind")]
         std::process::exit(i32::from(EXIT_BROKEN));
     });
-}
-
-fn read_credential() -> Result<Option<Credential>, String> {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Line {
-        scheme: Scheme,
-        token: String,
-    }
-    let mut line = String::new();
-    let input = std::io::stdin().lock();
-    std::io::BufReader::new(input.take(CREDENTIAL_LIMIT))
-        .read_line(&mut line)
-        .map_err(|_| "standard input could not be read".to_owned())?;
-    if line.trim().is_empty() {
-        return Ok(None);
-    }
-    // The error of the parser could quote the token.
-    let Line { scheme, token } =
-        serde_json::from_str(&line).map_err(|_| "standard input is no credential line".to_owned())?;
-    Ok(Some(Credential { scheme, token: token.into() }))
 }

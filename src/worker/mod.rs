@@ -9,7 +9,7 @@
 //! <step>/status.json  how it ended                    (also the last line of standard output)
 //! ```
 //!
-//! The credential of fetch and publish is one JSON line on standard input, `{"scheme":"pat","token":"…"}`.
+//! What is secret comes as one JSON line on standard input, read once and stored nowhere; see [`Handover`].
 //!
 //! An agent is called with its brief on standard input, in the workspace, and these variables besides those that the
 //! operator lets through: `ROUNDSMAN_CALL` (`plan`, `implement`, `repair`, `tidy`), `ROUNDSMAN_TURN_KIND`,
@@ -21,6 +21,7 @@
 //! This room knows nothing about work items, pull requests or labels, and asks no Azure DevOps API.
 //!
 //! [`WorkerSpec`]: crate::runtime::spec::WorkerSpec
+//! [`Handover`]: crate::runtime::Handover
 
 mod agent;
 mod changes;

@@ -42,7 +42,7 @@ fn publish(job: &Job) -> Result<PublishResult, Problem> {
     if !source.branch.is_ours() {
         return Err(refused(format!("`{}` is not a branch of ours", source.branch)));
     }
-    let git = Git::new(job, job.credential.as_ref())?;
+    let git = Git::new(job, job.handover.credential.as_ref())?;
     let repo = Repo::bare(&job.spec.places.repository);
     let (Some(base), Some(target)) = (git.commit(&repo, BASE)?, git.commit(&repo, TARGET)?) else {
         return failed("the clone of the fetch step is not there");

@@ -5,7 +5,7 @@
 use crate::worker::{PATIENCE, World, run_id, runtime_at};
 use roundsman::{
     domain::{AgentFailure, AgentResult, Step, StepResult, TurnNumber, WorkerState},
-    runtime::{Error, Runtime, Started},
+    runtime::{Error, Handover, Runtime, Started},
 };
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::{fs, path::Path, process::Command, time::Duration};
@@ -38,7 +38,7 @@ async fn appears(path: &Path) -> String {
 async fn busy(world: &World) -> String {
     world.fetch(1).await;
     let program = "echo x > wip.txt; echo $$ > $ROUNDSMAN_OUT/agent-pid; setsid sleep 300 & sleep 300";
-    world.runtime.start(&world.spec(Step::Agent, 1, program), None).await.unwrap();
+    world.runtime.start(&world.spec(Step::Agent, 1, program), &Handover::default()).await.unwrap();
     appears(&world.runtime.places(run_id(), TURN).output.join("agent-pid")).await
 }
 
@@ -53,7 +53,8 @@ async fn two_starts_are_one_worker_whoever_asks() {
     world.fetch(1).await;
     let spec = world.spec(Step::Agent, 1, "echo x >> $ROUNDSMAN_OUT/starts; sleep 1; echo y > new.txt");
     let other = runtime_at(&world.path().join("runs"));
-    let (one, two) = tokio::join!(world.runtime.start(&spec, None), other.start(&spec, None));
+    let nothing = Handover::default();
+    let (one, two) = tokio::join!(world.runtime.start(&spec, &nothing), other.start(&spec, &nothing));
     let news = [one.unwrap(), two.unwrap()].into_iter().filter(|started| *started == Started::New).count();
     assert_eq!(news, 1);
     let found = other.workers().await.unwrap();
@@ -62,16 +63,16 @@ async fn two_starts_are_one_worker_whoever_asks() {
     other.wait(run_id(), TURN, Step::Agent, PATIENCE).await.unwrap();
     assert!(matches!(state(&world).await, WorkerState::Finished(_)));
     // Ended is ended.
-    assert_eq!(other.start(&spec, None).await.unwrap(), Started::Adopted);
+    assert_eq!(other.start(&spec, &Handover::default()).await.unwrap(), Started::Adopted);
     let out = world.runtime.places(run_id(), TURN).output;
     assert_eq!(fs::read_to_string(out.join("starts")).unwrap(), "x\n");
     // A copy that read the world a moment later adopts the worker; one that means another source is a bug.
     let mut later = spec.clone();
     later.limits.repairs += 1;
-    assert_eq!(other.start(&later, None).await.unwrap(), Started::Adopted);
+    assert_eq!(other.start(&later, &Handover::default()).await.unwrap(), Started::Adopted);
     let mut different = spec.clone();
     different.source.url.push('x');
-    assert!(matches!(other.start(&different, None).await, Err(Error::Differs { .. })));
+    assert!(matches!(other.start(&different, &Handover::default()).await, Err(Error::Differs { .. })));
 }
 
 #[tokio::test]
@@ -79,14 +80,14 @@ async fn a_start_that_died_before_its_worker_is_completed() {
     let world = World::new();
     world.fetch(1).await;
     let spec = world.spec(Step::Agent, 1, "echo y > new.txt");
-    world.runtime.start(&spec, None).await.unwrap();
+    world.runtime.start(&spec, &Handover::default()).await.unwrap();
     world.runtime.wait(run_id(), TURN, Step::Agent, PATIENCE).await.unwrap();
     let directory = world.runtime.step_dir(run_id(), TURN, Step::Agent);
     for file in ["latch", "lock", "status.json", "pid"] {
         fs::remove_file(directory.join(file)).unwrap();
     }
     assert_eq!(state(&world).await, WorkerState::Created);
-    assert_eq!(world.runtime.start(&spec, None).await.unwrap(), Started::Adopted);
+    assert_eq!(world.runtime.start(&spec, &Handover::default()).await.unwrap(), Started::Adopted);
     world.runtime.wait(run_id(), TURN, Step::Agent, PATIENCE).await.unwrap();
     assert!(matches!(state(&world).await, WorkerState::Finished(_)));
 }
@@ -136,7 +137,7 @@ async fn a_container_runtime_stops_with_a_signal_and_the_log_is_plain() {
     world.fetch(1).await;
     let program =
         "printf '\\033[31mred\\033[0m\\n'; echo x > wip.txt; echo $$ > $ROUNDSMAN_OUT/agent-pid; sleep 300";
-    world.runtime.start(&world.spec(Step::Agent, 1, program), None).await.unwrap();
+    world.runtime.start(&world.spec(Step::Agent, 1, program), &Handover::default()).await.unwrap();
     appears(&world.runtime.places(run_id(), TURN).output.join("agent-pid")).await;
     let pid_file = world.runtime.step_dir(run_id(), TURN, Step::Agent).join("pid");
     let worker = Pid::from_raw(appears(&pid_file).await.parse().unwrap()).unwrap();
@@ -159,7 +160,7 @@ async fn the_wall_limit_holds_although_nobody_watches() {
     world.fetch(1).await;
     world.limits.wall_seconds = 2;
     let program = "trap '' TERM; echo x > wip.txt; while true; do echo busy; sleep 0.2; done";
-    world.runtime.start(&world.spec(Step::Agent, 1, program), None).await.unwrap();
+    world.runtime.start(&world.spec(Step::Agent, 1, program), &Handover::default()).await.unwrap();
     // Only the file tells; no runtime looks.
     let status = world.runtime.step_dir(run_id(), TURN, Step::Agent).join("status.json");
     let look = async {

@@ -8,13 +8,12 @@ use roundsman::{
         ThreadId, Trigger, Turn, TurnKind, TurnNumber, WorkerState,
     },
     runtime::{
-        Credential, Left, Runtime, Scheme,
+        Credential, Handover, Left, Runtime, Scheme,
         process::ProcessRuntime,
         spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
     },
 };
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read, Write},
     path::{Path, PathBuf},
@@ -117,7 +116,6 @@ impl World {
         let agent = (step == Step::Agent).then(|| AgentCall {
             name: "command".into(),
             command: ["sh", "-c", agent].map(str::to_owned).to_vec(),
-            environment: BTreeMap::new(),
             plan_first: self.plan_first,
         });
         WorkerSpec {
@@ -149,7 +147,7 @@ impl World {
     }
 
     pub(crate) async fn step(&self, spec: &WorkerSpec) -> StepResult {
-        self.runtime.start(spec, None).await.unwrap();
+        self.runtime.start(spec, &Handover::default()).await.unwrap();
         let turn = spec.turn.number;
         self.runtime.wait(run_id(), turn, spec.step, PATIENCE).await.unwrap();
         let workers = self.runtime.workers_of(run_id()).await.unwrap();
@@ -499,7 +497,11 @@ async fn the_token_is_in_the_header_and_nowhere_else() {
     let mut spec = world.spec(Step::Fetch, 1, "");
     spec.source.url = format!("http://127.0.0.1:{port}/org/_git/repo");
     let credential = Credential { scheme: Scheme::Pat, token: token.into() };
-    world.runtime.start(&spec, Some(&credential)).await.unwrap();
+    world
+        .runtime
+        .start(&spec, &Handover { credential: Some(credential), ..Handover::default() })
+        .await
+        .unwrap();
     world.runtime.wait(run_id(), TurnNumber(1), Step::Fetch, PATIENCE).await.unwrap();
     let (request, commands) = server.join().unwrap();
     assert!(request.contains(&format!("Authorization: Basic {basic}")), "{request}");
