@@ -103,7 +103,7 @@ impl ProcessRuntime {
 
     fn start_now(&self, spec: &WorkerSpec, handover: &Handover) -> Result<Started, Error> {
         let mut spec = spec.clone();
-        spec.places = self.places(spec.run, spec.turn.number);
+        spec.places = self.places(spec.run, spec.turn.work());
         let directory = self.step_dir(spec.run, spec.turn.number, spec.step);
         for place in [&directory, &spec.places.input, &spec.places.output, &spec.places.home] {
             fs::DirBuilder::new()

@@ -126,6 +126,7 @@ impl World {
                 kind: self.kind,
                 trigger: Trigger::WorkItem { revision: run_id().revision },
                 base: self.expected.clone(),
+                work_of: None,
             },
             step,
             places: Places::of_image(),
