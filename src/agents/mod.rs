@@ -2,6 +2,8 @@
 //!
 //! Adding an agent is adding a file. Knows nothing about turns and starts nothing.
 
+pub mod stream;
+
 use serde::Deserialize;
 use std::sync::LazyLock;
 
