@@ -12,25 +12,13 @@ mod verdict;
 
 pub use verdict::{Exit, Fault, Summary, Verdict};
 
+pub use crate::runtime::spec::Dialect;
+
 use crate::domain::Usage;
 use serde_json::Value;
 
 /// Bytes of one line. A tool call may carry a whole file; more than this is a flood, and is skipped to its end.
 const LINE_LIMIT: usize = 8 << 20;
-
-/// How an agent writes its output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dialect {
-    /// `opencode run --format json`.
-    Opencode,
-    /// `claude -p --output-format stream-json --verbose`.
-    Claude,
-    /// `codex exec --json`.
-    Codex,
-    /// Text for people: the exit code is all there is.
-    Plain,
-}
 
 impl Dialect {
     /// All dialects.
