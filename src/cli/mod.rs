@@ -3,8 +3,10 @@
 //! Output of commands is data and goes to standard output; talk goes to standard error. Nothing here decides: every
 //! verb calls the function that the shell itself uses.
 
+mod agents;
 #[cfg(feature = "emulator")]
 pub mod demo;
+mod evidence;
 pub mod program;
 mod runs;
 
@@ -35,11 +37,20 @@ enum Verb {
         #[arg(long)]
         all: bool,
     },
-    /// Show one run: stage, turns, history.
+    /// Show one run: stage, turns, evidence, history.
     Show {
         /// For example `4711-r12`.
         run: String,
         /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+        /// Print this piece of evidence instead, for example `t03/evidence/01-plan.log`.
+        #[arg(long, value_name = "NAME", conflicts_with = "json")]
+        file: Option<String>,
+    },
+    /// List the coding agents that can be called, and which of them were seen to work.
+    Agents {
+        /// One JSON object per line.
         #[arg(long)]
         json: bool,
     },
@@ -87,9 +98,10 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
         #[cfg(feature = "emulator")]
         Verb::Demo(options) => demo::main(&options, surroundings),
         Verb::Ps { json, all } => surroundings.with_app(async move |app| runs::list(&app, all, json).await),
-        Verb::Show { run, json } => {
-            surroundings.with_app(async move |app| runs::show(&app, &run, json).await)
+        Verb::Show { run, json, file } => {
+            surroundings.with_app(async move |app| runs::show(&app, &run, json, file.as_deref()).await)
         }
+        Verb::Agents { json } => agents::list(json),
         Verb::Explain { what, json } => {
             surroundings.with_app(async move |app| runs::explain(&app, &what, json).await)
         }

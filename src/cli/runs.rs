@@ -1,6 +1,6 @@
 //! Looking at runs: list, show, explain. Reads only.
 
-use super::say;
+use super::{evidence, say};
 use crate::{
     domain::{Run, RunId, Stage, TurnEnd, WorkItemId},
     exit::Exit,
@@ -61,17 +61,26 @@ fn stage(run: &Run) -> String {
     }
 }
 
-pub(super) async fn show(app: &App, id: &str, json: bool) -> Exit {
+pub(super) async fn show(app: &App, id: &str, json: bool, file: Option<&str>) -> Exit {
     let run = match find(app, id).await {
         Ok(run) => run,
         Err(exit) => return exit,
     };
+    if let Some(name) = file {
+        return evidence::print(app, &run, name).await;
+    }
     let history = match app.store.history(run.id).await {
         Ok(history) => history,
         Err(why) => return complain(&why.to_string(), (&why).into()),
     };
+    let left = evidence::of_run(app, &run).await;
     if json {
-        say(&serde_json::json!({ "run": run, "history": history }).to_string());
+        let left: Vec<_> = left
+            .iter()
+            .flat_map(|(turn, files)| files.iter().flatten().map(move |file| (turn, file)))
+            .map(|(turn, file)| serde_json::json!({ "turn": turn, "path": file.path, "bytes": file.bytes }))
+            .collect();
+        say(&serde_json::json!({ "run": run, "history": history, "evidence": left }).to_string());
         return Exit::Ok;
     }
     say(&format!("run         {}  {}", run.id, run.title));
@@ -89,7 +98,11 @@ pub(super) async fn show(app: &App, id: &str, json: bool) -> Exit {
             None => "not over".to_owned(),
         };
         say(&format!("turn {:<3}    {:<12} {}  {end}", turn.number, turn.kind.word(), turn.trigger));
+        if !turn.usage.is_nothing() {
+            say(&format!("            used {}", turn.usage));
+        }
     }
+    evidence::list(&left);
     for note in history {
         say(&format!("{}  {:<10} {}", note.at, note.stage, note.text));
     }
@@ -134,7 +147,7 @@ async fn find(app: &App, id: &str) -> Result<Run, Exit> {
     }
 }
 
-fn complain(why: &str, exit: Exit) -> Exit {
+pub(super) fn complain(why: &str, exit: Exit) -> Exit {
     tracing::error!("{why}");
     exit
 }

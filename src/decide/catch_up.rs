@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     CommitId, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
-    StepResult, Trigger, TurnEnd, TurnRecord, Worker, WorkerState,
+    StepResult, Trigger, TurnEnd, TurnRecord, Usage, Worker, WorkerState,
 };
 use jiff::Timestamp;
 
@@ -52,9 +52,15 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
                 at: now,
                 end: None,
                 work_of: worker.turn.work_of,
+                usage: Usage::default(),
             };
             run.turns.push(record);
             run.turns.sort_by_key(|record| record.number);
+        }
+        if let WorkerState::Finished(StepResult::Agent { usage, .. }) = &worker.state
+            && let Some(record) = run.turns.iter_mut().find(|record| record.number == worker.turn.number)
+        {
+            record.usage = *usage;
         }
     }
     let Some(newest) = workers.iter().max_by_key(|worker| (worker.turn.number, worker.step)) else { return };

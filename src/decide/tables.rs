@@ -7,7 +7,8 @@ use super::{
     plan,
 };
 use crate::domain::{
-    AgentFailure, AgentResult, Brake, FetchResult, Run, Stage, Started, Step, StepResult, TurnKind, Worker,
+    AgentFailure, AgentResult, Brake, FetchResult, Run, Stage, Started, Step, StepResult, TurnKind, Usage,
+    Worker,
 };
 use insta::assert_snapshot;
 use std::time::Duration;
@@ -379,7 +380,8 @@ fn doomed(ends: &[Work]) -> Run {
                     WorkerState::Finished(StepResult::Fetch(fetched))
                 } else if let Work::Failed(class) = work {
                     let detail = "again".into();
-                    WorkerState::Finished(StepResult::Agent(AgentResult::Failed { class, detail }))
+                    let result = AgentResult::Failed { class, detail };
+                    WorkerState::Finished(StepResult::Agent { result, usage: Usage::default() })
                 } else {
                     WorkerState::Crashed { hint: "again".into() }
                 };

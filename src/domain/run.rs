@@ -5,7 +5,7 @@
 
 use super::{
     BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId, Repository, RunId,
-    Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber,
+    Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,9 @@ pub struct TurnRecord {
     /// The earlier turn whose work it only publishes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_of: Option<TurnNumber>,
+    /// What its agent used up, once that is known.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub usage: Usage,
 }
 
 impl TurnRecord {
@@ -386,6 +389,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             end,
             work_of: None,
+            usage: Usage::default(),
         };
         let mut run = sample();
         run.turns = vec![

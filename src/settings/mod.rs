@@ -18,6 +18,7 @@ pub use sandbox::{Egress, ImageRoute, Sandbox};
 pub use secret::{Secret, SecretError};
 
 use crate::{
+    agents,
     domain::{Brake, ExecutorId, IdentityId, Policy},
     runtime::Scheme,
 };
@@ -126,11 +127,21 @@ impl Settings {
             self.doorbell.as_ref().is_some_and(|doorbell| doorbell.webhook.is_readable_on_the_way()),
             "ROUNDSMAN_DOORBELL_WEBHOOK is not encrypted: titles of work items can be read on the way",
         );
+        let known = agents::find(&self.agent.name);
+        warn(
+            known.is_some_and(|agent| agent.unverified.is_some()),
+            "ROUNDSMAN_AGENT_NAME is an agent that was never seen to work here: `roundsman agents` says why",
+        );
         match self.runtime.kind {
             RuntimeKind::Process => {
                 warn(true, "ROUNDSMAN_RUNTIME_KIND is `process`: agents are not isolated from this machine");
             }
             RuntimeKind::Docker => {
+                warn(
+                    self.runtime.sandbox.egress == Egress::OfTheAgent
+                        && known.is_some_and(|agent| agent.hosts.is_empty()),
+                    "ROUNDSMAN_RUNTIME_EGRESS is not set and this agent has no provider of its own: it has no network",
+                );
                 warn(
                     self.runtime.sandbox.egress == Egress::Listed(vec!["*".into()]),
                     "ROUNDSMAN_RUNTIME_EGRESS is `*`: an agent can send what it reads to any public host",
@@ -273,8 +284,12 @@ pub struct Agent {
     pub model: Option<String>,
     /// How hard it thinks, as the agent writes it.
     pub effort: Option<String>,
-    /// Address of the model provider, if it is not the agent's own.
-    pub base_url: Option<Url>,
+    /// Answers of the model in one turn.
+    pub step_limit: u32,
+    /// Tokens of one turn that are paid in full.
+    pub token_limit: u64,
+    /// Micro US dollars of one turn.
+    pub cost_limit: u64,
     /// Whether a plan is made first.
     pub plan_first: bool,
 }

@@ -2,6 +2,7 @@
 
 use super::{LogFormat, RepositoryPath, Route, RuntimeKind, StoreKind, Webhook};
 use crate::{
+    agents,
     domain::{CloseOn, IdentityId},
     runtime::Scheme,
 };
@@ -167,9 +168,38 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A model provider's address; a key may travel along, but a gateway of one's own is often on the next machine.
-pub(super) fn provider_url(text: &str) -> Parsed<Url> {
-    web_url(text, "write the provider's address, for example `https://models.example/v1`")
+/// An agent of ours.
+pub(super) fn agent(text: &str) -> Parsed<String> {
+    if agents::find(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    Err(wrong("is not an agent that is known here", "write a name that `roundsman agents` lists"))
+}
+
+/// A large count. Zero means zero.
+pub(super) fn count(text: &str) -> Parsed<u64> {
+    text.parse().map_err(|_| wrong("is not a number", "write digits only"))
+}
+
+/// Micro dollars in a dollar.
+const MICRO: u64 = 1_000_000;
+
+/// `20` or `0.50`, in US dollars; micro dollars.
+pub(super) fn dollars(text: &str) -> Parsed<u64> {
+    let bad = || wrong("is not an amount", "write dollars, for example `20` or `0.50`");
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    if part.is_empty() || part.len() > 6 || !part.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let part: u64 = format!("{part:0<6}").parse().map_err(|_| bad())?;
+    let whole: u64 = whole.parse().map_err(|_| bad())?;
+    whole.checked_mul(MICRO).and_then(|micro| micro.checked_add(part)).ok_or_else(bad)
+}
+
+/// As [`dollars`] reads it.
+pub(super) fn dollars_text(micro: u64) -> String {
+    let text = format!("{}.{:06}", micro / MICRO, micro % MICRO);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Text that becomes one word of a command line: no control characters, and not taken for an option.
@@ -381,6 +411,17 @@ mod tests {
             "acme",
         ] {
             assert!(organization_url(bad, false).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn money_is_counted_and_not_rounded() {
+        for (text, micro) in [("20", 20_000_000), ("0.5", 500_000), ("0.000001", 1), ("0", 0)] {
+            assert_eq!(dollars(text).ok(), Some(micro), "{text}");
+            assert_eq!(dollars_text(micro), text);
+        }
+        for bad in ["-1", "1.", "1e3", "$5", "0.0000001", "99999999999999999999"] {
+            assert!(dollars(bad).is_err(), "{bad}");
         }
     }
 

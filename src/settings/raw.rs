@@ -81,7 +81,9 @@ raw! {
         processes, disk, egress, proxy, no_proxy, certificates, retention,
     }
     /// `ROUNDSMAN_AGENT_*`
-    RawAgent { name, command, environment, model, effort, base_url, checks_environment, plan_first }
+    RawAgent {
+        name, command, environment, model, effort, step_limit, token_limit, cost_limit, checks_environment, plan_first,
+    }
     /// `ROUNDSMAN_DOORBELL_*`
     RawDoorbell { webhook, secret, secret_file }
     /// `ROUNDSMAN_LOG_*`

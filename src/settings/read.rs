@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{Brake, CloseOn, ExecutorId, LabelNames, Policy, policy},
-    runtime::Scheme,
+    runtime::{Scheme, spec::Limits},
 };
 use secrecy::SecretString;
 use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
@@ -27,6 +27,8 @@ const MOST_RUNS: u32 = 1_000;
 const MOST_CLAIMS: u32 = 10_000;
 /// Nobody wants an agent to try more often; keeps the sum of all attempts far from overflowing.
 const MOST_ATTEMPTS: u32 = 100;
+/// An agent that answers more often in one turn is in a loop.
+const MOST_STEPS: u32 = 100_000;
 /// Several ticks of any sensible schedule.
 const WATCHER_SILENCE: Duration = Duration::from_hours(1);
 /// As `runtime::spec::Limits` has it.
@@ -326,8 +328,19 @@ impl Reader {
     }
 
     fn agent(&mut self, raw: RawAgent, vars: &BTreeMap<String, String>) -> Agent {
-        let RawAgent { name, command, environment, model, effort, base_url, checks_environment, plan_first } =
-            raw;
+        let RawAgent {
+            name,
+            command,
+            environment,
+            model,
+            effort,
+            step_limit,
+            token_limit,
+            cost_limit,
+            checks_environment,
+            plan_first,
+        } = raw;
+        let usual = Limits::default();
         let mut absent = Vec::new();
         let mut named = |var, raw| {
             let names = self.or(var, raw, parse::variable_names, Vec::new());
@@ -339,14 +352,21 @@ impl Reader {
         let environment = named(&vars::AGENT_ENVIRONMENT, environment);
         let checks_environment = named(&vars::AGENT_CHECKS_ENVIRONMENT, checks_environment);
         Agent {
-            name: self.or(&vars::AGENT_NAME, name, parse::plain_name, "command".into()),
+            name: self.or(&vars::AGENT_NAME, name, parse::agent, Agent::OF_THE_OPERATOR.into()),
             command: self.or(&vars::AGENT_COMMAND, command, parse::command, Vec::new()),
             environment,
             checks_environment,
             absent,
             model: self.maybe(&vars::AGENT_MODEL, model, parse::one_line),
             effort: self.maybe(&vars::AGENT_EFFORT, effort, parse::plain_name),
-            base_url: self.maybe(&vars::AGENT_BASE_URL, base_url, parse::provider_url),
+            step_limit: self.or(
+                &vars::AGENT_STEP_LIMIT,
+                step_limit,
+                parse::number(0..=MOST_STEPS),
+                usual.steps,
+            ),
+            token_limit: self.or(&vars::AGENT_TOKEN_LIMIT, token_limit, parse::count, usual.tokens),
+            cost_limit: self.or(&vars::AGENT_COST_LIMIT, cost_limit, parse::dollars, usual.cost_micro_usd),
             plan_first: self.or(&vars::AGENT_PLAN_FIRST, plan_first, parse::yes_no, true),
         }
     }

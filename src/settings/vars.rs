@@ -274,10 +274,10 @@ vars! {
         "Long enough to look into last week's surprise", "0.1.0";
 
     AGENT_NAME: Is("command"),
-        "The agent: `command` runs `ROUNDSMAN_AGENT_COMMAND`",
+        "The agent, one of those that `roundsman agents` lists; `command` runs `ROUNDSMAN_AGENT_COMMAND`",
         "Works with every program", "0.1.0";
     AGENT_COMMAND: Means("none"),
-        "Program and arguments, split at spaces; `'…'`, `\"…\"` and `\\` protect spaces; nothing is expanded",
+        "Program and arguments of `command`, more arguments of any other agent; split at spaces; `'…'`, `\"…\"` and `\\` protect spaces; nothing is expanded",
         "Which agent a team runs is its own choice", "0.1.0";
     AGENT_ENVIRONMENT: Means("none"),
         "Names of variables that the agent step is given, comma separated",
@@ -288,9 +288,15 @@ vars! {
     AGENT_EFFORT: Means("the agent's own default"),
         "How hard the model thinks, as the agent writes it, where it can be told",
         "Not every model has levels", "0.1.0";
-    AGENT_BASE_URL: Means("the agent's own default"),
-        "Address of the model provider, for a gateway of your own",
-        "Most teams talk to the provider itself", "0.1.0";
+    AGENT_STEP_LIMIT: Is("500"),
+        "Answers of the model in one turn, at most",
+        "Long honest turns have about two hundred; an agent in a loop has no end", "0.1.0";
+    AGENT_TOKEN_LIMIT: Is("20000000"),
+        "Tokens of one turn that are paid in full, at most",
+        "Two hundred answers with a context of 100,000 tokens each", "0.1.0";
+    AGENT_COST_LIMIT: Is("20"),
+        "US dollars of one turn, at most, where the agent tells a price",
+        "Several times an expensive honest turn", "0.1.0";
     AGENT_CHECKS_ENVIRONMENT: Means("none"),
         "Names of variables that the repository's checks are given and the agent is not, comma separated",
         "Tests against a service need its key; the agent does not", "0.1.0";

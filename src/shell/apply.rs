@@ -1,7 +1,7 @@
 //! Performs effects. Each has a key that is known before, a probe, and somebody who refuses a second copy, so that
 //! doing it again after a crash or a lost answer finds the first one (reliability protocol, DESIGN §6).
 
-use super::{App, OpenError, brief, progress};
+use super::{App, OpenError, brief, executor, progress};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Procedure},
@@ -9,7 +9,7 @@ use crate::{
         Labels, Outcome, PullRequest, PullRequestStatus, Run, Stage, StateCategory, Step, Trigger, Turn,
         WorkItem,
     },
-    runtime::{self, Handover, Left},
+    runtime::{self, Left},
     words::{self, Escalation},
 };
 use std::time::Duration;
@@ -64,15 +64,7 @@ pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Appli
 
 async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<Applied, ApplyError> {
     let spec = brief::spec(app, run, turn, step).await?;
-    let handover = match step {
-        Step::Fetch | Step::Publish => {
-            Handover { credential: Some(app.credential()?), ..Handover::default() }
-        }
-        // The agent's step never holds a token (promise *no-secret*).
-        Step::Agent => {
-            Handover { environment: app.settings.agent.environment.clone(), ..Handover::default() }
-        }
-    };
+    let handover = executor::handover(app, step)?;
     app.runtime.start(&spec, &handover).await?;
     match step {
         Step::Fetch | Step::Publish => app.runtime.wait(run.id, turn.number, step, SHORT_STEP).await?,

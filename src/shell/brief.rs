@@ -1,8 +1,8 @@
 //! Builds what a worker is told: limits and places from settings, the brief from what Azure DevOps says now.
 
-use super::{App, apply::ApplyError};
+use super::{App, apply::ApplyError, executor};
 use crate::{
-    agents,
+    agents::{self, Wanted},
     domain::{BuildId, FailedTask, Run, Step, Trigger, Turn, TurnEnd, TurnKind},
     runtime::spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
     words::briefs::{self, Failing, Task},
@@ -50,20 +50,33 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
         limits: Limits {
             wall_seconds: wall.as_secs(),
             idle_seconds: settings.idle_limit.as_secs(),
+            steps: settings.agent.step_limit,
+            tokens: settings.agent.token_limit,
+            cost_micro_usd: settings.agent.cost_limit,
+            disk_bytes: settings.runtime.sandbox.disk,
             ..Limits::default()
         },
-        image: None,
+        image: match step {
+            Step::Agent => executor::image(&settings.runtime, run),
+            Step::Fetch | Step::Publish => None,
+        },
     })
 }
 
 fn agent(app: &App) -> Result<AgentCall, ApplyError> {
     let wanted = &app.settings.agent;
     let known = agents::find(&wanted.name).ok_or_else(|| ApplyError::NoAgent(wanted.name.clone()))?;
-    if known.needs_command() && wanted.command.is_empty() {
+    if known.needs_command && wanted.command.is_empty() {
         return Err(ApplyError::NoAgent("ROUNDSMAN_AGENT_COMMAND is empty".into()));
     }
-    let command = known.command(&wanted.command, &app.worker);
-    Ok(AgentCall { name: wanted.name.clone(), command, plan_first: wanted.plan_first })
+    Ok(known.call(Wanted {
+        command: &wanted.command,
+        worker: &executor::worker(&app.settings.runtime, &app.worker),
+        model: wanted.model.as_deref(),
+        effort: wanted.effort.as_deref(),
+        plan_first: wanted.plan_first,
+        checks_environment: &wanted.checks_environment.keys().cloned().collect::<Vec<_>>(),
+    }))
 }
 
 async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {

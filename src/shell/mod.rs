@@ -6,6 +6,7 @@
 mod apply;
 mod brief;
 mod claim;
+mod executor;
 pub mod explain;
 mod observe;
 pub mod poll;
@@ -21,11 +22,11 @@ use crate::{
     domain::{Identity, Policy, Repository, Run, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
-    settings::{RuntimeKind, Settings, StoreKind},
+    settings::{Settings, StoreKind},
     store::{self, RunStore},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, OnceCell};
 
 /// Everything that one invocation works with.
@@ -92,15 +93,7 @@ impl App {
                 Box::new(opened.store)
             }
         };
-        let runtime: Box<dyn Runtime> = match settings.runtime.kind {
-            RuntimeKind::Process => {
-                let runtime = runtime::process::ProcessRuntime::new(runtime_root(&settings), worker.clone());
-                Box::new(runtime.with_environment(host.environment))
-            }
-            RuntimeKind::Docker => {
-                return Err(runtime::Error::Unusable("containers are not built in".into()).into());
-            }
-        };
+        let runtime = executor::open(&settings, &worker, host.environment)?;
         Ok(Self {
             settings,
             policy,
@@ -165,11 +158,6 @@ impl App {
         let token = self.settings.ado.token().map_err(|why| OpenError::Secret(why.to_string()))?;
         Ok(Credential { scheme: self.settings.ado.scheme, token })
     }
-}
-
-/// Where the process runtime keeps its runs.
-pub fn runtime_root(settings: &Settings) -> PathBuf {
-    settings.state_dir.join("runs")
 }
 
 /// Why an invocation cannot begin.

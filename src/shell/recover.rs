@@ -5,7 +5,8 @@ use super::{App, report::Line};
 use crate::{
     ado,
     domain::{
-        Doubts, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId,
+        Doubts, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, Usage, WorkItem,
+        WorkItemId,
     },
     store::{self, Saved},
     words::Marker,
@@ -200,6 +201,7 @@ async fn turns(app: &App, marker: &Marker) -> Vec<TurnRecord> {
             at: app.now,
             end: None,
             work_of: None,
+            usage: Usage::default(),
         })
         .collect()
 }

@@ -3,6 +3,7 @@
 use super::{
     App,
     apply::{Applied, apply},
+    executor,
     observe::{Fleet, observe, survey},
     poll::{Failure, Mode, WATCHER},
     progress, recover,
@@ -73,7 +74,7 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     let lines: Vec<Line> = visits.buffer_unordered(parallel).collect().await;
     report.lines.extend(lines);
     if mode == Mode::Real {
-        sweep(app).await;
+        executor::sweep(app).await;
         ring(app).await;
     }
     Ok(())
@@ -268,26 +269,6 @@ fn transition(from: &Run, to: &Run) -> Option<RingKind> {
         (_, Stage::Escalated { .. }) => Some(RingKind::NeedsHuman),
         (_, Stage::Closed { outcome, .. }) => RingKind::of(*outcome),
         (_, Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. } | Stage::InReview { .. }) => None,
-    }
-}
-
-/// Removes what closed runs left on the executor. By what the store knows to be over, never by "not mine".
-async fn sweep(app: &App) {
-    let workers = match app.runtime.workers().await {
-        Ok(workers) => workers,
-        Err(why) => return tracing::warn!("the executor could not be swept: {why}"),
-    };
-    for run in workers.into_keys() {
-        let is_over = match app.store.load(run).await {
-            Ok(found) => found.is_some_and(|run| run.is_closed()),
-            Err(why) => return tracing::warn!("the executor could not be swept: {why}"),
-        };
-        if is_over {
-            turnstile::remove(app, run);
-            if let Err(why) = app.runtime.remove(run).await {
-                tracing::warn!(run.id = %run, "what the run left could not be removed: {why}");
-            }
-        }
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn fixing() -> Run {
         at: at(0),
         end,
         work_of: None,
+        usage: Usage::default(),
     };
     Run {
         turns: vec![

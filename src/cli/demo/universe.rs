@@ -101,6 +101,7 @@ impl Universe {
             ("ROUNDSMAN_AGENT_COMMAND", format!("'{}'", path(&self.screenplay))),
             ("ROUNDSMAN_AGENT_PLAN_FIRST", "true".to_owned()),
             ("ROUNDSMAN_POLICY_QUIET_PERIOD", "0s".to_owned()),
+            ("ROUNDSMAN_RUNTIME_RETENTION", "0s".to_owned()),
         ];
         vars.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }

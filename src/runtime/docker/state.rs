@@ -68,11 +68,13 @@ fn result(step: Step, line: &str) -> Option<StepResult> {
 /// A worker that outlives the program it calls cannot know what the kernel did to it.
 fn told(result: StepResult, state: &ContainerState) -> StepResult {
     match result {
-        StepResult::Agent(AgentResult::Failed { class, detail }) if state.oom_killed == Some(true) => {
+        StepResult::Agent { result: AgentResult::Failed { class, detail }, usage }
+            if state.oom_killed == Some(true) =>
+        {
             let detail = format!("something in the container was killed: out of memory\n{detail}");
-            StepResult::Agent(AgentResult::Failed { class, detail })
+            StepResult::Agent { result: AgentResult::Failed { class, detail }, usage }
         }
-        StepResult::Agent(_) | StepResult::Fetch(_) | StepResult::Publish(_) => result,
+        StepResult::Agent { .. } | StepResult::Fetch(_) | StepResult::Publish(_) => result,
     }
 }
 
@@ -108,7 +110,7 @@ fn hint(state: &ContainerState, last: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AgentFailure, PublishResult};
+    use crate::domain::{AgentFailure, PublishResult, Usage};
 
     fn ended(code: i64) -> ContainerState {
         ContainerState { status: Some(Status::EXITED), exit_code: Some(code), ..Default::default() }
@@ -156,9 +158,10 @@ mod tests {
     #[test]
     fn the_kernels_word_reaches_the_agents_failure() {
         let failed = AgentResult::Failed { class: AgentFailure::Agent, detail: "Signalled(9)".into() };
-        let line = serde_json::to_string(&StepResult::Agent(failed)).unwrap();
+        let line =
+            serde_json::to_string(&StepResult::Agent { result: failed, usage: Usage::default() }).unwrap();
         let oom = ContainerState { oom_killed: Some(true), ..ended(0) };
-        let WorkerState::Finished(StepResult::Agent(AgentResult::Failed { detail, .. })) =
+        let WorkerState::Finished(StepResult::Agent { result: AgentResult::Failed { detail, .. }, .. }) =
             worker_state(Step::Agent, &oom, line.as_bytes()).unwrap()
         else {
             panic!("a status counts");

@@ -43,7 +43,9 @@ pub(super) fn of_step(names: &Names<'_>, spec: &WorkerSpec) -> (Vec<Place>, Vec<
     let workspace = (text(&places.workspace), of_run("workspace"));
     let home = (text(&places.home), of_run("home"));
     let input = (text(&places.input), of_turn("in"));
-    let output = (text(&places.output), of_turn("out"));
+    // A turn that only publishes mounts what the agent of an earlier one left.
+    let work = spec.turn.work();
+    let output = (text(&places.output), (names.of_turn(work, "out"), names.labels("volume", Some(work))));
     let own = (STEP_DIR.to_owned(), of_turn(step.word()));
     let wanted = match step {
         Step::Fetch => vec![

@@ -8,7 +8,7 @@ use roundsman::{
     ado::{ItemChange, NewPullRequest, Written},
     domain::{
         CommitId, Doubts, Generation, IdentityId, Pushed, Run, RunId, Stage, TriggerKey, TurnEnd, TurnKind,
-        TurnNumber, TurnRecord, WorkItemId,
+        TurnNumber, TurnRecord, Usage, WorkItemId,
     },
     emulator::SeedFile,
     shell::{App, report::Report},
@@ -87,6 +87,7 @@ async fn in_review(world: &World, app: &App) {
         at: app.now,
         end: Some(TurnEnd::Pushed { head }),
         work_of: None,
+        usage: Usage::default(),
     });
     let saved = app.store.open(&run).await.unwrap();
     assert!(matches!(saved, Saved::Saved(_)));
