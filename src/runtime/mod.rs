@@ -4,6 +4,7 @@
 //! Objects of a live run are never removed, because they also count attempts when every other memory is lost.
 //! This room knows nothing about Azure DevOps, and decides nothing.
 
+pub mod environment;
 pub mod handover;
 pub mod process;
 pub mod spec;

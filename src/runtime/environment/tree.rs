@@ -1,0 +1,364 @@
+//! The files of a checkout as a stream: looked through once, and sent once, filtered, as a build context. Never whole in
+//! memory: of each file only its digest is kept, and what was looked through is what is sent.
+//!
+//! Knows tar and nothing of engines; both ends are plain readers and writers.
+
+use super::{
+    detect::{Build, COMPOSE, DEVCONTAINER, Dockerfile, Files, Kind, TEXT_LIMIT, shown},
+    paths,
+};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+};
+
+/// The name of instructions that stand in no file.
+const INLINE: &str = ".roundsman.dockerfile";
+/// The repository's own store, which is no part of the revision.
+const GIT: &str = ".git";
+/// Every file's time, so that equal revisions are equal: the second day of 1980, because zip archives know no earlier.
+const TIME: u64 = 315_619_200;
+/// Rights of what may be executed or entered, and of what may not.
+const OPEN: u32 = 0o755;
+const PLAIN: u32 = 0o644;
+/// The owner's right to execute.
+const EXECUTABLE: u32 = 0o100;
+
+/// What a build context may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Files, folders and links.
+    pub entries: usize,
+    /// Bytes of all files together.
+    pub bytes: u64,
+}
+
+/// Why a checkout is not used as a build context.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Too many things.
+    #[error("the revision has more than {limit} files and folders, too many for a build context")]
+    TooMany {
+        /// [`Bounds::entries`].
+        limit: usize,
+    },
+    /// Too much.
+    #[error("the revision has more than {limit} bytes, too many for a build context")]
+    TooLarge {
+        /// [`Bounds::bytes`].
+        limit: u64,
+    },
+    /// A link out of the context.
+    #[error("the link `{}` leads out of the build context", shown(path))]
+    LinkLeaves {
+        /// The link.
+        path: String,
+    },
+    /// Something that no revision contains.
+    #[error("`{}` is no file, folder or link of a revision", shown(path))]
+    Odd {
+        /// Its path.
+        path: String,
+    },
+    /// Not what was looked through.
+    #[error("`{}` changed while it was sent", shown(path))]
+    Changed {
+        /// Its path.
+        path: String,
+    },
+}
+
+/// Why a pass over the stream ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The checkout is not used.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The stream failed; nothing is known about the checkout.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A checkout that was looked through.
+#[derive(Clone, Debug, Default)]
+pub struct Tree {
+    entries: BTreeMap<String, Entry>,
+    /// The descriptions that detection reads.
+    texts: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Entry {
+    File { bytes: u64, executable: bool, digest: [u8; 32] },
+    Folder,
+    Link { target: String },
+}
+
+impl Files for Tree {
+    fn kind(&self, path: &str) -> Option<Kind> {
+        Some(match self.entries.get(path)? {
+            Entry::File { bytes, .. } => Kind::File { bytes: *bytes },
+            Entry::Folder => Kind::Folder,
+            Entry::Link { .. } => Kind::Link,
+        })
+    }
+
+    fn read(&self, path: &str) -> Option<&[u8]> {
+        self.texts.get(path).map(Vec::as_slice)
+    }
+}
+
+impl Tree {
+    /// Looks through an archive whose every path begins with the checkout's folder.
+    pub fn look_through(archive: impl Read, bounds: Bounds) -> Result<Self, Broken> {
+        let mut tree = Self::default();
+        let mut bytes_left = bounds.bytes;
+        each(archive, |path, mut file| {
+            let odd = || Refused::Odd { path: path.to_owned() };
+            if tree.entries.len() >= bounds.entries {
+                return Err(Refused::TooMany { limit: bounds.entries }.into());
+            }
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            if !parent.is_empty() && tree.entries.get(parent) != Some(&Entry::Folder) {
+                return Err(odd().into());
+            }
+            let header = file.header();
+            let entry = match header.entry_type() {
+                tar::EntryType::Directory => Entry::Folder,
+                tar::EntryType::Symlink => {
+                    let target = file.link_name_bytes().and_then(|name| String::from_utf8(name.into()).ok());
+                    Entry::Link { target: target.ok_or_else(odd)? }
+                }
+                tar::EntryType::Regular | tar::EntryType::Continuous => {
+                    let executable = header.mode()? & EXECUTABLE != 0;
+                    let bytes = file.size();
+                    bytes_left =
+                        bytes_left.checked_sub(bytes).ok_or(Refused::TooLarge { limit: bounds.bytes })?;
+                    let mut hash = Hashing { source: &mut file, hash: Sha256::new() };
+                    let is_description = COMPOSE.contains(&path) || path == DEVCONTAINER;
+                    if is_description && bytes <= TEXT_LIMIT {
+                        let mut text = Vec::new();
+                        hash.read_to_end(&mut text)?;
+                        tree.texts.insert(path.to_owned(), text);
+                    } else {
+                        io::copy(&mut hash, &mut io::sink())?;
+                    }
+                    Entry::File { bytes, executable, digest: hash.hash.finalize().into() }
+                }
+                // Hard links, devices, pipes: git checks out none of them.
+                _ => return Err(odd().into()),
+            };
+            if tree.entries.insert(path.to_owned(), entry).is_some() {
+                return Err(odd().into());
+            }
+            Ok(())
+        })?;
+        Ok(tree)
+    }
+
+    /// Whether the links below a context stay inside of it.
+    pub fn check_links(&self, context: &str) -> Result<(), Refused> {
+        let leaving = self.below(context).find(|(path, entry)| match entry {
+            Entry::Link { target } => !paths::stays_below(context, path, target),
+            Entry::File { .. } | Entry::Folder => false,
+        });
+        leaving.map_or(Ok(()), |(path, _)| Err(Refused::LinkLeaves { path: path.to_owned() }))
+    }
+
+    /// What a build depends on, as hexadecimal SHA-256: the context's files, the recipe and `more`.
+    pub fn identity(&self, build: &Build, more: &str) -> String {
+        let mut hash = Sha256::new();
+        // Each part with its length, so that no two lists of parts are the same bytes.
+        let mut part = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        part(match &build.dockerfile {
+            Dockerfile::Path(path) => path,
+            Dockerfile::Inline(text) => text,
+        });
+        part(if matches!(build.dockerfile, Dockerfile::Path(_)) { "path" } else { "inline" });
+        part(&build.context);
+        part(build.target.as_deref().unwrap_or_default());
+        part(&build.args.len().to_string());
+        for (name, value) in &build.args {
+            part(name);
+            part(value);
+        }
+        part(more);
+        for (path, entry) in self.below(&build.context) {
+            part(path);
+            match entry {
+                Entry::File { executable, digest, .. } => {
+                    part(if *executable { "x" } else { "-" });
+                    part(&hex(digest));
+                }
+                Entry::Folder => part("/"),
+                Entry::Link { target } => {
+                    part("@");
+                    part(target);
+                }
+            }
+        }
+        hex(&hash.finalize())
+    }
+
+    /// Writes the build context out of the same archive, and nothing but what was looked through. An archive that is
+    /// not sent to its end has no end: an engine must not take a part for the whole.
+    pub fn send(&self, archive: impl Read, build: &Build, out: impl Write) -> Result<(), Broken> {
+        let mut builder = tar::Builder::new(Valve { out, open: true });
+        let sent = self.send_to(archive, build, &mut builder);
+        if sent.is_err() {
+            // The builder writes the end when it is dropped.
+            builder.get_mut().open = false;
+        }
+        sent?;
+        builder.into_inner()?.flush()?;
+        Ok(())
+    }
+
+    fn send_to<W: Write>(
+        &self,
+        archive: impl Read,
+        build: &Build,
+        builder: &mut tar::Builder<W>,
+    ) -> Result<(), Broken> {
+        let mut left = self.below(&build.context).count();
+        each(archive, |path, mut file| {
+            let Some(name) = paths::below(&build.context, path).filter(|name| !name.is_empty()) else {
+                return Ok(());
+            };
+            let changed = || Broken::Refused(Refused::Changed { path: path.to_owned() });
+            left = left.checked_sub(1).ok_or_else(changed)?;
+            let mut header = tar::Header::new_gnu();
+            header.set_mtime(TIME);
+            header.set_uid(0);
+            header.set_gid(0);
+            let kind = file.header().entry_type();
+            match self.entries.get(path) {
+                Some(Entry::File { bytes, executable, digest })
+                    if kind.is_file() && file.size() == *bytes =>
+                {
+                    header.set_entry_type(tar::EntryType::Regular);
+                    header.set_mode(if *executable { OPEN } else { PLAIN });
+                    header.set_size(*bytes);
+                    let mut hash = Hashing { source: &mut file, hash: Sha256::new() };
+                    builder.append_data(&mut header, name, &mut hash)?;
+                    if <[u8; 32]>::from(hash.hash.finalize()) != *digest {
+                        return Err(changed());
+                    }
+                }
+                Some(Entry::Folder) if kind.is_dir() => {
+                    header.set_entry_type(tar::EntryType::Directory);
+                    header.set_mode(OPEN);
+                    header.set_size(0);
+                    builder.append_data(&mut header, name, io::empty())?;
+                }
+                Some(Entry::Link { target })
+                    if kind.is_symlink()
+                        && file.link_name_bytes().is_some_and(|name| *name == *target.as_bytes()) =>
+                {
+                    header.set_entry_type(tar::EntryType::Symlink);
+                    header.set_mode(OPEN);
+                    header.set_size(0);
+                    builder.append_link(&mut header, name, target)?;
+                }
+                Some(Entry::File { .. } | Entry::Folder | Entry::Link { .. }) | None => return Err(changed()),
+            }
+            Ok(())
+        })?;
+        if left > 0 {
+            return Err(Refused::Changed { path: build.context.clone() }.into());
+        }
+        if let Dockerfile::Inline(text) = &build.dockerfile {
+            let mut header = tar::Header::new_gnu();
+            header.set_mtime(TIME);
+            header.set_mode(PLAIN);
+            header.set_size(text.len() as u64);
+            builder.append_data(&mut header, INLINE, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The context's entries, without the context itself.
+    fn below<'a>(&'a self, context: &'a str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
+        self.entries
+            .iter()
+            .map(|(path, entry)| (path.as_str(), entry))
+            .filter(move |(path, _)| paths::below(context, path).is_some_and(|name| !name.is_empty()))
+    }
+}
+
+/// Where the instructions are, as the engine sees the context.
+pub(super) fn instructions(build: &Build) -> &str {
+    match &build.dockerfile {
+        Dockerfile::Path(path) => paths::below(&build.context, path).unwrap_or(path),
+        Dockerfile::Inline(_) => INLINE,
+    }
+}
+
+/// Every entry of the checkout, without its folder's name and without git's store.
+fn each<R: Read>(
+    archive: R,
+    mut visit: impl FnMut(&str, tar::Entry<'_, R>) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    for file in tar::Archive::new(archive).entries()? {
+        let file = file?;
+        let bytes = file.path_bytes().into_owned();
+        let Ok(written) = std::str::from_utf8(&bytes) else {
+            return Err(Refused::Odd { path: String::from_utf8_lossy(&bytes).into_owned() }.into());
+        };
+        if written.split('/').any(|part| part == "..") {
+            return Err(Refused::Odd { path: written.to_owned() }.into());
+        }
+        let Some(path) = paths::within("", written) else {
+            return Err(Refused::Odd { path: written.to_owned() }.into());
+        };
+        // The checkout itself.
+        let Some((_, path)) = path.split_once('/') else { continue };
+        if path == GIT || paths::below(GIT, path).is_some() {
+            continue;
+        }
+        visit(path, file)?;
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Reads and counts what was read into a digest.
+struct Hashing<'a, R> {
+    source: &'a mut R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Hashing<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.source.read(buffer)?;
+        self.hash.update(&buffer[..bytes]);
+        Ok(bytes)
+    }
+}
+
+/// Lets nothing through any more once it is shut.
+struct Valve<W> {
+    out: W,
+    open: bool,
+}
+
+impl<W: Write> Write for Valve<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.open { self.out.write(bytes) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.open { self.out.flush() } else { Ok(()) }
+    }
+}
