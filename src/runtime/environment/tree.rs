@@ -362,3 +362,208 @@ impl<W: Write> Write for Valve<W> {
         if self.open { self.out.flush() } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::environment::detect::Origin;
+    use std::collections::BTreeSet;
+
+    const BOUNDS: Bounds = Bounds { entries: 100, bytes: 1 << 20 };
+
+    enum Thing<'a> {
+        Text(&'a str),
+        Program(&'a str),
+        Folder,
+        Link(&'a str),
+        Hard(&'a str),
+        Pipe,
+    }
+    use Thing::{Folder, Hard, Link, Pipe, Program, Text};
+
+    /// An archive as an engine makes it: everything below the folder's own name.
+    fn archive(things: &[(&str, Thing)], time: u64) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (path, thing) in
+            [("", &Folder)].into_iter().chain(things.iter().map(|(path, thing)| (*path, thing)))
+        {
+            let mut header = tar::Header::new_gnu();
+            let (kind, mode, text, target) = match thing {
+                Text(text) => (tar::EntryType::Regular, 0o640, *text, None),
+                Program(text) => (tar::EntryType::Regular, 0o700, *text, None),
+                Folder => (tar::EntryType::Directory, 0o2775, "", None),
+                Link(target) => (tar::EntryType::Symlink, 0o777, "", Some(target)),
+                Hard(target) => (tar::EntryType::Link, 0o644, "", Some(target)),
+                Pipe => (tar::EntryType::Fifo, 0o644, "", None),
+            };
+            header.set_entry_type(kind);
+            header.set_mode(mode);
+            header.set_mtime(time);
+            header.set_uid(10_001);
+            header.set_size(text.len() as u64);
+            // The library refuses to write what an attacker would.
+            let path = format!("workspace/{path}");
+            header.as_gnu_mut().unwrap().name[..path.len()].copy_from_slice(path.as_bytes());
+            if let Some(target) = target {
+                header.as_gnu_mut().unwrap().linkname[..target.len()].copy_from_slice(target.as_bytes());
+            }
+            header.set_cksum();
+            builder.append(&header, text.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn build(context: &str) -> Build {
+        Build {
+            origin: Origin::Dockerfile,
+            dockerfile: Dockerfile::Path(paths::within(context, "Dockerfile").unwrap()),
+            context: context.to_owned(),
+            target: None,
+            args: BTreeMap::new(),
+        }
+    }
+
+    fn revision() -> Vec<(&'static str, Thing<'static>)> {
+        vec![
+            (".git", Folder),
+            (".git/config", Text("secret")),
+            ("app", Folder),
+            ("app/Dockerfile", Text("FROM x")),
+            ("app/run", Program("#!")),
+            ("app/link", Link("run")),
+            ("docker-compose.yml", Text("services:")),
+        ]
+    }
+
+    /// Path, kind, mode, time and owner of what is sent.
+    fn sent(bytes: &[u8]) -> BTreeSet<(String, u8, u32, u64, u64)> {
+        let mut archive = tar::Archive::new(bytes);
+        let entries = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let header = entry.header();
+            (
+                entry.path().unwrap().to_str().unwrap().to_owned(),
+                header.entry_type().as_byte(),
+                header.mode().unwrap(),
+                header.mtime().unwrap(),
+                header.uid().unwrap(),
+            )
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn only_the_context_is_sent_and_nothing_of_the_store() {
+        let archive = archive(&revision(), 1_000);
+        let tree = Tree::look_through(archive.as_slice(), BOUNDS).unwrap();
+        assert_eq!(tree.read("docker-compose.yml"), Some(&b"services:"[..]));
+        assert_eq!(tree.kind(".git"), None);
+        let mut out = Vec::new();
+        tree.send(archive.as_slice(), &build("app"), &mut out).unwrap();
+        let facts = |path: &str, kind, mode| (path.to_owned(), kind, mode, TIME, 0);
+        let expected =
+            [facts("Dockerfile", b'0', PLAIN), facts("run", b'0', OPEN), facts("link", b'2', OPEN)];
+        assert_eq!(sent(&out), expected.into());
+        out.clear();
+        tree.send(archive.as_slice(), &build(""), &mut out).unwrap();
+        assert_eq!(sent(&out).len(), 5);
+        out.clear();
+        let inline = Build { dockerfile: Dockerfile::Inline("FROM y".into()), ..build("app") };
+        tree.send(archive.as_slice(), &inline, &mut out).unwrap();
+        assert!(sent(&out).contains(&facts(instructions(&inline), b'0', PLAIN)));
+        assert_eq!(instructions(&build("app")), "Dockerfile");
+    }
+
+    #[test]
+    fn equal_contents_are_equal_and_any_difference_tells() {
+        let identity = |things: &[(&str, Thing)], time, build: &Build, more| {
+            Tree::look_through(archive(things, time).as_slice(), BOUNDS).unwrap().identity(build, more)
+        };
+        let base = identity(&revision(), 1, &build("app"), "");
+        assert_eq!(identity(&revision(), 2, &build("app"), ""), base, "another time is the same content");
+        let mut elsewhere = revision();
+        elsewhere.push(("README", Text("not in the context")));
+        assert_eq!(identity(&elsewhere, 1, &build("app"), ""), base);
+        let mut seen = BTreeSet::from([base]);
+        for (at, thing) in [Text("FROM y"), Program("FROM x"), Folder, Link("FROM x")].into_iter().enumerate()
+        {
+            let mut things = revision();
+            things[3].1 = thing;
+            assert!(seen.insert(identity(&things, 1, &build("app"), "")), "{at}");
+        }
+        let arguments = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
+        for other in [
+            Build { target: Some("t".into()), ..build("app") },
+            Build { args: arguments, ..build("app") },
+            Build { dockerfile: Dockerfile::Inline("app/Dockerfile".into()), ..build("app") },
+            build(""),
+        ] {
+            assert!(seen.insert(identity(&revision(), 1, &other, "")), "{other:?}");
+        }
+        assert!(seen.insert(identity(&revision(), 1, &build("app"), "more")));
+    }
+
+    #[test]
+    fn what_no_revision_contains_is_refused() {
+        let look = |things: &[(&str, Thing)], bounds| match Tree::look_through(
+            archive(things, 1).as_slice(),
+            bounds,
+        ) {
+            Err(Broken::Refused(refused)) => refused,
+            other => panic!("{other:?}"),
+        };
+        let odd = |path: &str| Refused::Odd { path: path.to_owned() };
+        assert_eq!(look(&[("hard", Hard("workspace/x"))], BOUNDS), odd("hard"));
+        assert_eq!(look(&[("pipe", Pipe)], BOUNDS), odd("pipe"));
+        assert_eq!(look(&[("../x", Text(""))], BOUNDS), odd("workspace/../x"));
+        assert_eq!(look(&[("a", Link("b")), ("a/x", Text(""))], BOUNDS), odd("a/x"));
+        assert_eq!(look(&[("a", Text("")), ("a", Text(""))], BOUNDS), odd("a"));
+        let few = Bounds { entries: 2, ..BOUNDS };
+        assert_eq!(look(&revision(), few), Refused::TooMany { limit: 2 });
+        let large = "x".repeat(6 << 10);
+        let small = Bounds { bytes: 10 << 10, ..BOUNDS };
+        assert_eq!(
+            look(&[("a", Text(&large)), ("b", Text(&large))], small),
+            Refused::TooLarge { limit: 10 << 10 }
+        );
+        // Not even remembered.
+        let long = " ".repeat(TEXT_LIMIT as usize + 1);
+        let tree = Tree::look_through(archive(&[(COMPOSE[0], Text(&long))], 1).as_slice(), BOUNDS).unwrap();
+        assert_eq!((tree.read(COMPOSE[0]), tree.kind(COMPOSE[0]).is_some()), (None, true));
+    }
+
+    #[test]
+    fn links_out_of_the_context_are_refused() {
+        let things = [("app", Folder), ("app/up", Link("../x")), ("abs", Link("/etc/passwd"))];
+        let tree = Tree::look_through(archive(&things, 1).as_slice(), BOUNDS).unwrap();
+        assert_eq!(tree.check_links("app"), Err(Refused::LinkLeaves { path: "app/up".into() }));
+        assert_eq!(tree.check_links(""), Err(Refused::LinkLeaves { path: "abs".into() }));
+        let tree = Tree::look_through(archive(&things[..2], 1).as_slice(), BOUNDS).unwrap();
+        assert_eq!(tree.check_links(""), Ok(()));
+    }
+
+    #[test]
+    fn another_archive_than_the_one_looked_through_has_no_end() {
+        let tree = Tree::look_through(archive(&revision(), 1).as_slice(), BOUNDS).unwrap();
+        for (at, change) in [
+            (3, ("app/Dockerfile", Text("FROM y"))),
+            (3, ("app/Dockerfile", Link("FROM x"))),
+            (5, ("app/link", Link("Dockerfile"))),
+            (6, ("more", Text("services:"))),
+            (6, (".git/x", Text("one less"))),
+        ] {
+            let mut things = revision();
+            things[at] = change;
+            let mut out = Vec::new();
+            let end = tree.send(archive(&things, 1).as_slice(), &build(""), &mut out);
+            assert!(matches!(end, Err(Broken::Refused(Refused::Changed { .. }))), "{at}: {end:?}");
+            assert!(!out.ends_with(&[0; 1024]), "{at} could be taken for a whole archive");
+        }
+        // Cut in the middle.
+        let cut = archive(&revision(), 1);
+        let mut out = Vec::new();
+        let end = tree.send(&cut[..2_000], &build(""), &mut out);
+        assert!(matches!(end, Err(Broken::Io(_) | Broken::Refused(_))), "{end:?}");
+        assert!(!out.ends_with(&[0; 1024]));
+    }
+}
