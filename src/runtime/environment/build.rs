@@ -339,6 +339,59 @@ fn unreadable(checkout: &Checkout, error: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::environment::detect::{Dockerfile, Origin};
+    use bollard::{API_DEFAULT_VERSION, Docker};
+
+    #[test]
+    fn a_build_gets_limits_and_what_the_operator_set_and_nothing_else() {
+        let text = |text: &str| text.to_owned();
+        let docker = Docker::connect_with_http("tcp://127.0.0.1:1", 1, API_DEFAULT_VERSION).unwrap();
+        let mut settings = Settings::default();
+        let build = Build {
+            origin: Origin::Dockerfile,
+            dockerfile: Dockerfile::Path(text("app/x.dockerfile")),
+            context: text("app"),
+            target: Some(text("test")),
+            args: [(text("A"), text("theirs")), (text("B"), text("theirs"))].into(),
+        };
+        let of = |settings: &Settings| {
+            let engine =
+                Engine { docker: &docker, scope: "0a1b2c3d", run: "4711-r12".parse().unwrap(), settings };
+            options(&engine, &build, "name", "spec")
+        };
+        let usual = of(&settings);
+        assert_eq!((usual.memory, usual.memswap), (Some(i32::MAX), Some(i32::MAX)), "cut to what fits");
+        assert_eq!((usual.cpuquota, usual.cpuperiod), (Some(200_000), Some(100_000)));
+        assert_eq!((usual.networkmode, usual.pull), (None, None));
+        settings.network = Some(text("mirror"));
+        settings.pull = true;
+        settings.memory_bytes = 1 << 20;
+        settings.args = [(text("A"), text("ours"))].into();
+        let labels = [
+            (label::SCOPE, "0a1b2c3d"),
+            (label::RUN, "4711-r12"),
+            (label::KIND, "environment"),
+            (label::SPEC, "spec"),
+            (label::SCHEMA, "1"),
+        ];
+        let expected = BuildImageOptions {
+            dockerfile: text("x.dockerfile"),
+            t: Some(text("name")),
+            target: text("test"),
+            buildargs: Some([(text("A"), text("ours")), (text("B"), text("theirs"))].into()),
+            labels: Some(labels.map(|(key, value)| (text(key), text(value))).into()),
+            networkmode: Some(text("mirror")),
+            pull: Some(text("1")),
+            rm: true,
+            forcerm: true,
+            memory: Some(1 << 20),
+            memswap: Some(1 << 20),
+            cpuperiod: Some(100_000),
+            cpuquota: Some(200_000),
+            ..BuildImageOptions::default()
+        };
+        assert_eq!(of(&settings), expected);
+    }
 
     #[test]
     fn only_layers_that_a_build_made_are_its_own() {

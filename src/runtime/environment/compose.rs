@@ -95,16 +95,16 @@ pub(super) fn read(
     }
     let (name, service) = candidates.swap_remove(preferred.unwrap_or(0));
     let mut seen = Seen::default();
-    let wanted = wanted(file, name, &service, &mut seen)?;
+    let wanted = wanted(file, &name, &service, &mut seen)?;
     seen.keys.extend(document.others);
     seen.tell(file, notes);
     wanted.check(files).map(Some)
 }
 
-fn wanted(file: &str, name: String, service: &Value, seen: &mut Seen) -> Result<Wanted, Unusable> {
+fn wanted(file: &str, name: &str, service: &Value, seen: &mut Seen) -> Result<Wanted, Unusable> {
     let malformed = || Unusable::Malformed { path: file.to_owned(), what: "a compose file" };
     let mut wanted = Wanted {
-        origin: Origin::Compose { file: file.to_owned(), service: name.clone() },
+        origin: Origin::Compose { file: file.to_owned(), service: name.to_owned() },
         folder: "",
         context: String::new(),
         dockerfile: WantedFile::OfContext(String::new()),

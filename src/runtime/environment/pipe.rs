@@ -16,7 +16,7 @@ use tokio::{
 /// Pieces on their way at once: enough that both sides work, few enough that memory stays small.
 const PIECES: usize = 4;
 /// An engine on the same machine that is silent for this long in the middle of an archive has failed.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 /// Pieces of bytes, or why there are no more.
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = io::Result<Vec<u8>>> + Send>>;

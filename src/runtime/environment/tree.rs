@@ -61,6 +61,12 @@ pub enum Refused {
         /// Its path.
         path: String,
     },
+    /// A name that cannot be told to people.
+    #[error("the name or the target of `{}` is not UTF-8", shown(path))]
+    NotText {
+        /// As far as it can be read.
+        path: String,
+    },
     /// Not what was looked through.
     #[error("`{}` changed while it was sent", shown(path))]
     Changed {
@@ -128,7 +134,8 @@ impl Tree {
                 tar::EntryType::Directory => Entry::Folder,
                 tar::EntryType::Symlink => {
                     let target = file.link_name_bytes().and_then(|name| String::from_utf8(name.into()).ok());
-                    Entry::Link { target: target.ok_or_else(odd)? }
+                    let not_text = || Refused::NotText { path: path.to_owned() };
+                    Entry::Link { target: target.ok_or_else(not_text)? }
                 }
                 tar::EntryType::Regular | tar::EntryType::Continuous => {
                     let executable = header.mode()? & EXECUTABLE != 0;
@@ -231,18 +238,13 @@ impl Tree {
             };
             let changed = || Broken::Refused(Refused::Changed { path: path.to_owned() });
             left = left.checked_sub(1).ok_or_else(changed)?;
-            let mut header = tar::Header::new_gnu();
-            header.set_mtime(TIME);
-            header.set_uid(0);
-            header.set_gid(0);
             let kind = file.header().entry_type();
             match self.entries.get(path) {
                 Some(Entry::File { bytes, executable, digest })
                     if kind.is_file() && file.size() == *bytes =>
                 {
-                    header.set_entry_type(tar::EntryType::Regular);
-                    header.set_mode(if *executable { OPEN } else { PLAIN });
-                    header.set_size(*bytes);
+                    let mode = if *executable { OPEN } else { PLAIN };
+                    let mut header = header(tar::EntryType::Regular, mode, *bytes);
                     let mut hash = Hashing { source: &mut file, hash: Sha256::new() };
                     builder.append_data(&mut header, name, &mut hash)?;
                     if <[u8; 32]>::from(hash.hash.finalize()) != *digest {
@@ -250,18 +252,14 @@ impl Tree {
                     }
                 }
                 Some(Entry::Folder) if kind.is_dir() => {
-                    header.set_entry_type(tar::EntryType::Directory);
-                    header.set_mode(OPEN);
-                    header.set_size(0);
+                    let mut header = header(tar::EntryType::Directory, OPEN, 0);
                     builder.append_data(&mut header, name, io::empty())?;
                 }
                 Some(Entry::Link { target })
                     if kind.is_symlink()
                         && file.link_name_bytes().is_some_and(|name| *name == *target.as_bytes()) =>
                 {
-                    header.set_entry_type(tar::EntryType::Symlink);
-                    header.set_mode(OPEN);
-                    header.set_size(0);
+                    let mut header = header(tar::EntryType::Symlink, OPEN, 0);
                     builder.append_link(&mut header, name, target)?;
                 }
                 Some(Entry::File { .. } | Entry::Folder | Entry::Link { .. }) | None => return Err(changed()),
@@ -272,10 +270,7 @@ impl Tree {
             return Err(Refused::Changed { path: build.context.clone() }.into());
         }
         if let Dockerfile::Inline(text) = &build.dockerfile {
-            let mut header = tar::Header::new_gnu();
-            header.set_mtime(TIME);
-            header.set_mode(PLAIN);
-            header.set_size(text.len() as u64);
+            let mut header = header(tar::EntryType::Regular, PLAIN, text.len() as u64);
             builder.append_data(&mut header, INLINE, text.as_bytes())?;
         }
         Ok(())
@@ -298,6 +293,18 @@ pub(super) fn instructions(build: &Build) -> &str {
     }
 }
 
+/// What is the same for equal contents, whenever and by whomever they were checked out.
+fn header(kind: tar::EntryType, mode: u32, bytes: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(bytes);
+    header.set_mtime(TIME);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
 /// Every entry of the checkout, without its folder's name and without git's store.
 fn each<R: Read>(
     archive: R,
@@ -307,7 +314,7 @@ fn each<R: Read>(
         let file = file?;
         let bytes = file.path_bytes().into_owned();
         let Ok(written) = std::str::from_utf8(&bytes) else {
-            return Err(Refused::Odd { path: String::from_utf8_lossy(&bytes).into_owned() }.into());
+            return Err(Refused::NotText { path: String::from_utf8_lossy(&bytes).into_owned() }.into());
         };
         if written.split('/').any(|part| part == "..") {
             return Err(Refused::Odd { path: written.to_owned() }.into());
@@ -518,6 +525,12 @@ mod tests {
         assert_eq!(look(&[("../x", Text(""))], BOUNDS), odd("workspace/../x"));
         assert_eq!(look(&[("a", Link("b")), ("a/x", Text(""))], BOUNDS), odd("a/x"));
         assert_eq!(look(&[("a", Text("")), ("a", Text(""))], BOUNDS), odd("a"));
+        let mut latin = archive(&[("caf", Text("")), ("x", Link("caf"))], 1);
+        // Behind the header of the folder itself; one letter up, another down, and the checksum holds.
+        latin[512 + 10] += 0x60;
+        latin[512 + 12] -= 0x60;
+        let end = Tree::look_through(latin.as_slice(), BOUNDS);
+        assert!(matches!(end, Err(Broken::Refused(Refused::NotText { .. }))), "{end:?}");
         let few = Bounds { entries: 2, ..BOUNDS };
         assert_eq!(look(&revision(), few), Refused::TooMany { limit: 2 });
         let large = "x".repeat(6 << 10);
@@ -527,7 +540,7 @@ mod tests {
             Refused::TooLarge { limit: 10 << 10 }
         );
         // Not even remembered.
-        let long = " ".repeat(TEXT_LIMIT as usize + 1);
+        let long = " ".repeat(usize::try_from(TEXT_LIMIT).unwrap() + 1);
         let tree = Tree::look_through(archive(&[(COMPOSE[0], Text(&long))], 1).as_slice(), BOUNDS).unwrap();
         assert_eq!((tree.read(COMPOSE[0]), tree.kind(COMPOSE[0]).is_some()), (None, true));
     }

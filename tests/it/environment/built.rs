@@ -205,7 +205,7 @@ fn said(decision: &Decision) -> String {
 #[tokio::test]
 async fn a_compose_service_is_built_once_and_adopted_by_the_next_run() {
     let compose = "services:\n  app:\n    build:\n      context: app\n      target: tools\n      args: { WORD: theirs, OTHER: kept }\n    volumes: [/:/host]\n";
-    let dockerfile = "FROM local/debian:bookworm AS tools\nARG WORD\nARG OTHER\nCOPY . /src\nRUN echo $WORD $OTHER > /words; ls /sys/class/net > /net\nFROM tools\nRUN exit 1\n";
+    let dockerfile = "FROM local/debian:bookworm AS tools\nARG WORD\nARG OTHER\nCOPY . /src\nRUN echo $WORD $OTHER > /words; ls /sys/class/net > /net\nRUN cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory.max > /memory 2>/dev/null || true\nFROM tools\nRUN exit 1\n";
     let files = [
         (".git/config", "secret"),
         ("README.md", "not in the context"),
@@ -216,6 +216,7 @@ async fn a_compose_service_is_built_once_and_adopted_by_the_next_run() {
     ];
     let Some(mut scene) = Scene::new("a_compose_service_is_built_once", &files).await else { return };
     scene.settings.network = Some("none".into());
+    scene.settings.memory_bytes = 300 << 20;
     scene.settings.args = [("WORD".to_owned(), "ours".to_owned())].into();
     let decision = scene.choose().await;
     let name = decision.image.clone().unwrap_or_else(|| panic!("{}", said(&decision)));
@@ -224,6 +225,7 @@ async fn a_compose_service_is_built_once_and_adopted_by_the_next_run() {
     assert!(said(&decision).contains("service `app`"), "{}", said(&decision));
     assert_eq!(scene.text(&name, "/words").await, "ours kept\n");
     assert_eq!(scene.text(&name, "/net").await, "lo\n", "the operator's network was not used");
+    assert_eq!(scene.text(&name, "/memory").await.trim(), (300 << 20).to_string());
     assert!(scene.has(&name, "/src/check").await.is_some_and(|mode| mode & 0o111 == 0o111));
     assert!(scene.has(&name, "/src/link").await.is_some());
     assert_eq!(scene.has(&name, "/src/README.md").await, None, "more than the context was sent");
@@ -297,12 +299,16 @@ async fn a_build_that_takes_too_long_is_ended() {
 
 #[tokio::test]
 async fn what_cannot_be_a_context_is_never_sent() {
-    let files = [("Dockerfile", "FROM local/debian:bookworm\n"), ("app/link", "-> ../../etc/shadow")];
+    let files = [("Dockerfile", "FROM local/debian:bookworm\n"), ("app/link", "-> /etc/shadow")];
     let Some(mut scene) = Scene::new("what_cannot_be_a_context", &files).await else { return };
     let decision = scene.choose().await;
     assert_eq!(decision.image, None);
     assert!(said(&decision).contains("`app/link` leads out of the build context"), "{}", said(&decision));
-    scene.check_out(&[("app/link", "-> ../Dockerfile")]).await;
+    let compose = ("docker-compose.yaml", "services: { x: { build: { context: app, dockerfile: D } } }");
+    scene.check_out(&[("app/link", "-> ../Dockerfile"), ("app/D", "FROM scratch"), compose]).await;
+    let decision = scene.choose().await;
+    assert!(said(&decision).contains("`app/link` leads out of the build context"), "{}", said(&decision));
+    scene.check_out(&[("docker-compose.yaml", "services: {}")]).await;
     scene.settings.bounds.bytes = 10;
     assert!(said(&scene.choose().await).contains("more than 10 bytes"));
     scene.settings.bounds.bytes = 1 << 20;
@@ -375,8 +381,7 @@ async fn only_images_of_ours_that_nobody_uses_are_removed() {
 #[tokio::test]
 async fn an_engine_or_checkout_that_fails_says_nothing_about_the_repository() {
     let settings = Settings::default();
-    let gone =
-        Docker::connect_with_unix("/nonexistent/docker.sock", 5, bollard::API_DEFAULT_VERSION).unwrap();
+    let gone = Docker::connect_with_http("tcp://127.0.0.1:1", 5, bollard::API_DEFAULT_VERSION).unwrap();
     let engine =
         Engine { docker: &gone, scope: "00000000", run: "1-r1".parse().unwrap(), settings: &settings };
     let checkout = Checkout { container: "none".into(), folder: "/workspace".into() };
@@ -384,7 +389,7 @@ async fn an_engine_or_checkout_that_fails_says_nothing_about_the_repository() {
         let end = choose(&engine, &choice, &checkout).await;
         assert!(matches!(end, Err(Error::Unusable(_))), "{end:?}");
     }
-    let Some(scene) = Scene::new("a_checkout_that_fails", &[]).await else { return };
+    let Some(scene) = Scene::new("a_checkout_that_fails", &[("x", "")]).await else { return };
     let end = choose(&scene.engine("1-r1"), &Choice::FromRepository, &checkout).await;
     assert!(matches!(&end, Err(Error::Unusable(why)) if why.contains("/workspace")), "{end:?}");
 }
