@@ -158,7 +158,11 @@ mod label {
     pub(super) const VERSION: &str = "1";
 }
 
-/// Decides in which image a step runs; may build it. `checkout` must be the base revision as fetch left it.
+/// Decides in which image a step runs; may build it, which takes up to [`Settings::limit`].
+///
+/// `checkout` must be what the target branch holds, as fetch left it: whoever wrote it decides what a build runs, with
+/// the build's network. A later turn, whose checkout holds the agent's own commits, takes the image of the first turn by
+/// its name ([`Choice::Named`]).
 ///
 /// An error says that the engine failed, and nothing about the repository: try again.
 pub async fn choose(engine: &Engine<'_>, choice: &Choice, checkout: &Checkout) -> Result<Decision, Error> {

@@ -8,7 +8,8 @@ use bollard::{
     query_parameters::{
         BuildImageOptionsBuilder, ContainerArchiveInfoOptionsBuilder, CreateContainerOptions,
         DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder, UploadToContainerOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveImageOptions, RemoveImageOptionsBuilder,
+        UploadToContainerOptionsBuilder,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -30,7 +31,11 @@ use std::{
 const BASE: &str = "local/debian:bookworm";
 /// Marks what these tests make themselves.
 const MARK: &str = "io.roundsman.test.environment";
-/// More than any test takes.
+/// Between two looks of a test.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long an engine may take to end a step, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Later than any image of a test, in seconds since 1970.
 const LATER: i64 = 4_000_000_000;
 
 /// One installation with its own engine objects, and a checkout.
@@ -78,10 +83,19 @@ impl Scene {
         Some(scene)
     }
 
-    /// Puts files into the checkout; a text `-> x` is a link, and scripts may be executed.
+    /// Puts files into the checkout; a text `-> x` is a link, and scripts may be executed. What is built on the base is
+    /// this test's own: layers that another process shares could go while they are needed here.
     async fn check_out(&self, files: &[(&str, &str)]) {
+        let own = |text: &str| match text.split_once('\n') {
+            Some((from, rest)) if from.starts_with("FROM local") => {
+                format!("{from}\nENV OF={}\n{rest}", self.scope)
+            }
+            Some(_) | None => text.to_owned(),
+        };
+        let files: Vec<(&str, String)> = files.iter().map(|(path, text)| (*path, own(text))).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
         let options = UploadToContainerOptionsBuilder::default().path("/workspace").build();
-        let body = bollard::body_full(archive(files).into());
+        let body = bollard::body_full(archive(&files).into());
         self.docker.upload_to_container(&self.checkout.container, Some(options), body).await.unwrap();
     }
 
@@ -132,14 +146,17 @@ impl Scene {
             .map(|stat| stat.file_mode)
     }
 
-    /// Layers whose instruction contains this text.
-    async fn layers(&self, marker: &str) -> usize {
+    /// Layers of this test.
+    async fn layers(docker: &Docker, scope: &str) -> Vec<String> {
+        let marker = format!("OF={scope}");
         let all = ListImagesOptionsBuilder::default().all(true).build();
-        let mut found = 0;
-        for image in self.docker.list_images(Some(all)).await.unwrap() {
+        let mut found = Vec::new();
+        for image in docker.list_images(Some(all)).await.unwrap() {
             // Somebody else's may go at any time.
-            let history = self.docker.image_history(&image.id).await.unwrap_or_default();
-            found += usize::from(history.iter().any(|layer| layer.created_by.contains(marker)));
+            let history = docker.image_history(&image.id).await.unwrap_or_default();
+            if history.iter().any(|layer| layer.created_by.contains(&marker)) {
+                found.push(image.id);
+            }
         }
         found
     }
@@ -159,6 +176,10 @@ impl Scene {
         for name in images.into_iter().flat_map(|image| [image.repo_tags, vec![image.id]].concat()) {
             let forced = RemoveImageOptionsBuilder::default().force(true).build();
             _ = docker.remove_image(&name, Some(forced), None).await;
+        }
+        // What an ended build had finished: one goes with those that it stands on.
+        for layer in Self::layers(&docker, &scope).await {
+            _ = docker.remove_image(&layer, None::<RemoveImageOptions>, None).await;
         }
     }
 }
@@ -267,7 +288,7 @@ async fn two_builders_at_once_are_one_image_and_the_store_is_not_sent() {
 
 #[tokio::test]
 async fn a_failing_build_is_told_and_leaves_nothing() {
-    let dockerfile = "FROM local/debian:bookworm\nARG MIRROR\nRUN echo failing-build-marker > /x\nRUN echo using $MIRROR; echo 'last \\033[31mwords'; exit 3\n";
+    let dockerfile = "FROM local/debian:bookworm\nARG MIRROR\nRUN echo x > /x\nRUN echo using $MIRROR; echo 'last \\033[31mwords'; exit 3\n";
     let files = [("Dockerfile", dockerfile)];
     let Some(mut scene) = Scene::new("a_failing_build", &files).await else { return };
     scene.settings.args = [("MIRROR".to_owned(), "http://user:pass@mirror".to_owned())].into();
@@ -278,7 +299,7 @@ async fn a_failing_build_is_told_and_leaves_nothing() {
     assert!(told.contains("last words") && told.contains("returned a non-zero code: 3"), "{told}");
     assert!(told.contains("using ***") && !told.contains("user:pass"), "{told}");
     assert!(!told.contains('\u{1b}'));
-    assert_eq!(scene.layers("failing-build-marker").await, 0);
+    assert!(Scene::layers(&scene.docker, &scene.scope).await.is_empty());
 
     scene.check_out(&[("Dockerfile", "FROM local/debian:bookworm\nNONSENSE\n")]).await;
     let told = said(&scene.choose().await);
@@ -295,6 +316,17 @@ async fn a_build_that_takes_too_long_is_ended() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert_eq!(decision.image, None);
     assert!(said(&decision).contains("took longer than 3 s"), "{}", said(&decision));
+    let layers = Scene::layers(&scene.docker, &scene.scope).await;
+    assert!(!layers.is_empty(), "the step did not begin");
+    // The engine notices that nobody listens any more, and removes the container of the step.
+    let ended = async {
+        let of = HashMap::from([("ancestor", layers)]);
+        let of = ListContainersOptionsBuilder::default().all(true).filters(&of).build();
+        while !scene.docker.list_containers(Some(of.clone())).await.unwrap().is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the step ends with its build");
 }
 
 #[tokio::test]
