@@ -5,6 +5,7 @@
 //! This room knows nothing about Azure DevOps, and decides nothing.
 
 pub mod docker;
+pub mod environment;
 pub mod handover;
 pub mod process;
 pub mod spec;

@@ -12,6 +12,7 @@ mod client;
 mod doorbell;
 #[cfg(feature = "emulator")]
 mod emulator;
+mod environment;
 mod manifests;
 mod runtime;
 mod settings;
