@@ -10,6 +10,7 @@
 mod cli;
 mod client;
 mod doorbell;
+mod egress;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod manifests;
