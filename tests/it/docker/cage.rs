@@ -467,7 +467,8 @@ impl Cage {
         let name = format!("{}-t{:02}-{}{mark}", self.name, spec.turn.number.0, spec.step);
         let mut arguments = self.hardened(&name, caps);
         for (volume, place, read_only) in self.volumes(spec.step, spec.turn.number) {
-            let volume = if place == "/step" { format!("{volume}{mark}") } else { volume };
+            let is_own = place == "/step" || (place == "/out" && spec.step == Step::Agent);
+            let volume = if is_own { format!("{volume}{mark}") } else { volume };
             let label = format!("{LABEL}={}", self.name);
             did(&["volume", "create", "--label", &label, &volume]);
             let end = if read_only { ",readonly" } else { "" };
@@ -546,6 +547,14 @@ impl Cage {
         let place = directory.path().join("file");
         let output = docker(&["cp", &format!("{container}:{path}"), place.to_str().unwrap()]);
         output.status.success().then(|| String::from_utf8_lossy(&fs::read(place).unwrap()).into_owned())
+    }
+
+    /// Names in a directory of a container that has ended.
+    pub(crate) fn list(container: &str, path: &str) -> Vec<String> {
+        let output = docker(&["cp", &format!("{container}:{path}"), "-"]);
+        let mut archive = tar::Archive::new(output.stdout.as_slice());
+        let entries = archive.entries().unwrap().flatten();
+        entries.map(|entry| entry.path().unwrap().display().to_string()).collect()
     }
 
     /// Everything that this cage left with the engine and that contains one of the needles: what, and where.

@@ -7,7 +7,7 @@
 use super::cage::{Cage, Caps, Tap, USUAL, Watch, datagrams, docker};
 use crate::worker::run_id;
 use roundsman::{
-    domain::{AgentFailure, AgentResult, BranchName, PublishResult, Step, StepResult},
+    domain::{AgentFailure, AgentResult, BranchName, FetchResult, PublishResult, Step, StepResult},
     runtime::spec::WorkerSpec,
 };
 use std::{
@@ -64,7 +64,7 @@ fn host_addresses(gateway: IpAddr) -> String {
 fn fetched(cage: &Cage, turn: u16) {
     let done = cage.step(&cage.spec(Step::Fetch, turn, "", None), "bridge");
     assert!(
-        matches!(done.status, Some(StepResult::Fetch(roundsman::domain::FetchResult::Ready { .. }))),
+        matches!(done.status, Some(StepResult::Fetch(FetchResult::Ready { .. }))),
         "{:?} {}",
         done.status,
         done.log
@@ -141,15 +141,37 @@ async fn an_agent_in_a_container_stays_inside() {
         !top.status.success(),
         String::from_utf8_lossy(&top.stderr).trim().to_owned(),
     );
-    let executed = Cage::read(&agent, "/out/executed-hook");
-    judge("hostile_hooks", executed.is_none(), format!("{executed:?}"));
+    let left = Cage::list(&agent, "/out");
+    let executed: Vec<&String> = left.iter().filter(|name| name.contains("executed")).collect();
+    judge(
+        "hostile_repository",
+        left.len() > 3 && executed.is_empty(),
+        format!("{} entries, {executed:?}", left.len()),
+    );
 
     // The work goes on, and carries nothing of it.
     let published = cage.step(&cage.spec(Step::Publish, 1, "", None), "bridge");
+    let head = match &published.status {
+        Some(StepResult::Publish(PublishResult::Pushed { head, .. })) => Some(head.clone()),
+        _ => None,
+    };
+    judge("work_is_published", head.is_some(), format!("{:?}", published.status));
+    // What was planted for the next turn is not there for it.
+    let next = cage.step(&cage.spec(Step::Fetch, 2, "", head), "bridge");
+    let spec = cage.spec(
+        Step::Agent,
+        2,
+        "ls -A .git/hooks .git/info; cat .git/config; echo second >> README.md",
+        None,
+    );
+    let second = cage.create(&spec, "", "none", &USUAL);
+    let second = cage.run(&second, &spec, &cage.keys(&[]));
     judge(
-        "work_is_published",
-        matches!(published.status, Some(StepResult::Publish(PublishResult::Pushed { .. }))),
-        format!("{:?}", published.status),
+        "next_turn",
+        matches!(next.status, Some(StepResult::Fetch(FetchResult::Ready { .. })))
+            && matches!(second.status, Some(StepResult::Agent(AgentResult::Worked { .. })))
+            && !second.log.contains("executed"),
+        format!("{:?} {:?}", next.status, second.status),
     );
     let (seen, arguments) = watch.end();
     judge("arguments", seen > 0 && arguments.is_empty(), format!("{seen} looks at workers, {arguments:?}"));
