@@ -35,6 +35,9 @@ pub struct WorkerSpec {
     pub commit: CommitIdentity,
     /// Limits that the worker enforces itself, watched or not.
     pub limits: Limits,
+    /// The image in which the step runs instead of the worker image; only the agent step may have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 impl WorkerSpec {
@@ -61,7 +64,7 @@ pub struct Places {
     pub input: PathBuf,
     /// `/out`: bundle, answers and evidence, belongs to the turn.
     pub output: PathBuf,
-    /// `/home`: the agent's session, belongs to the run.
+    /// `/home/agent`: the agent's session, belongs to the run.
     pub home: PathBuf,
 }
 
@@ -73,7 +76,7 @@ impl Places {
             workspace: "/workspace".into(),
             input: "/in".into(),
             output: "/out".into(),
-            home: "/home".into(),
+            home: "/home/agent".into(),
         }
     }
 }

@@ -143,6 +143,7 @@ impl World {
                 date: "2026-01-02T03:04:05Z".parse().unwrap(),
             },
             limits: self.limits.clone(),
+            image: None,
         }
     }
 
