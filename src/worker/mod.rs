@@ -9,6 +9,8 @@
 //! <step>/status.json  how it ended                    (also the last line of standard output)
 //! ```
 //!
+//! Beside an agent without a network of its own runs the gate, `roundsman-worker egress`: what it lets out, and nothing else.
+//!
 //! What is secret comes as one JSON line on standard input, read once and stored nowhere; see [`Handover`].
 //!
 //! An agent is called with its brief on standard input, in the workspace, and these variables besides those that the
@@ -28,6 +30,7 @@ mod calls;
 mod changes;
 mod checks;
 mod child;
+mod egress;
 mod evidence;
 mod fetch;
 mod gate;
@@ -58,7 +61,8 @@ pub const EXIT_BROKEN: u8 = 70;
 /// This step was started before; `EX_CANTCREAT` of sysexits.
 pub const EXIT_STARTED_BEFORE: u8 = 73;
 
-const USAGE: &str = "usage: roundsman-worker <fetch|agent|publish> --dir <step directory>";
+const USAGE: &str =
+    "usage: roundsman-worker <fetch|agent|publish> --dir <step directory>\n       roundsman-worker egress …";
 
 /// The worker program: `arguments` without the program's name.
 pub fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
@@ -71,6 +75,7 @@ pub fn main(arguments: impl IntoIterator<Item = String>) -> ExitCode {
             _ = writeln!(std::io::stdout(), "{USAGE}");
             return ExitCode::from(EXIT_DONE);
         }
+        ["egress", options @ ..] => return egress::main(options),
         ["scripted", directory] => return scripted::main(Path::new(directory)),
         ["fetch", "--dir", directory] => (Step::Fetch, *directory),
         ["agent", "--dir", directory] => (Step::Agent, *directory),

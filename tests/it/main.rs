@@ -9,7 +9,10 @@
 #[cfg(feature = "emulator")]
 mod cli;
 mod client;
+#[cfg(feature = "emulator")]
+mod docker;
 mod doorbell;
+mod egress;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod environment;
