@@ -36,8 +36,19 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         intake: Intake { projects, repositories, trusted, default_repository, routes },
         idle_limit,
         store: Store { kind: store_kind, path: store_path },
-        runtime: Runtime { kind: runtime_kind, executor, worker },
-        agent: Agent { name: agent, command, environment, absent, plan_first },
+        runtime: Runtime { kind: runtime_kind, executor, worker, sandbox },
+        agent:
+            Agent {
+                name: agent,
+                command,
+                environment,
+                checks_environment,
+                absent: _,
+                model,
+                effort,
+                base_url,
+                plan_first,
+            },
         doorbell,
         log: Log { level, format },
         commit: Commit { name: commit_name, email: commit_email },
@@ -49,8 +60,9 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         Some(Doorbell { webhook, secret: key }) => (webhook.to_string(), secret(key.as_ref())),
         None => (String::new(), secret(None)),
     };
-    let mut names: Vec<String> = environment.keys().chain(absent).cloned().collect();
-    names.sort();
+    let names = |given: &std::collections::BTreeMap<String, _>| joined(given.keys().cloned(), ", ");
+    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+    let allow_http = url.scheme() == "http" && !super::parse::is_loopback(url);
     let routes = routes.iter().map(|route| format!("{}={}", route.area, route.repository));
     let mut all = vec![
         (&vars::KILL_SWITCH, brake_word(*brake).into()),
@@ -60,6 +72,7 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         (&vars::ADO_URL, url.to_string()),
         (&vars::ADO_TOKEN, given_token),
         (&vars::ADO_TOKEN_FILE, token_file),
+        (&vars::ADO_ALLOW_HTTP, yes_no(allow_http)),
         (&vars::ADO_AUTH, scheme_word(*scheme).into()),
         (&vars::ADO_IDENTITY, identity.as_ref().map(ToString::to_string).unwrap_or_default()),
         (&vars::INTAKE_PROJECTS, projects.join(", ")),
@@ -83,9 +96,16 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         (&vars::RUNTIME_KIND, runtime_word(*runtime_kind).into()),
         (&vars::RUNTIME_EXECUTOR, executor.to_string()),
         (&vars::RUNTIME_WORKER, worker.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+    ]);
+    all.extend(sandbox.describe());
+    all.extend([
         (&vars::AGENT_NAME, agent.clone()),
         (&vars::AGENT_COMMAND, command_text(command)),
-        (&vars::AGENT_ENVIRONMENT, names.join(", ")),
+        (&vars::AGENT_ENVIRONMENT, names(environment)),
+        (&vars::AGENT_MODEL, optional(model)),
+        (&vars::AGENT_EFFORT, optional(effort)),
+        (&vars::AGENT_BASE_URL, base_url.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (&vars::AGENT_CHECKS_ENVIRONMENT, names(checks_environment)),
         (&vars::AGENT_PLAN_FIRST, yes_no(*plan_first)),
         (&vars::DOORBELL_WEBHOOK, webhook),
         (&vars::DOORBELL_SECRET, given_key),
@@ -170,11 +190,11 @@ fn command_text(command: &[String]) -> String {
     }
 }
 
-fn joined(items: impl Iterator<Item = String>, with: &str) -> String {
+pub(super) fn joined(items: impl Iterator<Item = String>, with: &str) -> String {
     items.collect::<Vec<_>>().join(with)
 }
 
-fn yes_no(flag: bool) -> String {
+pub(super) fn yes_no(flag: bool) -> String {
     if flag { "yes" } else { "no" }.into()
 }
 
@@ -203,6 +223,7 @@ fn store_word(kind: StoreKind) -> &'static str {
 fn runtime_word(kind: RuntimeKind) -> &'static str {
     match kind {
         RuntimeKind::Process => "process",
+        RuntimeKind::Docker => "docker",
     }
 }
 

@@ -9,10 +9,12 @@ mod parse;
 mod problems;
 mod raw;
 mod read;
+mod sandbox;
 mod secret;
 pub mod vars;
 
 pub use problems::{Problem, Problems};
+pub use sandbox::{Egress, ImageRoute, Sandbox};
 pub use secret::{Secret, SecretError};
 
 use crate::{
@@ -62,8 +64,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads settings from variables; those without our prefix are looked at only where
-    /// `ROUNDSMAN_AGENT_ENVIRONMENT` names them.
+    /// Reads settings from variables. Of those without our prefix only `DOCKER_HOST` and `DOCKER_CERT_PATH` are looked
+    /// at, and what `ROUNDSMAN_AGENT_ENVIRONMENT` and `ROUNDSMAN_AGENT_CHECKS_ENVIRONMENT` name.
     pub fn from_vars(vars: impl Iterator<Item = (String, String)>) -> Result<Self, Problems> {
         read::settings(&vars.collect())
     }
@@ -102,11 +104,11 @@ impl Settings {
             "ROUNDSMAN_INTAKE_ROUTES leads to a repository that is not in ROUNDSMAN_INTAKE_REPOSITORIES: its items go to people",
         );
         warn(
-            self.agent.command.is_empty(),
+            self.agent.name == Agent::OF_THE_OPERATOR && self.agent.command.is_empty(),
             "ROUNDSMAN_AGENT_COMMAND is empty: there is no agent that could be run",
         );
         for name in &self.agent.absent {
-            warn(true, &format!("ROUNDSMAN_AGENT_ENVIRONMENT names {name}, which is not set"));
+            warn(true, &format!("a step is to be given {name}, which is not set"));
         }
         warn(
             self.policy.turn_limit.is_zero() || self.idle_limit.is_zero(),
@@ -128,7 +130,17 @@ impl Settings {
             RuntimeKind::Process => {
                 warn(true, "ROUNDSMAN_RUNTIME_KIND is `process`: agents are not isolated from this machine");
             }
+            RuntimeKind::Docker => {
+                warn(
+                    self.runtime.sandbox.egress == Egress::Listed(vec!["*".into()]),
+                    "ROUNDSMAN_RUNTIME_EGRESS is `*`: an agent can send what it reads to any public host",
+                );
+            }
         }
+        warn(
+            self.ado.is_readable_on_the_way(),
+            "ROUNDSMAN_ADO_ALLOW_HTTP is `yes`: the token can be read on the way",
+        );
         let secrets =
             [Some(&self.ado.secret), self.doorbell.as_ref().and_then(|doorbell| doorbell.secret.as_ref())];
         said.extend(secrets.into_iter().flatten().filter_map(Secret::warning));
@@ -155,6 +167,10 @@ pub struct Ado {
 }
 
 impl Ado {
+    fn is_readable_on_the_way(&self) -> bool {
+        self.url.scheme() == "http" && !parse::is_loopback(&self.url)
+    }
+
     /// The token as it is now: read afresh each time when it is in a file.
     pub fn token(&self) -> Result<SecretString, SecretError> {
         self.secret.read()
@@ -227,6 +243,8 @@ pub struct Runtime {
     pub executor: ExecutorId,
     /// The worker program; none = the one beside the running program.
     pub worker: Option<PathBuf>,
+    /// Walls of a step, where it has any.
+    pub sandbox: Sandbox,
 }
 
 /// Ways to run a step.
@@ -234,6 +252,8 @@ pub struct Runtime {
 pub enum RuntimeKind {
     /// Children on this machine, not isolated.
     Process,
+    /// Hardened containers of an engine.
+    Docker,
 }
 
 /// What does the work.
@@ -245,10 +265,23 @@ pub struct Agent {
     pub command: Vec<String>,
     /// What the agent step is given of our own environment: what `ROUNDSMAN_AGENT_ENVIRONMENT` names and is set.
     pub environment: BTreeMap<String, SecretString>,
-    /// What it names and is not set.
+    /// What the repository's checks are given and the agent is not.
+    pub checks_environment: BTreeMap<String, SecretString>,
+    /// Names of both lists that are not set.
     pub absent: Vec<String>,
+    /// The model, as the agent writes it.
+    pub model: Option<String>,
+    /// How hard it thinks, as the agent writes it.
+    pub effort: Option<String>,
+    /// Address of the model provider, if it is not the agent's own.
+    pub base_url: Option<Url>,
     /// Whether a plan is made first.
     pub plan_first: bool,
+}
+
+impl Agent {
+    /// The agent that is whatever the operator's command is.
+    pub const OF_THE_OPERATOR: &str = "command";
 }
 
 /// Who is rung.

@@ -15,11 +15,11 @@ pub(super) struct Wrong {
     pub(super) advice: String,
 }
 
-fn wrong(wrong: impl Into<String>, advice: impl Into<String>) -> Wrong {
+pub(super) fn wrong(wrong: impl Into<String>, advice: impl Into<String>) -> Wrong {
     Wrong { wrong: wrong.into(), advice: advice.into() }
 }
 
-type Parsed<T> = Result<T, Wrong>;
+pub(super) type Parsed<T> = Result<T, Wrong>;
 
 /// A year: what is longer is a mistake, and no sum with a timestamp can overflow.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
@@ -97,10 +97,10 @@ pub(super) fn store_kind(text: &str) -> Parsed<StoreKind> {
 }
 
 pub(super) fn runtime_kind(text: &str) -> Parsed<RuntimeKind> {
-    if ["docker", "kubernetes"].iter().any(|later| text.eq_ignore_ascii_case(later)) {
-        return Err(wrong("names a runtime that comes with a later version", "write `process`"));
+    if text.eq_ignore_ascii_case("kubernetes") {
+        return Err(wrong("names a runtime that comes with a later version", "write `docker` or `process`"));
     }
-    word(text, &[("process", RuntimeKind::Process)])
+    word(text, &[("docker", RuntimeKind::Docker), ("process", RuntimeKind::Process)])
 }
 
 pub(super) fn log_level(text: &str) -> Parsed<tracing::Level> {
@@ -122,10 +122,10 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
 }
 
 /// An organization's or collection's address, without a slash at its end.
-pub(super) fn organization_url(text: &str) -> Parsed<Url> {
+pub(super) fn organization_url(text: &str, allow_http: bool) -> Parsed<Url> {
     const ADVICE: &str = "write the organization's address, for example `https://dev.azure.com/acme`";
     let url = web_url(text, ADVICE)?;
-    if url.scheme() == "http" && !is_loopback(&url) {
+    if url.scheme() == "http" && !allow_http && !is_loopback(&url) {
         return Err(wrong("is not encrypted, and the token would travel along", ADVICE));
     }
     if url.query().is_some() || url.fragment().is_some() {
@@ -146,7 +146,7 @@ pub(super) fn webhook(text: &str) -> Parsed<Webhook> {
     web_url(text, "write the receiver's address, for example `https://hooks.example/roundsman`").map(Webhook)
 }
 
-fn web_url(text: &str, advice: &str) -> Parsed<Url> {
+pub(super) fn web_url(text: &str, advice: &str) -> Parsed<Url> {
     let url = Url::parse(text).map_err(|_| wrong("is not an address", advice))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(wrong("is not a web address", advice));
@@ -167,12 +167,26 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// A model provider's address; a key may travel along, but a gateway of one's own is often on the next machine.
+pub(super) fn provider_url(text: &str) -> Parsed<Url> {
+    web_url(text, "write the provider's address, for example `https://models.example/v1`")
+}
+
+/// Text that becomes one word of a command line: no control characters, and not taken for an option.
+pub(super) fn one_line(text: &str) -> Parsed<String> {
+    const MOST: usize = 200;
+    if text.chars().any(char::is_control) || text.len() > MOST || text.starts_with('-') {
+        return Err(wrong("is not a name", "write one line that does not begin with a dash"));
+    }
+    Ok(text.to_owned())
+}
+
 /// A list: separated by commas, spaces around items do not count, an empty item is a slip of the hand.
 pub(super) fn list(text: &str) -> Parsed<Vec<String>> {
     split(text, ',', |item| Ok(item.to_owned()))
 }
 
-fn split<T>(text: &str, at: char, parse: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
+pub(super) fn split<T>(text: &str, at: char, parse: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
     let items = text.split(at).map(str::trim).enumerate().filter(|(_, item)| !item.is_empty());
     // The place, because the text itself must not be shown.
     let placed = |place: usize, it: Wrong| {
@@ -355,7 +369,7 @@ mod tests {
             "http://127.0.0.1:8080/acme",
             "http://[::1]/a",
         ] {
-            assert!(organization_url(good).is_ok(), "{good}");
+            assert!(organization_url(good, false).is_ok(), "{good}");
         }
         for bad in [
             "http://dev.azure.com/acme",
@@ -366,7 +380,7 @@ mod tests {
             "ftp://dev.azure.com/acme",
             "acme",
         ] {
-            assert!(organization_url(bad).is_err(), "{bad}");
+            assert!(organization_url(bad, false).is_err(), "{bad}");
         }
     }
 

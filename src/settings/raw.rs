@@ -61,7 +61,7 @@ macro_rules! raw {
 
 raw! {
     /// `ROUNDSMAN_ADO_*`
-    RawAdo { url, token, token_file, auth, identity }
+    RawAdo { url, token, token_file, allow_http, auth, identity }
     /// `ROUNDSMAN_INTAKE_*`
     RawIntake {
         projects, repositories, trusted, default_repository, routes, label_ready, label_in_progress, label_human,
@@ -76,9 +76,12 @@ raw! {
     /// `ROUNDSMAN_STORE_*`
     RawStore { kind, path }
     /// `ROUNDSMAN_RUNTIME_*`
-    RawRuntime { kind, executor, worker }
+    RawRuntime {
+        kind, executor, worker, docker_host, docker_certificates, image, images, build_images, isolation, memory, cpus,
+        processes, disk, egress, proxy, no_proxy, certificates, retention,
+    }
     /// `ROUNDSMAN_AGENT_*`
-    RawAgent { name, command, environment, plan_first }
+    RawAgent { name, command, environment, model, effort, base_url, checks_environment, plan_first }
     /// `ROUNDSMAN_DOORBELL_*`
     RawDoorbell { webhook, secret, secret_file }
     /// `ROUNDSMAN_LOG_*`

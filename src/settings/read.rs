@@ -55,7 +55,7 @@ pub(super) fn settings(vars: &BTreeMap<String, String>) -> Result<Settings, Prob
     let (intake, policy) = read.intake(given.section("ROUNDSMAN_INTAKE_"));
     let (policy, idle_limit) = read.policy(given.section("ROUNDSMAN_POLICY_"), Policy { brake, ..policy });
     let store = read.store(given.section("ROUNDSMAN_STORE_"), &state_dir);
-    let runtime = read.runtime(given.section("ROUNDSMAN_RUNTIME_"));
+    let runtime = read.runtime(given.section("ROUNDSMAN_RUNTIME_"), vars);
     let agent = read.agent(given.section("ROUNDSMAN_AGENT_"), vars);
     let doorbell = read.doorbell(given.section("ROUNDSMAN_DOORBELL_"));
     let log = read.log(given.section("ROUNDSMAN_LOG_"));
@@ -85,13 +85,13 @@ pub(super) fn settings(vars: &BTreeMap<String, String>) -> Result<Settings, Prob
     }
 }
 
-struct Reader {
+pub(super) struct Reader {
     problems: Vec<Problem>,
 }
 
 impl Reader {
     /// The value, or `absent`; after a problem too, because then the result is thrown away anyway.
-    fn or<T>(
+    pub(super) fn or<T>(
         &mut self,
         var: &Var,
         raw: Option<String>,
@@ -101,7 +101,7 @@ impl Reader {
         self.maybe(var, raw, parse).unwrap_or(absent)
     }
 
-    fn maybe<T>(
+    pub(super) fn maybe<T>(
         &mut self,
         var: &Var,
         raw: Option<String>,
@@ -144,7 +144,7 @@ impl Reader {
     }
 
     fn ado(&mut self, raw: RawAdo) -> Option<Ado> {
-        let RawAdo { url, token, token_file, auth, identity } = raw;
+        let RawAdo { url, token, token_file, allow_http, auth, identity } = raw;
         if url.is_none() {
             let advice = "write the organization's address, for example `https://dev.azure.com/acme`";
             self.problem(&vars::ADO_URL, "is not set", advice);
@@ -153,7 +153,8 @@ impl Reader {
             let advice = "name a file that holds the token, or put the token into ROUNDSMAN_ADO_TOKEN";
             self.problem(&vars::ADO_TOKEN_FILE, "is not set", advice);
         }
-        let url = self.maybe(&vars::ADO_URL, url, parse::organization_url);
+        let allow_http = self.or(&vars::ADO_ALLOW_HTTP, allow_http, parse::yes_no, false);
+        let url = self.maybe(&vars::ADO_URL, url, |text| parse::organization_url(text, allow_http));
         let secret = self.secret([&vars::ADO_TOKEN, &vars::ADO_TOKEN_FILE], token, token_file);
         let scheme = self.or(&vars::ADO_AUTH, auth, parse::scheme, Scheme::Pat);
         let identity = self.maybe(&vars::ADO_IDENTITY, identity, parse::identity);
@@ -310,32 +311,42 @@ impl Reader {
         }
     }
 
-    fn runtime(&mut self, raw: RawRuntime) -> Runtime {
-        let RawRuntime { kind, executor, worker } = raw;
+    fn runtime(&mut self, raw: RawRuntime, vars: &BTreeMap<String, String>) -> Runtime {
         Runtime {
-            kind: self.or(&vars::RUNTIME_KIND, kind, parse::runtime_kind, RuntimeKind::Process),
+            kind: self.or(&vars::RUNTIME_KIND, raw.kind.clone(), parse::runtime_kind, RuntimeKind::Process),
             executor: ExecutorId(self.or(
                 &vars::RUNTIME_EXECUTOR,
-                executor,
+                raw.executor.clone(),
                 parse::plain_name,
                 "local".into(),
             )),
-            worker: worker.map(PathBuf::from),
+            worker: raw.worker.clone().map(PathBuf::from),
+            sandbox: self.sandbox(raw, vars),
         }
     }
 
     fn agent(&mut self, raw: RawAgent, vars: &BTreeMap<String, String>) -> Agent {
-        let RawAgent { name, command, environment, plan_first } = raw;
-        let names = self.or(&vars::AGENT_ENVIRONMENT, environment, parse::variable_names, Vec::new());
-        let (set, absent): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| vars.contains_key(name));
+        let RawAgent { name, command, environment, model, effort, base_url, checks_environment, plan_first } =
+            raw;
+        let mut absent = Vec::new();
+        let mut named = |var, raw| {
+            let names = self.or(var, raw, parse::variable_names, Vec::new());
+            let (set, missing): (Vec<_>, Vec<_>) =
+                names.into_iter().partition(|name| vars.contains_key(name));
+            absent.extend(missing);
+            set.into_iter().map(|name| (name.clone(), SecretString::from(vars[&name].clone()))).collect()
+        };
+        let environment = named(&vars::AGENT_ENVIRONMENT, environment);
+        let checks_environment = named(&vars::AGENT_CHECKS_ENVIRONMENT, checks_environment);
         Agent {
             name: self.or(&vars::AGENT_NAME, name, parse::plain_name, "command".into()),
             command: self.or(&vars::AGENT_COMMAND, command, parse::command, Vec::new()),
-            environment: set
-                .into_iter()
-                .map(|name| (name.clone(), SecretString::from(vars[&name].clone())))
-                .collect(),
+            environment,
+            checks_environment,
             absent,
+            model: self.maybe(&vars::AGENT_MODEL, model, parse::one_line),
+            effort: self.maybe(&vars::AGENT_EFFORT, effort, parse::plain_name),
+            base_url: self.maybe(&vars::AGENT_BASE_URL, base_url, parse::provider_url),
             plan_first: self.or(&vars::AGENT_PLAN_FIRST, plan_first, parse::yes_no, true),
         }
     }

@@ -98,7 +98,7 @@ vars! {
         "Several ticks of any sensible schedule; nobody else would look after what is claimed", "0.1.0";
 
     ADO_URL: Required,
-        "Organization or collection, for example `https://dev.azure.com/acme`; http only for this machine",
+        "Organization or collection, for example `https://dev.azure.com/acme`; http only for this machine, see `ROUNDSMAN_ADO_ALLOW_HTTP`",
         "Nobody's organization is a sensible guess", "0.1.0";
     ADO_TOKEN: Means("none"),
         "The token itself. Either this or `ROUNDSMAN_ADO_TOKEN_FILE`",
@@ -106,6 +106,9 @@ vars! {
     ADO_TOKEN_FILE: Means("none"),
         "A file that holds the token, read afresh for each use. Either this or `ROUNDSMAN_ADO_TOKEN`",
         "There is no usual place for it", "0.1.0";
+    ADO_ALLOW_HTTP: Is("no"),
+        "Whether the address may be `http` although it is another machine's: the token travels readable",
+        "Some servers inside a company have no certificate; nobody else should say yes", "0.1.0";
     ADO_AUTH: Is("pat"),
         "How the token is presented: `pat` (personal access token) or `bearer` (Entra)",
         "What a first trial has at hand", "0.1.0";
@@ -216,14 +219,59 @@ vars! {
         "One directory to mount and to back up", "0.1.0";
 
     RUNTIME_KIND: Is("process"),
-        "Where steps run: `process` (children on this machine, not isolated; for trials)",
-        "Needs nothing installed; container runtimes come with later versions", "0.1.0";
+        "Where steps run: `docker` (three hardened containers per turn), or `process` (children on this machine, not isolated; for trials)",
+        "Needs nothing installed; a host that works for others sets `docker`", "0.1.0";
     RUNTIME_EXECUTOR: Is("local"),
         "Name of this host or cluster; only the executor that claimed a run starts its steps",
         "One executor needs no name; two must differ", "0.1.0";
     RUNTIME_WORKER: Means("`roundsman-worker` beside the running program"),
-        "The worker program",
+        "The worker program of the process runtime",
         "Both are installed together", "0.1.0";
+    RUNTIME_DOCKER_HOST: Means("what `DOCKER_HOST` says, else this machine's socket"),
+        "The container engine: `unix:///…`, or `tcp://host:port` with `ROUNDSMAN_RUNTIME_DOCKER_CERTIFICATES`",
+        "The variable that every program around containers reads", "0.1.0";
+    RUNTIME_DOCKER_CERTIFICATES: Means("what `DOCKER_CERT_PATH` says"),
+        "Directory with `ca.pem`, `cert.pem` and `key.pem` for an engine on another machine",
+        "The variable that every program around containers reads", "0.1.0";
+    RUNTIME_IMAGE: Is("roundsman-worker"),
+        "Image of the steps; `roundsman image build` makes it. Name it by digest where it is pulled",
+        "What `roundsman image build` makes", "0.1.0";
+    RUNTIME_IMAGES: Means("none: `ROUNDSMAN_RUNTIME_IMAGE` everywhere"),
+        "Image of the agent's step by repository: `project/repository=image; …`; any image with a shell and git will do",
+        "Most checks need nothing that the worker image lacks, or install it", "0.1.0";
+    RUNTIME_BUILD_IMAGES: Is("no"),
+        "Whether the image of the agent's step may be built from the repository's own compose file, devcontainer or Dockerfile, as the base revision has them",
+        "A Dockerfile is code that runs on the engine's network before any check", "0.1.0";
+    RUNTIME_ISOLATION: Means("the engine's own"),
+        "Another OCI runtime of the engine, for example `runsc` (gVisor)",
+        "Few engines have a second one", "0.1.0";
+    RUNTIME_MEMORY: Is("4GiB"),
+        "Memory of a step, swap included",
+        "An agent needs 0.7 GiB; a compiler beside it the rest", "0.1.0";
+    RUNTIME_CPUS: Is("2"),
+        "Processors of a step",
+        "Two steps side by side leave a small host usable", "0.1.0";
+    RUNTIME_PROCESSES: Is("512"),
+        "Processes and threads of a step",
+        "A parallel build has a few hundred; a fork bomb ends there", "0.1.0";
+    RUNTIME_DISK: Is("10GiB"),
+        "What an agent's step may keep on its volumes",
+        "A checkout, its dependencies and a build; more is a loop", "0.1.0";
+    RUNTIME_EGRESS: Means("the model provider's own addresses, as `roundsman agents` lists them"),
+        "What an agent's step may reach, as `host[:port]`, comma separated; `none` is no network, `*` any public host",
+        "An agent that can reach nothing else can leak nothing elsewhere", "0.1.0";
+    RUNTIME_PROXY: Means("none"),
+        "Proxy through which steps leave the company network, for example `http://proxy.example:3128`",
+        "Most hosts need none", "0.1.0";
+    RUNTIME_NO_PROXY: Means("none"),
+        "Hosts that fetch and publish reach without the proxy, comma separated",
+        "Most hosts need none", "0.1.0";
+    RUNTIME_CERTIFICATES: Means("those of the image"),
+        "PEM file with certificates that steps trust, read afresh for each step: a company's own authority",
+        "Public services need none", "0.1.0";
+    RUNTIME_RETENTION: Is("7d"),
+        "How long what a closed run left on the executor is kept",
+        "Long enough to look into last week's surprise", "0.1.0";
 
     AGENT_NAME: Is("command"),
         "The agent: `command` runs `ROUNDSMAN_AGENT_COMMAND`",
@@ -234,6 +282,18 @@ vars! {
     AGENT_ENVIRONMENT: Means("none"),
         "Names of variables that the agent step is given, comma separated",
         "An agent sees no key that nobody meant for it", "0.1.0";
+    AGENT_MODEL: Means("the agent's own default"),
+        "The model, as the agent writes it",
+        "Models come and go faster than versions of this program", "0.1.0";
+    AGENT_EFFORT: Means("the agent's own default"),
+        "How hard the model thinks, as the agent writes it, where it can be told",
+        "Not every model has levels", "0.1.0";
+    AGENT_BASE_URL: Means("the agent's own default"),
+        "Address of the model provider, for a gateway of your own",
+        "Most teams talk to the provider itself", "0.1.0";
+    AGENT_CHECKS_ENVIRONMENT: Means("none"),
+        "Names of variables that the repository's checks are given and the agent is not, comma separated",
+        "Tests against a service need its key; the agent does not", "0.1.0";
     AGENT_PLAN_FIRST: Is("yes"),
         "Whether the agent makes a plan before it changes anything",
         "The plan is the cheapest moment to see that something is misunderstood", "0.1.0";

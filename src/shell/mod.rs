@@ -97,6 +97,9 @@ impl App {
                 let runtime = runtime::process::ProcessRuntime::new(runtime_root(&settings), worker.clone());
                 Box::new(runtime.with_environment(host.environment))
             }
+            RuntimeKind::Docker => {
+                return Err(runtime::Error::Unusable("containers are not built in".into()).into());
+            }
         };
         Ok(Self {
             settings,

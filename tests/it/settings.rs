@@ -2,7 +2,7 @@
 
 use roundsman::{
     domain::{Brake, CloseOn},
-    settings::{Problems, Settings, vars},
+    settings::{Egress, Problems, Settings, vars},
 };
 use secrecy::ExposeSecret;
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn all_problems_are_told_at_once() {
     let told = bad(&[
         ("ROUNDSMAN_POLICY_TURN_LIMIT", "45"),
         ("ROUNDSMAN_INTAKE_TRUSTED", "Somebody"),
-        ("ROUNDSMAN_RUNTIME_KIND", "docker"),
+        ("ROUNDSMAN_RUNTIME_KIND", "kubernetes"),
         ("ROUNDSMAN_INTAKE_LABEL_STOP", "Agent-Paused"),
         ("ROUNDSMAN_CONCURRENCY", "0"),
     ]);
@@ -53,7 +53,7 @@ fn all_problems_are_told_at_once() {
       ROUNDSMAN_INTAKE_TRUSTED has an item, number 1, that is not an identity's id; write the GUID of the identity; names and mail addresses can be chosen by anybody
       ROUNDSMAN_INTAKE_LABEL_STOP is the same label as ROUNDSMAN_INTAKE_LABEL_PAUSED; give each its own label
       ROUNDSMAN_POLICY_TURN_LIMIT is not a duration; write a number and a unit, for example `45m`, `6h` or `3d`
-      ROUNDSMAN_RUNTIME_KIND names a runtime that comes with a later version; write `process`
+      ROUNDSMAN_RUNTIME_KIND names a runtime that comes with a later version; write `docker` or `process`
     ");
     let nothing = Settings::from_vars(std::iter::empty()).expect_err("an address is needed").to_string();
     assert!(
@@ -206,4 +206,50 @@ fn the_documented_defaults_are_the_real_ones() {
 #[test]
 fn the_table_for_the_readme() {
     insta::assert_snapshot!(vars::table());
+}
+
+#[test]
+fn the_walls_of_a_step_are_what_was_written() {
+    let sandbox = good(&[
+        ("ROUNDSMAN_RUNTIME_KIND", "Docker"),
+        ("ROUNDSMAN_RUNTIME_IMAGES", "Shop/Web=shop-ci:1; Shop/api=other"),
+        ("ROUNDSMAN_RUNTIME_MEMORY", "512MiB"),
+        ("ROUNDSMAN_RUNTIME_CPUS", "0.5"),
+        ("ROUNDSMAN_RUNTIME_EGRESS", "none"),
+        ("DOCKER_HOST", "tcp://engine.example:2376"),
+        ("DOCKER_CERT_PATH", "/run/engine"),
+    ])
+    .runtime
+    .sandbox;
+    assert_eq!((sandbox.memory, sandbox.milli_cpus), (512 << 20, 500));
+    assert_eq!(sandbox.egress, Egress::Listed(Vec::new()));
+    assert_eq!(sandbox.image_of("shop", "WEB"), Some("shop-ci:1"));
+    assert_eq!(sandbox.image_of("Shop", "other"), None);
+    assert_eq!(sandbox.engine.as_deref(), Some("tcp://engine.example:2376"));
+    let own = good(&[("DOCKER_HOST", "tcp://a.example:1"), ("ROUNDSMAN_RUNTIME_DOCKER_HOST", "unix:///x")]);
+    assert_eq!(own.runtime.sandbox.engine.as_deref(), Some("unix:///x"), "our own name wins");
+    let told = bad(&[
+        ("ROUNDSMAN_RUNTIME_MEMORY", "4GB"),
+        ("ROUNDSMAN_RUNTIME_EGRESS", "https://models.example"),
+        ("ROUNDSMAN_RUNTIME_IMAGE", "--privileged"),
+        ("ROUNDSMAN_RUNTIME_PROXY", "http://user:pass@proxy.example"),
+        ("ROUNDSMAN_AGENT_MODEL", "--dangerous"),
+    ]);
+    assert_eq!(told.lines().count(), 6, "{told}");
+}
+
+#[test]
+fn a_readable_token_must_be_wanted() {
+    let address = ("ROUNDSMAN_ADO_URL", "http://tfs.example/tfs/Main");
+    let told = |more: &[(&str, &str)]| {
+        Settings::from_vars(
+            [("ROUNDSMAN_ADO_TOKEN", "x"), address]
+                .iter()
+                .chain(more)
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
+    };
+    assert!(told(&[]).expect_err("http").to_string().contains("not encrypted"));
+    let settings = told(&[("ROUNDSMAN_ADO_ALLOW_HTTP", "yes")]).expect("wanted");
+    assert!(settings.warnings().join("\n").contains("the token can be read on the way"));
 }
