@@ -61,7 +61,7 @@ pub struct Places {
     pub input: PathBuf,
     /// `/out`: bundle, answers and evidence, belongs to the turn.
     pub output: PathBuf,
-    /// `/home`: the agent's session, belongs to the run.
+    /// `/home/agent`: the agent's session, belongs to the run.
     pub home: PathBuf,
 }
 
@@ -73,7 +73,7 @@ impl Places {
             workspace: "/workspace".into(),
             input: "/in".into(),
             output: "/out".into(),
-            home: "/home".into(),
+            home: "/home/agent".into(),
         }
     }
 }
