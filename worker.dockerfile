@@ -73,7 +73,9 @@ FROM scratch AS coordinator-prebuilt
 ARG PREBUILT=target/release
 COPY ${PREBUILT}/roundsman ${PREBUILT}/roundsman-poller ${PREBUILT}/roundsman-watcher /
 
+# hadolint ignore=DL3006 # a stage of this file, not an image
 FROM worker-${BINARIES} AS worker-program
+# hadolint ignore=DL3006 # a stage of this file, not an image
 FROM coordinator-${BINARIES} AS coordinator-programs
 
 # --- coordinator: poller, watcher, operator's program ------------------------------------------------------------
@@ -105,6 +107,7 @@ ARG CLAUDE_VERSION=2.1.197
 ARG CODEX_VERSION=0.169.0
 # The packages bring their platform's binary two or three times, and codex a voice host; one binary each is kept. The
 # call at the end proves that it starts where it will lie.
+# hadolint ignore=DL3016 # every call of `fetch` names an exact version
 RUN --mount=type=secret,id=ca,target=/run/ca.crt \
     set -eu; \
     if [ -s /run/ca.crt ]; then export NODE_EXTRA_CA_CERTS=/run/ca.crt npm_config_cafile=/run/ca.crt; fi; \

@@ -12,6 +12,8 @@ mod client;
 mod doorbell;
 #[cfg(feature = "emulator")]
 mod emulator;
+#[cfg(feature = "emulator")]
+mod image;
 mod manifests;
 mod runtime;
 mod settings;

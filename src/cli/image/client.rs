@@ -93,14 +93,15 @@ impl Client {
         self.ask(["image", "inspect", "--format", &format, image]).ok().filter(|value| !value.is_empty())
     }
 
-    /// What it answers, or the last line of its complaint.
+    /// What it answers, or the last line of its complaint that is no advice.
     pub(super) fn ask<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Result<String, String> {
         let output = self.command().args(words).output().map_err(|error| error.to_string())?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         }
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-        let last = complaint.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no word why");
+        let says = |line: &&str| !line.trim().is_empty() && !line.contains("--help");
+        let last = complaint.lines().rev().find(says).unwrap_or("no word why");
         Err(last.trim().to_owned())
     }
 
