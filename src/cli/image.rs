@@ -6,12 +6,14 @@
 mod check;
 mod client;
 mod context;
+mod plan;
 mod progress;
 
 use super::{program::Surroundings, say};
 use crate::{exit::Exit, runtime::spec::SCHEMA};
 use client::{Client, Need};
 use context::Programs;
+use plan::{NO_AGENT, Plan};
 pub use progress::Show;
 use progress::{Board, Failure};
 use sha2::{Digest, Sha256};
@@ -29,17 +31,12 @@ const TAG: &str = "roundsman-worker";
 const DEMO: &str = "roundsman-demo";
 /// Agents that `worker.dockerfile` can put into an image.
 pub const AGENTS: [&str; 3] = ["opencode", "claude", "codex"];
-/// What stands for no agent on the command line.
-const NO_AGENT: &str = "none";
 /// A base that a machine without a registry makes for itself; see `.ci/docker-up`.
 const LOCAL_BASE: &str = "local/node:22";
 /// Says of a demo's image what it was made from.
 const MADE_FROM: &str = "io.roundsman.made-from";
 /// Bytes in the megabyte in which engines count.
 const MEGABYTE: u64 = 1_000_000;
-/// The ways out of a company network that engines know by themselves; they stay out of the image's history.
-const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
-
 /// Said of a worker that is linked like any other program.
 const BOUND: &str = "note: the worker inside needs this image's C library. To use images of repositories \
                      (ROUNDSMAN_RUNTIME_IMAGES) link it statically, see deploy/README.md, or build with --source";
@@ -291,103 +288,6 @@ fn rehearse(options: &Options, surroundings: &Surroundings) -> Result<(), Proble
     Ok(())
 }
 
-/// Everything that is known before an engine is asked.
-#[derive(Debug)]
-struct Plan {
-    tag: String,
-    base: Option<String>,
-    agents: Vec<String>,
-    programs: Programs,
-    certificates: Option<PathBuf>,
-    network: Option<String>,
-    proxies: Vec<&'static str>,
-    no_cache: bool,
-}
-
-impl Plan {
-    fn new(options: &Options, surroundings: &Surroundings) -> Result<Self, Problem> {
-        let mut agents: Vec<String> = options.agents.iter().map(|name| name.trim().to_owned()).collect();
-        agents.retain(|name| !name.is_empty() && name != NO_AGENT);
-        if let Some(unknown) = agents.iter().find(|name| !AGENTS.contains(&name.as_str())) {
-            let known = AGENTS.join(", ");
-            return Err(Problem::Asked(format!(
-                "no agent {unknown} can be put into an image; there are: {known}, or `{NO_AGENT}`. For another one \
-                 write a Dockerfile that begins with this image"
-            )));
-        }
-        // In the file's order, so that the same set is the same image.
-        agents.sort_by_key(|name| AGENTS.iter().position(|known| known == name));
-        agents.dedup();
-        let certificates = match &options.ca {
-            Some(file) if !file.is_file() => {
-                return Err(Problem::Asked(format!("--ca: {} is no file", file.display())));
-            }
-            Some(file) => Some(file.clone()),
-            None => variable(surroundings, "SSL_CERT_FILE").map(PathBuf::from).filter(|file| file.is_file()),
-        };
-        if let Some(file) = certificates.iter().find(|file| file.display().to_string().contains([',', '"'])) {
-            // The client would read a list out of it.
-            return Err(Problem::Asked(format!(
-                "{}: neither a comma nor a quote may be in the path of certificates",
-                file.display()
-            )));
-        }
-        let here = std::env::current_dir()?;
-        Ok(Self {
-            tag: options.tag.clone().unwrap_or_else(|| configured(surroundings)),
-            base: options.base.clone(),
-            agents,
-            programs: Programs::choose(options.source.as_deref(), &own_program(surroundings), &here)?,
-            certificates,
-            network: options.network.clone(),
-            proxies: PROXIES
-                .into_iter()
-                .filter(|name| surroundings.vars.iter().any(|(n, _)| n == name))
-                .collect(),
-            no_cache: options.no_cache,
-        })
-    }
-
-    /// Words for the client, without the context.
-    fn arguments(&self, context: &Path, loads: bool) -> Vec<String> {
-        let mut words: Vec<String> =
-            ["build", "--progress=plain", "--target", "worker"].map(Into::into).into();
-        if loads {
-            // A builder of its own keeps what it built unless it is told to hand it over.
-            words.push("--load".into());
-        }
-        words.extend(["--file".into(), context.join("worker.dockerfile").display().to_string()]);
-        words.extend(["--tag".into(), self.tag.clone()]);
-        let mut argument = |text: String| words.extend(["--build-arg".into(), text]);
-        match &self.programs {
-            Programs::Checkout(_) => argument("BINARIES=built".into()),
-            Programs::Compiled(_) => {
-                argument("BINARIES=prebuilt".into());
-                argument(format!("PREBUILT={}", context::PREBUILT));
-            }
-        }
-        argument(format!("AGENTS={}", self.agents.join(" ")));
-        argument(format!("VERSION={}", env!("CARGO_PKG_VERSION")));
-        if let Some(base) = &self.base {
-            argument(format!("BASE={base}"));
-        }
-        for name in &self.proxies {
-            // Without a value the client takes it from its environment: an address may hold a password.
-            argument((*name).into());
-        }
-        if let Some(file) = &self.certificates {
-            words.extend(["--secret".into(), format!("id=ca,src={}", file.display())]);
-        }
-        if let Some(network) = &self.network {
-            words.extend(["--network".into(), network.clone()]);
-        }
-        if self.no_cache {
-            words.push("--no-cache".into());
-        }
-        words
-    }
-}
-
 /// The image that the settings name. Only this one setting is read: building needs no Azure DevOps.
 fn configured(surroundings: &Surroundings) -> String {
     variable(surroundings, "ROUNDSMAN_RUNTIME_IMAGE").unwrap_or_else(|| TAG.into())
@@ -429,56 +329,6 @@ fn owned(words: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shell::Host;
-
-    fn surroundings(vars: &[(&str, &str)]) -> Surroundings {
-        let own = std::env::current_exe().unwrap().display().to_string();
-        Surroundings {
-            vars: vars.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-            now: jiff::Timestamp::UNIX_EPOCH,
-            talks_to_terminal: false,
-            writes_to_terminal: false,
-            host: Host { worker: vec![own], ..Host::default() },
-        }
-    }
-
-    fn words(options: &Options, vars: &[(&str, &str)]) -> String {
-        let plan = Plan::new(options, &surroundings(vars)).unwrap();
-        plan.arguments(Path::new("/c"), false).join(" ")
-    }
-
-    #[test]
-    fn the_command_carries_what_was_asked_and_no_secret() {
-        let asked =
-            Options { base: Some("b:1".into()), agents: owned(&["codex", "opencode"]), ..Options::default() };
-        let said = words(&asked, &[("HTTPS_PROXY", "http://user:pass@proxy:3128")]);
-        for part in
-            ["--tag roundsman-worker ", "BASE=b:1", "AGENTS=opencode codex", "--build-arg HTTPS_PROXY"]
-        {
-            assert!(said.contains(part), "{part}: {said}");
-        }
-        assert!(!said.contains("pass") && !said.contains("--no-cache"), "{said}");
-        let said = words(
-            &Options { agents: owned(&["none"]), no_cache: true, ..Options::default() },
-            &[("ROUNDSMAN_RUNTIME_IMAGE", "registry.example/w:2")],
-        );
-        assert!(
-            said.contains("--tag registry.example/w:2") && said.contains("--build-arg AGENTS= "),
-            "{said}"
-        );
-        assert!(said.contains("--no-cache"), "{said}");
-    }
-
-    #[test]
-    fn nonsense_is_refused_before_an_engine_is_asked() {
-        for options in [
-            Options { agents: owned(&["opencode", "; rm"]), ..Options::default() },
-            Options { ca: Some("/does/not/exist".into()), ..Options::default() },
-        ] {
-            let problem = Plan::new(&options, &surroundings(&[])).unwrap_err();
-            assert_eq!(Exit::from(&problem), Exit::Usage, "{problem}");
-        }
-    }
 
     #[test]
     fn another_program_or_base_is_another_image() {
