@@ -116,6 +116,7 @@ impl From<&runtime::Error> for Exit {
         match error {
             runtime::Error::Unusable(_)
             | runtime::Error::Differs { .. }
+            | runtime::Error::Weakened { .. }
             | runtime::Error::WillNotEnd { .. }
             | runtime::Error::StillAlive(_) => Self::RuntimeUnavailable,
         }

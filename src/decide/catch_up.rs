@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     CommitId, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
-    StepResult, TurnEnd, TurnRecord, Worker, WorkerState,
+    StepResult, Trigger, TurnEnd, TurnRecord, Worker, WorkerState,
 };
 use jiff::Timestamp;
 
@@ -51,6 +51,7 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
                 trigger: worker.turn.trigger.key(),
                 at: now,
                 end: None,
+                work_of: worker.turn.work_of,
             };
             run.turns.push(record);
             run.turns.sort_by_key(|record| record.number);
@@ -110,8 +111,12 @@ fn adopt_branch(run: &mut Run, seen: &Observation, now: Timestamp) {
     }
     let memory_was_lost = run.pushed.is_none() && run.turns.iter().all(|record| record.end.is_none());
     match &run.stage {
-        // Publish died between pushing and reporting: the old id that it had to name makes this its own push.
-        Stage::Working { turn, step: Step::Publish, .. } if ended_without_word(seen, run) => {
+        // Publish died between pushing and reporting: the old id that it had to name makes this its own push. Where
+        // people wait for replies it is published again instead, which finds the push and lets them be posted.
+        Stage::Working { turn, step: Step::Publish, .. }
+            if ended_without_word(seen, run)
+                && (turn.work_of.is_some() || !matches!(turn.trigger, Trigger::Threads { .. })) =>
+        {
             let number = turn.number;
             remember_push(run, number, head, now);
             run.stage = after_push(run, now);

@@ -167,7 +167,7 @@ impl Given {
         let mut turns: Vec<TurnRecord> = Vec::new();
         let mut note = |kind: TurnKind, trigger: Trigger, end: Option<TurnEnd>| {
             let number = TurnNumber(u16::try_from(turns.len()).unwrap() + 1);
-            turns.push(TurnRecord { number, kind, trigger: trigger.key(), at: since, end });
+            turns.push(TurnRecord { number, kind, trigger: trigger.key(), at: since, end, work_of: None });
             number
         };
         let has_pushed = self.has_pushed();
@@ -226,7 +226,8 @@ impl Given {
             At::Working(on, step, started) => {
                 let number = note(trigger(on).kind(), trigger(on), None);
                 let base = has_pushed.then(head);
-                let turn = Turn { number, kind: trigger(on).kind(), trigger: trigger(on), base };
+                let turn =
+                    Turn { number, kind: trigger(on).kind(), trigger: trigger(on), base, work_of: None };
                 Stage::Working { turn, step, since, started }
             }
             At::Pushed => Stage::Pushed { since },
@@ -340,7 +341,16 @@ impl Given {
             Some((turn, step)) => (turn.clone(), step),
             None => {
                 let kind = TurnKind::Implement;
-                (Turn { number: TurnNumber(1), kind, trigger: trigger(On::Item), base: None }, Step::Publish)
+                (
+                    Turn {
+                        number: TurnNumber(1),
+                        kind,
+                        trigger: trigger(On::Item),
+                        base: None,
+                        work_of: None,
+                    },
+                    Step::Publish,
+                )
             }
         };
         let replies = vec![AWAITING.thread];

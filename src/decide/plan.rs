@@ -7,7 +7,9 @@ use super::{
     Decision, Procedure, Proceed, RedispatchCause,
     catch_up::{after_push, remember_push},
 };
-use crate::domain::{Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnRecord};
+use crate::domain::{
+    Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
+};
 use jiff::Timestamp;
 
 /// What a tick is going to do.
@@ -113,7 +115,10 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
                 (RedispatchCause::Lost { .. }, Some((turn, _))) => turn.kind,
                 (RedispatchCause::Lost { .. } | RedispatchCause::Failed { .. }, _) => TurnKind::Redispatch,
             };
-            reserve(&mut next, kind, trigger, now)
+            let work = lost_publish(run, cause);
+            let effects = reserve(&mut next, kind, trigger, now);
+            publish_only(&mut next, work);
+            effects
         }
         Decision::FixForward(trigger) | Decision::Respond(trigger) => {
             reserve(&mut next, trigger.kind(), trigger.clone(), now)
@@ -133,12 +138,32 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
 /// Reserves a turn: it is spent from here on, whatever happens to its worker. Nothing is started yet.
 fn reserve(next: &mut Run, kind: TurnKind, trigger: Trigger, now: Timestamp) -> Vec<Effect> {
     let number = next.next_turn_number();
-    next.turns.push(TurnRecord { number, kind, trigger: trigger.key(), at: now, end: None });
+    next.turns.push(TurnRecord { number, kind, trigger: trigger.key(), at: now, end: None, work_of: None });
     let base = next.pushed.as_ref().map(|pushed| pushed.head.clone());
-    let turn = Turn { number, kind, trigger, base };
+    let turn = Turn { number, kind, trigger, base, work_of: None };
     next.stage = Stage::Working { turn, step: Step::Fetch, since: now, started: Started::NotYet };
     next.doubts.worker_gone_since = None;
     Vec::new()
+}
+
+/// The turn whose work is done and only has to be published again. Once: a second loss may mean that the work is gone.
+fn lost_publish(run: &Run, cause: &RedispatchCause) -> Option<TurnNumber> {
+    match (cause, run.current_turn()) {
+        (RedispatchCause::Lost { .. }, Some((turn, Step::Publish))) if turn.work_of.is_none() => {
+            Some(turn.number)
+        }
+        (RedispatchCause::Lost { .. } | RedispatchCause::Failed { .. }, _) => None,
+    }
+}
+
+fn publish_only(next: &mut Run, work: Option<TurnNumber>) {
+    let (Some(work), Stage::Working { turn, step, .. }) = (work, &mut next.stage) else { return };
+    turn.work_of = Some(work);
+    *step = Step::Publish;
+    let number = turn.number;
+    if let Some(record) = next.turns.iter_mut().find(|record| record.number == number) {
+        record.work_of = Some(work);
+    }
 }
 
 fn start(next: &mut Run, due: Step) -> Vec<Effect> {

@@ -282,7 +282,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     proceed      TurnAnswered             112
     proceed      TurnPushed               448
     redispatch   Failed                  1296
-    redispatch   Lost                   12222
+    redispatch   Lost                   12246
     respond      respond                 4500
     stop-workers AskedPeople             1500
     stop-workers Brake                   4176
@@ -290,14 +290,14 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         AskedPeople             5624
     wait         AwaitingApproval         920
     wait         AwaitingReview           864
-    wait         BackingOff              6208
+    wait         BackingOff              6216
     wait         Brake                  15375
     wait         ChecksRunning           1642
     wait         Cold                    1434
     wait         Gap                    17758
     wait         LookAgain               6830
     wait         NoChecks                 400
-    wait         NotCurrentYet            982
+    wait         NotCurrentYet            950
     wait         Over                    5184
     wait         Paused                  9108
     wait         QuietPeriod             4500

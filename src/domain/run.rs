@@ -162,6 +162,16 @@ pub struct TurnRecord {
     pub at: Timestamp,
     /// How it ended, once it did.
     pub end: Option<TurnEnd>,
+    /// The earlier turn whose work it only publishes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_of: Option<TurnNumber>,
+}
+
+impl TurnRecord {
+    /// The turn whose agent did the work.
+    pub fn work(&self) -> TurnNumber {
+        self.work_of.unwrap_or(self.number)
+    }
 }
 
 /// How a turn ended, as far as budgets care.
@@ -329,7 +339,7 @@ mod tests {
 
     fn turn() -> Turn {
         let trigger = Trigger::WorkItem { revision: Revision(1) };
-        Turn { number: TurnNumber::FIRST, kind: TurnKind::Implement, trigger, base: None }
+        Turn { number: TurnNumber::FIRST, kind: TurnKind::Implement, trigger, base: None, work_of: None }
     }
 
     fn stages() -> [Stage; 6] {
@@ -375,6 +385,7 @@ mod tests {
             trigger: trigger.key(),
             at: Timestamp::UNIX_EPOCH,
             end,
+            work_of: None,
         };
         let mut run = sample();
         run.turns = vec![

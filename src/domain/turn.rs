@@ -19,6 +19,16 @@ pub struct Turn {
     pub trigger: Trigger,
     /// The head that it starts from; none before the first push.
     pub base: Option<CommitId>,
+    /// The earlier turn whose work this one only publishes: its agent was paid, its publish step was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_of: Option<TurnNumber>,
+}
+
+impl Turn {
+    /// The turn whose agent did the work.
+    pub fn work(&self) -> TurnNumber {
+        self.work_of.unwrap_or(self.number)
+    }
 }
 
 /// Why the agent is called.

@@ -4,6 +4,7 @@
 //! Objects of a live run are never removed, because they also count attempts when every other memory is lost.
 //! This room knows nothing about Azure DevOps, and decides nothing.
 
+pub mod docker;
 pub mod handover;
 pub mod process;
 pub mod spec;
@@ -47,9 +48,46 @@ pub trait Runtime: Send + Sync {
     async fn log_tail(&self, run: RunId, turn: TurnNumber, step: Step, bytes: usize)
     -> Result<String, Error>;
 
-    /// Removes everything of a closed run. A live worker is an error.
+    /// Removes everything of a closed run. A live worker is an error. Nothing there is fine.
     async fn remove(&self, run: RunId) -> Result<(), Error>;
+
+    /// Every run of which this executor still holds anything, also without a worker, in order. What is not ours is not
+    /// listed. Whoever knows which runs are over, and since when, removes them.
+    async fn leftovers(&self) -> Result<Vec<RunId>, Error>;
+
+    /// What a turn left for people to look at: [`is_evidence`], regular files only, ordered by path. Complete up to a
+    /// bound that no honest agent reaches.
+    async fn evidence(&self, run: RunId, turn: TurnNumber) -> Result<Vec<EvidenceFile>, Error>;
+
+    /// The first `limit` bytes of such a file; none when it is not there or no evidence. Untrusted bytes as they are.
+    async fn read_evidence(
+        &self,
+        run: RunId,
+        turn: TurnNumber,
+        path: &str,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, Error>;
 }
+
+/// A file that a turn left for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceFile {
+    /// Below `/out`, with `/` between its parts.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Whether a path below `/out` is evidence: everything in the `evidence` folder and the agent's own texts.
+pub fn is_evidence(path: &str) -> bool {
+    let is_plain = path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    is_plain && (path.starts_with("evidence/") || EVIDENCE_FILES.contains(&path))
+}
+
+/// Evidence outside of the folder.
+pub(crate) const EVIDENCE_FILES: [&str; 3] = ["plan.md", "pr.md", "outcome.json"];
+/// The folder.
+pub(crate) const EVIDENCE_FOLDER: &str = "evidence";
 
 /// Whether a start made something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +156,14 @@ pub enum Error {
     Differs {
         /// Run, turn and step.
         name: String,
+    },
+    /// An executor would not confine a worker as it was asked to; the worker was not started.
+    #[error("{name} was not started: the executor does not do what was asked for in {}", lines.join(", "))]
+    Weakened {
+        /// Run, turn and step, as the executor names it.
+        name: String,
+        /// What differs, in the executor's words.
+        lines: Vec<String>,
     },
     /// A worker would not end.
     #[error("worker {name} is still alive after {grace_seconds} s of grace and a kill")]

@@ -14,7 +14,7 @@
 pub(crate) mod files;
 
 use super::{
-    Error, Handover, Left, Runtime, Started,
+    EVIDENCE_FILES, EVIDENCE_FOLDER, Error, EvidenceFile, Handover, Left, Runtime, Started, is_evidence,
     spec::{Places, WorkerSpec, worker_name},
 };
 use crate::domain::{RunId, Step, TurnNumber, Worker, WorkerState};
@@ -48,6 +48,8 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 const LEFT_LIMIT: u64 = 64 << 10;
 /// The most that a log's end is read, whoever asks for more.
 const LOG_LIMIT: usize = 1 << 20;
+/// Files of evidence that are listed; an honest agent leaves a few dozen.
+const MOST_EVIDENCE: usize = 2_000;
 /// Bytes of a log that hint at why a worker ended.
 const HINT_TAIL: usize = 500;
 
@@ -103,7 +105,7 @@ impl ProcessRuntime {
 
     fn start_now(&self, spec: &WorkerSpec, handover: &Handover) -> Result<Started, Error> {
         let mut spec = spec.clone();
-        spec.places = self.places(spec.run, spec.turn.number);
+        spec.places = self.places(spec.run, spec.turn.work());
         let directory = self.step_dir(spec.run, spec.turn.number, spec.step);
         for place in [&directory, &spec.places.input, &spec.places.output, &spec.places.home] {
             fs::DirBuilder::new()
@@ -319,6 +321,34 @@ impl Runtime for ProcessRuntime {
     async fn remove(&self, run: RunId) -> Result<(), Error> {
         let runtime = self.clone();
         blocking(move || runtime.remove_now(run)).await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<RunId>, Error> {
+        self.runs()
+    }
+
+    async fn evidence(&self, run: RunId, turn: TurnNumber) -> Result<Vec<EvidenceFile>, Error> {
+        let out = self.places(run, turn).output;
+        let mut files = Vec::new();
+        for top in EVIDENCE_FILES.into_iter().chain([EVIDENCE_FOLDER]) {
+            files.extend(files::list_left(&out, top, MOST_EVIDENCE).map_err(|e| unusable(&out, &e))?);
+        }
+        files.sort();
+        Ok(files.into_iter().map(|(path, bytes)| EvidenceFile { path, bytes }).collect())
+    }
+
+    async fn read_evidence(
+        &self,
+        run: RunId,
+        turn: TurnNumber,
+        path: &str,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        if !is_evidence(path) {
+            return Ok(None);
+        }
+        let out = self.places(run, turn).output;
+        files::read_left_bytes(&out, path, limit).map_err(|e| unusable(&out, &e))
     }
 }
 

@@ -35,6 +35,9 @@ pub struct WorkerSpec {
     pub commit: CommitIdentity,
     /// Limits that the worker enforces itself, watched or not.
     pub limits: Limits,
+    /// The image in which the step runs instead of the worker image; only the agent step may have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 impl WorkerSpec {

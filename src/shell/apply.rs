@@ -94,7 +94,7 @@ async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Applied, Appl
         if thread.comments.iter().any(|comment| comment.author.id == me.id && comment.id > asked.comment) {
             continue;
         }
-        let said = app.runtime.left(run.id, turn.number, &Left::Reply(asked.thread)).await?;
+        let said = app.runtime.left(run.id, turn.work(), &Left::Reply(asked.thread)).await?;
         let text = match (said, head) {
             (Some(said), Some(head)) if moved => words::comments::reply_to_thread(&said, head),
             (Some(said), _) => words::comments::nothing_changed_reply(&said),
@@ -114,7 +114,7 @@ async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Applied, Appl
 async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> {
     let left = |file| async move {
         match run.turns.last() {
-            Some(turn) => app.runtime.left(run.id, turn.number, &file).await,
+            Some(turn) => app.runtime.left(run.id, turn.work(), &file).await,
             None => Ok(None),
         }
     };

@@ -52,6 +52,7 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
             idle_seconds: settings.idle_limit.as_secs(),
             ..Limits::default()
         },
+        image: None,
     })
 }
 

@@ -4,66 +4,18 @@
 //! Hot runs get reads of their own (threads, policy evaluations); cold ones are looked at every few ticks, spread by
 //! run id, so that a thousand runs in review cost a handful of calls.
 
+mod checks;
+mod survey;
+
 use super::{App, poll::category};
 use crate::{
-    ado,
-    decide::{Checks, Gap, ItemSeen, Observation, Seen, Source, Verdict, verdict},
-    domain::{
-        BranchName, Build, BuildState, CommitId, FailedTask, IdentityId, OWN_BRANCH_PREFIX, PullRequest,
-        PullRequestStatus, Repository, Run, RunId, Stage, WorkItem, WorkItemId, Worker,
-    },
+    decide::{Gap, ItemSeen, Observation, Seen, Source},
+    domain::{CommitId, IdentityId, PullRequest, PullRequestStatus, Run, Stage},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
-
-/// What one invocation read for all runs together.
-pub(super) struct Fleet {
-    items: Result<BTreeMap<WorkItemId, WorkItem>, String>,
-    workers: Result<BTreeMap<RunId, Vec<Worker>>, String>,
-    branches: BTreeMap<String, Result<BTreeMap<BranchName, CommitId>, String>>,
-    active: BTreeMap<String, Result<Vec<PullRequest>, String>>,
-}
-
-/// Reads what the whole fleet needs: items by 200, workers once, our branches once per repository, our open pull
-/// requests once per project.
-pub(super) async fn survey(app: &App, runs: &[Run], me: &IdentityId) -> Fleet {
-    let ids: Vec<WorkItemId> = runs.iter().map(|run| run.id.item).collect();
-    let repositories: BTreeMap<&str, &Repository> = runs
-        .iter()
-        .filter(|run| needs_branch(run))
-        .map(|run| (run.repository.id.as_str(), &run.repository))
-        .collect();
-    let projects: BTreeSet<&str> =
-        runs.iter().filter(|run| run.pushed.is_some()).map(|run| run.repository.project.as_str()).collect();
-
-    let items = async {
-        match app.ado.work_items(&ids).await {
-            Ok(items) => Ok(items.into_iter().map(|item| (item.id, item)).collect()),
-            Err(why) => Err(why.to_string()),
-        }
-    };
-    let branches =
-        futures_util::future::join_all(repositories.into_iter().map(|(id, repository)| async move {
-            let found = app.ado.branches(repository, OWN_BRANCH_PREFIX).await;
-            (id.to_owned(), found.map_err(|why| why.to_string()))
-        }));
-    let active = futures_util::future::join_all(projects.into_iter().map(|project| async move {
-        let found = app.ado.pull_requests_of(project, me, ado::PullRequestFilter::Active).await;
-        (project.to_owned(), found.map_err(|why| why.to_string()))
-    }));
-    // Workers first: one that is seen to have ended has done to the branch whatever it could, so the branch is read
-    // after it. The other way round, a push in between would look like a person's.
-    let workers = app.runtime.workers().await;
-    let (items, branches, active) = tokio::join!(items, branches, active);
-    Fleet {
-        items,
-        workers: workers.map_err(|why| why.to_string()),
-        branches: branches.into_iter().collect(),
-        active: active.into_iter().collect(),
-    }
-}
+use checks::checks;
+use std::time::Duration;
+use survey::needs_branch;
+pub(super) use survey::{Fleet, survey};
 
 /// Gathers everything about one run: from the survey where it is fresh, else by its own reads.
 pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &IdentityId) -> Observation {
@@ -134,14 +86,6 @@ async fn item(app: &App, fleet: Option<&Fleet>, run: &Run) -> Seen<ItemSeen> {
     }
 }
 
-/// Whether where our branch is can matter.
-fn needs_branch(run: &Run) -> bool {
-    match &run.stage {
-        Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. } | Stage::InReview { .. } => true,
-        Stage::Escalated { .. } | Stage::Closed { .. } => run.pushed.is_some(),
-    }
-}
-
 async fn branch(app: &App, fleet: Option<&Fleet>, run: &Run) -> Seen<Option<CommitId>> {
     if !needs_branch(run) {
         return Seen::NotAsked;
@@ -199,54 +143,4 @@ fn is_hot(app: &App, run: &Run, open: &PullRequest) -> bool {
     let minute = app.now.as_second() / 60;
     let turn = (minute + i64::from(run.id.item.0)).rem_euclid(COLD_MINUTES) == 0;
     moved || is_recent || turn
-}
-
-async fn checks(app: &App, run: &Run, open: &PullRequest) -> Result<Checks, ado::Error> {
-    let repository = &run.repository;
-    let evaluations =
-        app.ado.policy_evaluations(&repository.project, &repository.project_id, open.id).await?;
-    let speaks = evaluations.iter().any(|e| e.gates && !e.kind.is_for_people());
-    let is_validated = speaks || app.is_validated(run).await?;
-    // Where a policy validates, it names its builds; elsewhere a build of the branch itself may speak.
-    let builds = if speaks { Vec::new() } else { branch_builds(app, run).await? };
-    let mut checks = Checks { evaluations, builds, is_validated, failed_tasks: Vec::new() };
-    if let Some(pushed) = &run.pushed
-        && let Verdict::Failing(failing) = verdict(&checks, &pushed.head)
-    {
-        for build in failing.builds.iter().take(MAX_FAILING_BUILDS) {
-            checks.failed_tasks.extend(app.ado.failed_tasks(&repository.project, *build).await?);
-        }
-        if checks.failed_tasks.is_empty() {
-            checks.failed_tasks.extend(validation_errors(app, run, &failing.builds).await?);
-        }
-    }
-    Ok(checks)
-}
-
-/// More failing pipelines than this say nothing new about one change.
-const MAX_FAILING_BUILDS: usize = 3;
-
-/// A run that never started has no timeline; its validation errors say why.
-async fn validation_errors(
-    app: &App,
-    run: &Run,
-    builds: &[crate::domain::BuildId],
-) -> Result<Vec<FailedTask>, ado::Error> {
-    let mut tasks = Vec::new();
-    for id in builds.iter().take(MAX_FAILING_BUILDS) {
-        let Some(build) = app.ado.build(&run.repository.project, *id).await? else { continue };
-        if build.state == BuildState::Failed && !build.validation_errors.is_empty() {
-            tasks.push(FailedTask { name: build.pipeline, messages: build.validation_errors, log: None });
-        }
-    }
-    Ok(tasks)
-}
-
-/// Builds of one branch that can matter: a few pipelines, a few reruns each.
-const NEWEST_BUILDS: u32 = 20;
-
-async fn branch_builds(app: &App, run: &Run) -> Result<Vec<Build>, ado::Error> {
-    let filter =
-        ado::BuildFilter { source_ref: Some(run.branch().full()), queued_since: None, top: NEWEST_BUILDS };
-    app.ado.builds(&run.repository, &filter).await
 }

@@ -199,6 +199,7 @@ async fn turns(app: &App, marker: &Marker) -> Vec<TurnRecord> {
             trigger: TriggerKey("before the memory was lost".into()),
             at: app.now,
             end: None,
+            work_of: None,
         })
         .collect()
 }

@@ -46,6 +46,7 @@ pub(crate) fn fixing() -> Run {
         trigger: TriggerKey(key.into()),
         at: at(0),
         end,
+        work_of: None,
     };
     Run {
         turns: vec![
@@ -60,6 +61,7 @@ pub(crate) fn fixing() -> Run {
                 kind: TurnKind::FixForward,
                 trigger: Trigger::FailingChecks { head: head(), signature: "x".into(), builds: vec![] },
                 base: Some(head()),
+                work_of: None,
             },
             step: Step::Agent,
             since: at(90),

@@ -62,7 +62,7 @@ fn publish(job: &Job) -> Result<PublishResult, Problem> {
     if !rules.is_empty() {
         return Err(Problem::Rules(rules));
     }
-    let (run, turn) = (job.spec.run, job.spec.turn.number);
+    let (run, turn) = (job.spec.run, job.spec.turn.work());
     let head = rewrite::recreate(&git, &repo, [&incoming, &base, &target], run, turn)?;
     Ok(push(job, &git, &repo, head, stat)?)
 }

@@ -126,6 +126,7 @@ impl World {
                 kind: self.kind,
                 trigger: Trigger::WorkItem { revision: run_id().revision },
                 base: self.expected.clone(),
+                work_of: None,
             },
             step,
             places: Places::of_image(),
@@ -143,6 +144,7 @@ impl World {
                 date: "2026-01-02T03:04:05Z".parse().unwrap(),
             },
             limits: self.limits.clone(),
+            image: None,
         }
     }
 

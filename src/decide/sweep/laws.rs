@@ -278,13 +278,23 @@ impl Case<'_> {
 
     fn does_lost_work_again(&self) {
         let Decision::Redispatch(cause) = self.decision else { return };
-        let (Some((old, _)), Stage::Working { turn, step, started, .. }) =
+        let (Some((old, old_step)), Stage::Working { turn, step, started, .. }) =
             (self.caught.current_turn(), &self.plan.next.stage)
         else {
             panic!("nothing to do again: {:?}", self.given)
         };
-        let fresh = *step == Step::Fetch && *started == Started::NotYet && turn.number > old.number;
-        law!(self, fresh && turn.trigger == old.trigger, "the same input, from the first step");
+        let fresh = *started == Started::NotYet && turn.number > old.number;
+        law!(self, fresh && turn.trigger == old.trigger, "the same input, not yet started");
+        let only_publish = matches!(cause, RedispatchCause::Lost { .. })
+            && old_step == Step::Publish
+            && old.work_of.is_none();
+        let expected = if only_publish { (Step::Publish, Some(old.number)) } else { (Step::Fetch, None) };
+        law!(
+            self,
+            (*step, turn.work_of) == expected,
+            "an agent's work is paid once, a lost publish retried once"
+        );
+        law!(self, !only_publish || turn.base == old.base, "what is published again starts where it started");
         let ended = self.plan.next.turns.iter().find(|t| t.number == old.number).and_then(|t| t.end.clone());
         let (end, kind) = match cause {
             RedispatchCause::Lost { .. } => (TurnEnd::Lost, old.kind),

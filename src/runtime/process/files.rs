@@ -130,6 +130,12 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 /// The beginning of a file below `directory` that somebody untrusted left: never through a link, never a pipe.
 pub(crate) fn read_left(directory: &Path, relative: &str, limit: u64) -> io::Result<Option<String>> {
+    let bytes = read_left_bytes(directory, relative, limit)?;
+    Ok(bytes.map(|bytes| plain(&String::from_utf8_lossy(&bytes))))
+}
+
+/// The same, as it is.
+pub(crate) fn read_left_bytes(directory: &Path, relative: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut place = directory.to_owned();
     let mut parts = relative.split('/').peekable();
     while let Some(part) = parts.next() {
@@ -153,7 +159,31 @@ pub(crate) fn read_left(directory: &Path, relative: &str, limit: u64) -> io::Res
     }
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
-    Ok(Some(plain(&String::from_utf8_lossy(&bytes))))
+    Ok(Some(bytes))
+}
+
+/// Regular files below `directory/relative`, or that file itself, as paths from `directory` with their sizes. Links are
+/// not followed; at most `most` files.
+pub(crate) fn list_left(directory: &Path, relative: &str, most: usize) -> io::Result<Vec<(String, u64)>> {
+    let (mut open, mut found) = (vec![relative.to_owned()], Vec::new());
+    while let Some(path) = open.pop() {
+        let place = directory.join(&path);
+        let facts = match std::fs::symlink_metadata(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        if facts.is_file() && found.len() < most {
+            found.push((path, facts.len()));
+        } else if facts.is_dir() {
+            for entry in fs::read_dir(&place)? {
+                // A name that is no text is nothing that people could ask for.
+                if let Some(name) = entry?.file_name().to_str() {
+                    open.push(format!("{path}/{name}"));
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The end of a file, made plain.

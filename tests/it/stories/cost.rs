@@ -86,6 +86,7 @@ async fn in_review(world: &World, app: &App) {
         trigger: TriggerKey(format!("item@{}", item.revision)),
         at: app.now,
         end: Some(TurnEnd::Pushed { head }),
+        work_of: None,
     });
     let saved = app.store.open(&run).await.unwrap();
     assert!(matches!(saved, Saved::Saved(_)));

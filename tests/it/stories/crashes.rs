@@ -144,7 +144,8 @@ async fn killed_workers_are_replaced_and_nothing_is_done_twice() {
 }
 
 /// Kills the publish worker before or after its push; the service answers slowly there, so that the place is known.
-async fn publish_killed(slow_after_push: bool) {
+/// `push` counts from 1. The work of an agent is paid once, whatever becomes of its publish step.
+async fn publish_killed(push: usize, slow_after_push: bool) {
     let mut world = World::new().await;
     _ = world.tick().await;
     let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
@@ -160,7 +161,7 @@ async fn publish_killed(slow_after_push: bool) {
     let ask = || roundsman::emulator::Fault::on("git: discover").times(9).slow(slow);
     if slow_after_push {
         // Publish asks before the push, with it and after it.
-        emulator.fault(ask().skip(discovers_before_push().await));
+        emulator.fault(ask().skip(discovers_before_push(push).await));
     }
     let mut is_armed = slow_after_push;
     let mut victim = None;
@@ -168,13 +169,16 @@ async fn publish_killed(slow_after_push: bool) {
         let mut tick = world.start(Program::Watcher);
         let mut poll = world.start(Program::Poller);
         while !(tick.is_over() && poll.is_over()) {
-            let publishing = world.steps().into_iter().find(|step| step.ends_with("publish"));
-            if !is_armed && world.steps().iter().any(|step| step.ends_with("agent")) {
+            let publishing = world.steps().into_iter().filter(|step| step.ends_with("publish")).max();
+            if !is_armed
+                && pushes(true) + 1 == push
+                && world.steps().iter().any(|step| step.ends_with("agent"))
+            {
                 // From here on only publish asks, and its first question takes long.
                 emulator.fault(ask());
                 is_armed = true;
             }
-            let is_time = !slow_after_push || pushes(true) > 0;
+            let is_time = if slow_after_push { pushes(true) == push } else { is_armed };
             if let (true, None, Some(step)) = (is_time, &victim, publishing) {
                 victim = World::kill_worker(&step).then_some(step);
             }
@@ -183,13 +187,20 @@ async fn publish_killed(slow_after_push: bool) {
         if victim.is_some() {
             break;
         }
+        // People are refused now and then; they try again.
+        _ = world.universe.review();
         pause(30).await;
     }
     assert!(victim.is_some(), "publish was killed");
-    assert_eq!(pushes(true) > 0, slow_after_push, "at the place that was meant");
+    assert_eq!(pushes(true), push - usize::from(!slow_after_push), "at the place that was meant");
     emulator.clear_faults();
     world.survives(item).await;
     world.assert_survived(item).await;
+    let run = world.runs().await.pop().unwrap();
+    let again: Vec<_> = run.turns.iter().filter(|turn| turn.work_of.is_some()).collect();
+    let asks_people = push == 3;
+    assert_eq!(again.len(), usize::from(!slow_after_push || asks_people), "{:?}", run.turns);
+    assert_eq!(run.turns.len(), 3 + again.len(), "no agent was called twice: {:?}", run.turns);
     let lost = emulator.request_log().iter().filter(|seen| seen.operation == "git: push").count();
     println!(
         "publish killed {}: {lost} pushes",
@@ -197,13 +208,15 @@ async fn publish_killed(slow_after_push: bool) {
     );
 }
 
-/// How often git asks for references before and with the first push of an undisturbed run.
-async fn discovers_before_push() -> u32 {
+/// How often git asks for references before and with a push of an undisturbed run.
+async fn discovers_before_push(push: usize) -> u32 {
     let world = World::new().await;
     _ = world.tick().await;
     world.universe.file_item(&["ready-for-agent"]).unwrap();
     let pushed = |world: &World| {
-        world.universe.emulator.request_log().iter().position(|seen| seen.operation == "git: push")
+        let log = world.universe.emulator.request_log();
+        let mut pushes = log.iter().enumerate().filter(|(_, seen)| seen.operation == "git: push");
+        pushes.nth(push - 1).map(|(place, _)| place)
     };
     world.until(|world| pushed(world).is_some()).await;
     let log = world.universe.emulator.request_log();
@@ -213,10 +226,15 @@ async fn discovers_before_push() -> u32 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publish_killed_after_its_push_is_believed_by_the_branch() {
-    publish_killed(true).await;
+    publish_killed(1, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_publish_killed_before_its_push_is_done_again() {
-    publish_killed(false).await;
+async fn people_are_answered_although_publish_died_after_its_push() {
+    publish_killed(3, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_killed_before_its_push_is_done_again_without_its_agent() {
+    publish_killed(1, false).await;
 }
