@@ -9,6 +9,8 @@
 #[cfg(feature = "emulator")]
 mod cli;
 mod client;
+#[cfg(feature = "emulator")]
+mod docker;
 mod doorbell;
 #[cfg(feature = "emulator")]
 mod emulator;

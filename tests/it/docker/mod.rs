@@ -1,0 +1,11 @@
+//! The contract of runtimes in real containers, and what only an engine can do to us. Without an engine every test says
+//! that it was skipped.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+pub(crate) mod bench;
+mod engine;
+pub(crate) mod faulty;
+mod sandbox;
+
+crate::runtime::suite::contract!(bench::bench);
