@@ -7,13 +7,17 @@ mod agents;
 #[cfg(feature = "emulator")]
 pub mod demo;
 mod evidence;
+pub mod image;
 pub mod program;
 mod runs;
 
 use crate::{exit::Exit, settings::Settings};
 use clap::{Parser, Subcommand};
 use program::Surroundings;
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, path::Path, process::ExitCode};
+
+/// The name by which the worker is called.
+const WORKER: &str = "roundsman-worker";
 
 /// Turns labelled Azure DevOps work items into reviewed pull requests.
 #[derive(Debug, Parser)]
@@ -67,6 +71,11 @@ enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// The image in which steps run, when they run in containers.
+    Image {
+        #[command(subcommand)]
+        verb: image::Verb,
+    },
     /// A step of a turn, as the process runtime starts it.
     #[command(hide = true)]
     Worker {
@@ -87,6 +96,11 @@ enum ConfigVerb {
 
 /// Runs the operator's program.
 pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
+    // One program under two names: an image can be made from whatever runs.
+    let called = arguments.first().map(Path::new).and_then(Path::file_name);
+    if called.is_some_and(|name| name == WORKER) {
+        return crate::worker::main(arguments.into_iter().skip(1));
+    }
     let verb = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.verb,
         Err(refused) => {
@@ -106,6 +120,7 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
             surroundings.with_app(async move |app| runs::explain(&app, &what, json).await)
         }
         Verb::Config { verb: ConfigVerb::Check { json } } => check(surroundings, json),
+        Verb::Image { verb } => image::main(&verb, surroundings),
         Verb::Worker { arguments } => return crate::worker::main(arguments),
     };
     exit.into()

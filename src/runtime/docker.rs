@@ -18,7 +18,7 @@ mod volumes;
 
 use super::{
     EVIDENCE_FILES, EVIDENCE_FOLDER, Error, EvidenceFile, Handover, Left, Runtime, Started,
-    process::files::plain,
+    process::files::{plain, plain_end},
     spec::{Places, WorkerSpec},
 };
 use crate::domain::{RunId, Step, TurnNumber, Worker, WorkerState};
@@ -404,8 +404,8 @@ impl Runtime for DockerRuntime {
         bytes: usize,
     ) -> Result<String, Error> {
         let name = self.names(run).worker(turn, step);
-        let end = self.engine.tail(&name, Streams::Both, LOG_LINES, bytes.min(LOG_LIMIT)).await?;
-        Ok(plain(&String::from_utf8_lossy(&end)))
+        let bytes = bytes.min(LOG_LIMIT);
+        Ok(plain_end(&self.engine.tail(&name, Streams::Both, LOG_LINES, bytes).await?, bytes))
     }
 
     async fn remove(&self, run: RunId) -> Result<(), Error> {

@@ -16,6 +16,8 @@ mod egress;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod environment;
+#[cfg(feature = "emulator")]
+mod image;
 mod manifests;
 mod runtime;
 mod settings;

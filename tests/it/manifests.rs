@@ -272,29 +272,13 @@ fn cron_reads_the_settings_and_bounds_each_visit() {
 
 #[test]
 fn only_settings_that_exist_are_named() {
-    let Some(known) = known_settings() else { return };
+    let Some(mut known) = known_settings() else { return };
+    // What the worker tells an agent is no setting; `deploy/IMAGE.md` names these.
+    known.extend(variables(&read("src/worker/agent.rs")));
     for path in files("deploy") {
         let text = fs::read_to_string(&path).expect("deploy/ is text");
         for name in variables(&text) {
             assert!(known.contains(&name), "{} names {name}, which is no setting", path.display());
         }
-    }
-}
-
-#[test]
-fn the_worker_image_keeps_its_promises() {
-    let dockerfile = read("worker.dockerfile");
-    let lines: Vec<&str> = dockerfile.lines().collect();
-    assert!(!dockerfile.contains("# syntax="), "a frontend would be pulled from a registry");
-    assert!(dockerfile.contains("--locked --no-default-features"), "images leave the emulator out");
-    let stages: Vec<&str> = lines.iter().filter(|line| line.starts_with("FROM ")).copied().collect();
-    assert_eq!(stages.last(), Some(&"FROM ${BASE} AS worker"), "the worker is what a plain build makes");
-    let users: Vec<&str> = lines.iter().filter(|line| line.starts_with("USER ")).copied().collect();
-    assert_eq!(users, ["USER 10001:10001", "USER 10001:10001"], "coordinator and worker");
-    let pinned = lines.iter().find_map(|line| line.strip_prefix("ARG OPENCODE_VERSION="));
-    let exact = |version: &str| version.split('.').filter(|part| part.parse::<u32>().is_ok()).count() == 3;
-    assert!(pinned.is_some_and(exact), "{pinned:?} is no exact version");
-    for switch in ["OPENCODE_DISABLE_AUTOUPDATE=1", "OPENCODE_DISABLE_PROJECT_CONFIG=1", "DO_NOT_TRACK=1"] {
-        assert!(dockerfile.contains(switch), "no {switch}");
     }
 }

@@ -5,14 +5,14 @@ use super::{
     faulty::{Lost, line},
 };
 use crate::{
-    runtime::suite::{Bench, TURN, agent, busy, class, ended, fetch, handover, log, state},
+    runtime::suite::{Bench, TURN, agent, busy, class, ended, fetch, handover, left, log, state},
     worker::{PATIENCE, run_id},
 };
 use roundsman::{
     domain::{AgentResult, FetchResult, PublishResult, Step, StepResult, WorkerState},
     runtime::{
-        Error, Runtime, Started,
-        docker::{DockerRuntime, Egress, Options},
+        Error, Left, Runtime, Started,
+        docker::{DockerRuntime, Options},
     },
 };
 use std::{
@@ -187,12 +187,25 @@ impl OwnEngine {
         engine
     }
 
-    /// No bridge and no rules of its own: it must not meddle with the machine's engine.
+    /// In a network of its own: bridges and rules of the machine belong to the machine's engine.
     fn spawn(home: &std::path::Path) -> Child {
         let at = |what: &str| home.join(what).display().to_string();
-        Command::new("dockerd")
-            .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
-            .args(["-H", &format!("unix://{}", at("sock")), "--bridge", "none", "--iptables=false"])
+        // Left by one that was killed; whether that one is alive, they cannot tell.
+        for file in ["pid", "exec/containerd/containerd.pid"] {
+            _ = std::fs::remove_file(home.join(file));
+        }
+        Command::new("unshare")
+            .args([
+                "--net",
+                "dockerd",
+                "--data-root",
+                &at("data"),
+                "--exec-root",
+                &at("exec"),
+                "--pidfile",
+                &at("pid"),
+            ])
+            .args(["-H", &format!("unix://{}", at("sock"))])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(home.join("log")).unwrap())
@@ -234,6 +247,8 @@ impl Drop for OwnEngine {
         let pid = rustix::process::Pid::from_child(&self.daemon);
         _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         _ = self.daemon.wait();
+        // It mounts its folder onto itself, and a killed one leaves that behind.
+        _ = Command::new("umount").arg(self.home.path().join("data")).output();
     }
 }
 
@@ -259,13 +274,26 @@ async fn a_restarted_engine_has_crashed_its_workers_and_is_nobodys_attempt() {
         .output()
         .unwrap();
     assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
-    // Without a bridge, fetch works in the machine's own network; the agent has none, as elsewhere.
-    let bench = on(engine.host(), "127.0.0.1".into(), |options| {
-        options.outside_network = Some("host".into());
-        options.egress = Egress::Nothing;
-    })
-    .await;
-    busy(&bench).await;
+    // No server can be reached from its network: what fetch would leave is put there by hand.
+    let bench = on(engine.host(), "127.0.0.1".into(), |_| {}).await;
+    let seed = "cd /workspace; git init -q -b main; git config user.name T; git config user.email t@example.invalid
+        git commit -q --allow-empty -m Begin; git init -q --bare /repo.git
+        for name in base target; do git push -q /repo.git HEAD:refs/roundsman/$name; done; echo 'Do it.' > /in/brief.md";
+    let mounts = [
+        ("repo", "/repo.git"),
+        ("workspace", "/workspace"),
+        ("t01-in", "/in"),
+        ("t01-out", "/out"),
+        ("home", "/home/agent"),
+    ]
+    .map(|(what, place)| format!("{}:{place}", bench.object(what)));
+    let mut arguments = vec!["run", "--rm", "--network", "none", "--user", "10001:10001"];
+    mounts.iter().for_each(|mount| arguments.extend(["-v", mount]));
+    arguments.extend(["--entrypoint", "/bin/sh", &bench.options.image, "-ec", seed]);
+    bench.docker(&arguments);
+    let program = "echo x > wip.txt; echo on > $ROUNDSMAN_OUT/plan.md; sleep 300";
+    bench.runtime().start(&bench.spec(Step::Agent, program), &handover()).await.unwrap();
+    left(&bench, &Left::Plan).await;
     engine.restart();
     bench.runtime().wait(run_id(), TURN, Step::Agent, PATIENCE).await.unwrap();
     let end = state(&bench, Step::Agent).await;
