@@ -215,7 +215,7 @@ pub(super) struct Event {
 
 impl Event {
     /// Without a name, as chat completions have them.
-    pub(super) fn plain(part: Part, data: impl ToString) -> Self {
+    pub(super) fn plain(part: Part, data: &impl ToString) -> Self {
         Self { part, name: None, data: data.to_string() }
     }
 

@@ -67,7 +67,7 @@ pub(super) fn stream(ask: &Ask, answer: &Answer, number: u64) -> Vec<Event> {
         })
     };
     let event = |part, delta: Value, finish: Option<&str>| {
-        Event::plain(part, chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}])))
+        Event::plain(part, &chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}])))
     };
     let mut events = vec![event(Part::Opening, json!({"role": "assistant", "content": ""}), None)];
     events.extend(words(&answer.text).map(|word| event(Part::Middle, json!({"content": word}), None)));
@@ -85,9 +85,9 @@ pub(super) fn stream(ask: &Ask, answer: &Answer, number: u64) -> Vec<Event> {
     if ask.wants_usage {
         let mut last = chunk(json!([]));
         last["usage"] = usage(answer.usage);
-        events.push(Event::plain(Part::Closing, last));
+        events.push(Event::plain(Part::Closing, &last));
     }
-    events.push(Event::plain(Part::Closing, "[DONE]"));
+    events.push(Event::plain(Part::Closing, &"[DONE]"));
     events
 }
 

@@ -215,7 +215,7 @@ fn streamed(events: &[Event], manner: Manner) -> Response<Body> {
     let mut texts: Vec<(Part, String)> =
         events.iter().filter(|event| kept(event)).map(|event| (event.part, event.wire())).collect();
     if manner == Manner::Garbled {
-        texts.push((Part::Closing, Event::plain(Part::Closing, "{not json").wire()));
+        texts.push((Part::Closing, Event::plain(Part::Closing, &"{not json").wire()));
     }
     let pieces = futures_util::stream::unfold(texts.into_iter(), move |mut texts| async move {
         let (part, text) = texts.next()?;
