@@ -45,6 +45,12 @@ pub(super) enum Runtime {
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The model that plays the demo.
 const MODEL: &str = "screenplay";
+/// What agents call the provider.
+const PROVIDER: &str = "fake";
+/// Tokens that opencode believes the model to take in: a usual size, which nothing here reaches.
+const CONTEXT: u32 = 128_000;
+/// Tokens that opencode believes the model to give out at most.
+const OUTPUT: u32 = 4_096;
 /// In which variable opencode and codex find the key.
 const KEY: &str = "MODEL_KEY";
 /// Folders of agents that were installed for this project, below the current directory.
@@ -168,88 +174,97 @@ impl Cast {
         if agents::find(self.agent.name()).is_some() { self.known() } else { self.by_command() }
     }
 
-    /// For an agent that the room `agents` knows.
+    /// For an agent that the room `agents` knows: what to call it with stands there, where its provider is here.
     fn known(&self) -> Vec<(String, String)> {
-        let (model, base, key) = match self.agent {
-            Agent::Opencode => (format!("fake/{MODEL}"), format!("{}/v1", self.model.url()), KEY),
-            Agent::Codex | Agent::Scripted => (MODEL.to_owned(), format!("{}/v1", self.model.url()), KEY),
-            Agent::Claude => (MODEL.to_owned(), self.model.url(), "ANTHROPIC_API_KEY"),
-        };
-        owned(vec![
+        let (words, variables) = self.provider();
+        let settings = [
             ("ROUNDSMAN_AGENT_NAME", self.agent.name().to_owned()),
-            ("ROUNDSMAN_AGENT_COMMAND", String::new()),
-            ("ROUNDSMAN_AGENT_MODEL", model),
-            ("ROUNDSMAN_AGENT_BASE_URL", base),
-            ("ROUNDSMAN_AGENT_ENVIRONMENT", key.to_owned()),
-            (key, self.key.clone()),
-        ])
+            ("ROUNDSMAN_AGENT_MODEL", self.model_name()),
+            ("ROUNDSMAN_AGENT_COMMAND", words),
+            ("ROUNDSMAN_AGENT_ENVIRONMENT", names(&variables)),
+        ];
+        owned(settings.into_iter().chain(variables))
     }
 
     /// For an agent that is only a command line with variables.
     fn by_command(&self) -> Vec<(String, String)> {
-        let url = self.model.url();
-        let (command, variables) = match self.agent {
+        let (words, mut variables) = self.provider();
+        let model = self.model_name();
+        let (command, switches): (String, &[&str]) = match self.agent {
+            Agent::Scripted => (String::new(), &[]),
+            Agent::Opencode => (
+                format!("opencode run --format json --auto -m {model}"),
+                &[
+                    "OPENCODE_DISABLE_MODELS_FETCH",
+                    "OPENCODE_DISABLE_AUTOUPDATE",
+                    "OPENCODE_DISABLE_LSP_DOWNLOAD",
+                    "OPENCODE_DISABLE_DEFAULT_PLUGINS",
+                    "OPENCODE_DISABLE_PROJECT_CONFIG",
+                ],
+            ),
+            Agent::Claude => (
+                format!(
+                    "claude -p --output-format stream-json --verbose --model {model} --dangerously-skip-permissions"
+                ),
+                &["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DISABLE_AUTOUPDATER", "IS_SANDBOX"],
+            ),
+            Agent::Codex => (
+                format!("codex exec --dangerously-bypass-approvals-and-sandbox --json -m {model} {words} -"),
+                &[],
+            ),
+        };
+        variables.extend(switches.iter().map(|name| (*name, "1".to_owned())));
+        let settings = [
+            ("ROUNDSMAN_AGENT_NAME", "command".to_owned()),
+            ("ROUNDSMAN_AGENT_COMMAND", command),
+            ("ROUNDSMAN_AGENT_ENVIRONMENT", names(&variables)),
+        ];
+        owned(settings.into_iter().chain(variables))
+    }
+
+    /// As the agent calls it: with the provider's name where it knows several.
+    fn model_name(&self) -> String {
+        match self.agent {
+            Agent::Opencode => format!("{PROVIDER}/{MODEL}"),
+            Agent::Scripted | Agent::Claude | Agent::Codex => MODEL.to_owned(),
+        }
+    }
+
+    /// How the agent is told of the provider: more words for its command line, and variables.
+    fn provider(&self) -> (String, Vec<(&'static str, String)>) {
+        let (url, key) = (self.model.url(), self.key.clone());
+        match self.agent {
             Agent::Scripted => (String::new(), Vec::new()),
             Agent::Opencode => {
                 let options = json!({"baseURL": format!("{url}/v1"), "apiKey": format!("{{env:{KEY}}}")});
-                let limit = json!({"limit": {"context": 128_000, "output": 4_096}});
-                let full = format!("fake/{MODEL}");
+                let limit = json!({"limit": {"context": CONTEXT, "output": OUTPUT}});
+                let provider =
+                    json!({"npm": "@ai-sdk/openai-compatible", "options": options, "models": {MODEL: limit}});
                 let config = json!({
-                    "autoupdate": false, "share": "disabled", "enabled_providers": ["fake"],
-                    "provider": {"fake": {"npm": "@ai-sdk/openai-compatible", "options": options, "models": {MODEL: limit}}},
-                    "model": full, "small_model": full,
+                    "autoupdate": false, "share": "disabled", "enabled_providers": [PROVIDER],
+                    "provider": {PROVIDER: provider}, "model": self.model_name(), "small_model": self.model_name(),
                 });
-                let on = || "1".to_owned();
-                let variables = vec![
-                    (KEY, self.key.clone()),
-                    ("OPENCODE_CONFIG_CONTENT", config.to_string()),
-                    ("OPENCODE_DISABLE_MODELS_FETCH", on()),
-                    ("OPENCODE_DISABLE_AUTOUPDATE", on()),
-                    ("OPENCODE_DISABLE_LSP_DOWNLOAD", on()),
-                    ("OPENCODE_DISABLE_DEFAULT_PLUGINS", on()),
-                    ("OPENCODE_DISABLE_PROJECT_CONFIG", on()),
-                ];
-                (format!("opencode run --format json --auto -m {full}"), variables)
+                (String::new(), vec![(KEY, key), ("OPENCODE_CONFIG_CONTENT", config.to_string())])
             }
-            Agent::Claude => {
-                let on = || "1".to_owned();
-                let variables = vec![
-                    ("ANTHROPIC_API_KEY", self.key.clone()),
-                    ("ANTHROPIC_BASE_URL", url),
-                    ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", on()),
-                    ("DISABLE_AUTOUPDATER", on()),
-                    ("IS_SANDBOX", on()),
-                ];
-                let command = format!(
-                    "claude -p --output-format stream-json --verbose --model {MODEL} --dangerously-skip-permissions"
-                );
-                (command, variables)
-            }
+            Agent::Claude => (String::new(), vec![("ANTHROPIC_API_KEY", key), ("ANTHROPIC_BASE_URL", url)]),
             Agent::Codex => {
                 let provider = format!(
-                    r#"model_providers.fake={{name="fake",base_url="{url}/v1",env_key="{KEY}",wire_api="responses"}}"#
+                    r#"model_providers.{PROVIDER}={{name="{PROVIDER}",base_url="{url}/v1",env_key="{KEY}",wire_api="responses"}}"#
                 );
-                let command = format!(
-                    "codex exec --dangerously-bypass-approvals-and-sandbox --json -m {MODEL} \
-                     -c model_provider=fake -c '{provider}' -"
-                );
-                (command, vec![(KEY, self.key.clone())])
+                (format!("-c model_provider={PROVIDER} -c '{provider}'"), vec![(KEY, key)])
             }
-        };
-        let names: Vec<&str> = variables.iter().map(|(name, _)| *name).collect();
-        let settings = vec![
-            ("ROUNDSMAN_AGENT_NAME", "command".to_owned()),
-            ("ROUNDSMAN_AGENT_COMMAND", command),
-            ("ROUNDSMAN_AGENT_ENVIRONMENT", names.join(",")),
-        ];
-        owned(settings.into_iter().chain(variables).collect())
+        }
     }
+}
+
+fn names(variables: &[(&str, String)]) -> String {
+    variables.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",")
 }
 
 /// The status of an answer that is one.
 const SAID: u16 = 200;
 
-fn owned(vars: Vec<(&str, String)>) -> Vec<(String, String)> {
+fn owned<'a>(vars: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(String, String)> {
     vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

@@ -202,8 +202,8 @@ impl Play {
     }
 
     async fn app(&self) -> io::Result<App> {
-        let settings =
-            Settings::from_vars(self.vars.clone().into_iter()).map_err(|why| io::Error::other(why.to_string()))?;
+        let settings = Settings::from_vars(self.vars.clone().into_iter())
+            .map_err(|why| io::Error::other(why.to_string()))?;
         App::open(settings, self.host.clone(), now()).await.map_err(io::Error::other)
     }
 

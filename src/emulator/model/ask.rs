@@ -51,19 +51,15 @@ impl Ask {
         }
     }
 
-    /// The newest prompt.
-    pub(super) fn prompt(&self) -> &str {
-        self.said
-            .iter()
-            .rev()
-            .find_map(|said| match said {
-                Said::Prompt(text) => Some(text.as_str()),
-                Said::Result(_) => None,
-            })
-            .unwrap_or_default()
+    /// What was prompted, the newest first.
+    pub(super) fn prompts(&self) -> impl Iterator<Item = &str> {
+        self.said.iter().rev().filter_map(|said| match said {
+            Said::Prompt(text) => Some(text.as_str()),
+            Said::Result(_) => None,
+        })
     }
 
-    /// What tools answered since then.
+    /// What tools answered since the newest prompt.
     pub(super) fn results(&self) -> Vec<&str> {
         let since = self.said.iter().rposition(|said| matches!(said, Said::Prompt(_))).map_or(0, |at| at + 1);
         self.said[since..]
@@ -244,7 +240,7 @@ mod tests {
         let prompt = |text: &str| Said::Prompt(text.to_owned());
         let result = |text: &str| Said::Result(text.to_owned());
         let asked = ask(vec![prompt("a"), result("1"), prompt("b"), result("2"), result("3")], Vec::new());
-        assert_eq!((asked.prompt(), asked.results()), ("b", vec!["2", "3"]));
+        assert_eq!((asked.prompts().next(), asked.results()), (Some("b"), vec!["2", "3"]));
         assert_eq!((asked.model.as_str(), asked.directory()), ("ok", Some("/workspace")));
     }
 

@@ -28,6 +28,8 @@ pub struct Screenplay {
 enum Purpose {
     Plan,
     Work,
+    /// What an earlier prompt of the conversation asked for.
+    CarryOut,
     Repair,
     Tidy,
 }
@@ -52,18 +54,25 @@ impl Task {
     }
 }
 
-/// By its headings; the first that is known counts, because foreign text only follows.
+/// By its headings: the first of all says what the call is for, the first that names a task which. Foreign text follows.
 fn recognise(prompt: &str) -> (Option<Purpose>, Option<Task>) {
-    let mut purpose = None;
+    let (mut purpose, mut is_titled) = (None, false);
     for line in prompt.lines() {
         // An agent may wrap what it was given into quotation marks.
         let line = line.trim_start_matches('"').trim_end();
-        if let Some(title) = line.strip_prefix("# ").filter(|_| purpose.is_none()) {
+        if let Some(title) = line.strip_prefix("# ").filter(|_| !is_titled) {
+            is_titled = true;
             let title = title.to_ascii_lowercase();
             let title = title.strip_prefix("this call: ").unwrap_or(&title);
-            purpose = [("plan only", Purpose::Plan), ("repair", Purpose::Repair), ("tidy up", Purpose::Tidy)]
-                .into_iter()
-                .find_map(|(begin, purpose)| title.starts_with(begin).then_some(purpose));
+            purpose = [
+                ("plan only", Purpose::Plan),
+                ("implement", Purpose::CarryOut),
+                ("go on", Purpose::CarryOut),
+                ("repair", Purpose::Repair),
+                ("tidy up", Purpose::Tidy),
+            ]
+            .into_iter()
+            .find_map(|(begin, purpose)| title.starts_with(begin).then_some(purpose));
         }
         if let Some(title) = line.strip_prefix("## Your task: ") {
             let task = [
@@ -104,8 +113,12 @@ impl Screenplay {
 
     /// Answers one request.
     pub(super) fn play(&self, ask: &Ask) -> Answer {
-        let prompt = ask.prompt();
+        let prompt = ask.prompts().next().unwrap_or_default();
         let (text, command, played) = match recognise(prompt) {
+            (Some(Purpose::CarryOut), _) => {
+                let told = ask.prompts().find_map(|prompt| Some((recognise(prompt).1?, prompt)));
+                told.map_or_else(none, |(task, prompt)| self.turn(task, prompt))
+            }
             (Some(Purpose::Plan), task) => {
                 let plan = self.plan(task);
                 let wanted = prompt.split("\n---\n").next().is_some_and(|head| head.contains("plan.md"));
@@ -115,12 +128,7 @@ impl Screenplay {
             (Some(Purpose::Repair | Purpose::Tidy), _) => {
                 (said("A script has nothing to add here."), None, "nothing to add".to_owned())
             }
-            (Some(Purpose::Work), Some(task)) => match self.work(task, prompt) {
-                Some(command) => {
-                    (said(&self.summary(task)), Some(command), format!("scene {}", task.folder()))
-                }
-                None => none(),
-            },
+            (Some(Purpose::Work), Some(task)) => self.turn(task, prompt),
             (Some(Purpose::Work) | None, _) => none(),
         };
         let results = ask.results();
@@ -141,6 +149,14 @@ impl Screenplay {
         let failed = || format!("{text}\n\nThe command did not end well; its output says why.");
         let text = if worked { text } else { failed() };
         Answer::measured(ask, text, None, format!("{played}, its end"))
+    }
+
+    /// What is said, run and remembered of a turn's work.
+    fn turn(&self, task: Task, prompt: &str) -> (String, Option<String>, String) {
+        match self.work(task, prompt) {
+            Some(command) => (said(&self.summary(task)), Some(command), format!("scene {}", task.folder())),
+            None => none(),
+        }
     }
 
     fn told(&self, task: Task, name: &str) -> Option<&str> {
@@ -256,6 +272,10 @@ mod tests {
         assert_eq!(recognise(&format!("# Repair 1 of 3\n\n{brief}")), (Some(Purpose::Repair), task));
         assert_eq!(recognise("# This call: tidy up\n"), (Some(Purpose::Tidy), None));
         assert_eq!(recognise("# Tidy up\n"), (Some(Purpose::Tidy), None));
+        assert_eq!(recognise("# This call: implement\n\nYour plan stands."), (Some(Purpose::CarryOut), None));
+        let additions = format!("# Work item 7\n\n# Repair shop\n\n{brief}");
+        assert_eq!(recognise(&additions), (Some(Purpose::Work), task));
+        assert_eq!(recognise("# This call: go on\n"), (Some(Purpose::CarryOut), None));
         assert_eq!(recognise("## Your task: respond to a review").1, Some(Task::Respond));
         assert_eq!(recognise("## Your task: resolve conflicts with `main`").1, Some(Task::Conflict));
         assert_eq!(recognise("Please implement this."), (None, None));

@@ -1,6 +1,7 @@
 //! The real agents against the pretend provider, where they are installed.
 
 use super::{IMPLEMENT, KEY, RESPOND, model, scenes::Checkout};
+use crate::world::program;
 use roundsman::{cli::demo::universe, emulator::model::Screenplay};
 use serde_json::json;
 use std::{
@@ -137,6 +138,65 @@ async fn claude_plays_for_real() {
 #[tokio::test(flavor = "multi_thread")]
 async fn codex_plays_for_real() {
     plays_for_real("codex").await;
+}
+
+/// The whole demo with the real program: the same work item ends the same way, and the model was really asked.
+async fn plays_the_demo(name: &str) {
+    if installed(name).is_none() {
+        return;
+    }
+    let begun = Instant::now();
+    let ended = program("roundsman", &["demo", "--agent", name, "--json"], []).await;
+    println!("{name} plays the demo: {:?}", begun.elapsed());
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    let summary = ended.json();
+    assert_eq!(summary["outcome"], "merged", "{summary:#}");
+    let promises = summary["promises"].as_array().unwrap();
+    assert!(promises.iter().all(|promise| promise["kept"] == true), "{summary:#}");
+    assert!(promises.iter().any(|promise| promise["name"] == "real-agent"), "{summary:#}");
+    // A plan, a turn and its last word, in each of three turns.
+    let asked = promises.iter().find(|promise| promise["name"] == "real-agent").unwrap();
+    let asked = asked["found"].as_str().unwrap().split(' ').find_map(|word| word.parse::<u32>().ok());
+    assert!(asked.unwrap() >= 9, "{summary:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opencode_plays_the_demo() {
+    plays_the_demo("opencode").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claude_plays_the_demo() {
+    plays_the_demo("claude").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codex_plays_the_demo() {
+    plays_the_demo("codex").await;
+}
+
+/// What is not there is said at once, with what helps, and nothing is left behind.
+#[test]
+fn a_demo_without_its_agent_does_not_begin() {
+    let nowhere = tempfile::tempdir().unwrap();
+    for (arguments, says) in [
+        (["--agent", "opencode"], "npm install --global opencode-ai@"),
+        (["--agent", "claude"], "npm install --global @anthropic-ai/claude-code@"),
+        (["--agent", "codex"], "npm install --global @openai/codex@"),
+        (["--runtime", "docker"], "containers"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_roundsman"))
+            .args(["demo", "--keep", "kept"])
+            .args(arguments)
+            .current_dir(nowhere.path())
+            .env("PATH", nowhere.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{arguments:?}: {said}");
+        assert!(said.contains(says) && output.stdout.is_empty(), "{arguments:?}: {said}");
+        assert!(!nowhere.path().join("kept").exists(), "{arguments:?}: something was started");
+    }
 }
 
 /// A wrong key and a broken request end the real programs with an error; none takes it for success.

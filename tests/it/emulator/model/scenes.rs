@@ -5,7 +5,7 @@ use super::{
     understood::{Understood, understood},
 };
 use roundsman::{cli::demo::universe, emulator::model::Model};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -193,4 +193,23 @@ async fn plans_repairs_and_strange_prompts_change_nothing() {
         (checkout.git(&["rev-parse", "HEAD"]), checkout.git(&["status", "--porcelain"])),
         (before, String::new())
     );
+}
+
+#[tokio::test]
+async fn an_earlier_prompt_says_what_is_to_be_carried_out() {
+    let model = model(universe::screenplay()).await;
+    let mut body =
+        request(PATHS[0], "screenplay", &format!("# This call: plan only\n\n---\n\n{RESPOND}"), &[], true);
+    let messages = body["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": "- Answer."}));
+    messages.push(
+        json!({"role": "user", "content": "# This call: implement\n\nYour plan stands. Carry it out.\n"}),
+    );
+    let told = ask(&model, PATHS[0], KEY, &body).await.unwrap();
+    let command = understood(PATHS[0], &told, true).call.expect("a command").1;
+    let checkout = Checkout::new();
+    checkout.run(&command);
+    checkout.is_answered();
+    let nothing_before = scene(&model, "# This call: implement\n\nYour plan stands.", &[]).await;
+    assert!(nothing_before.call.is_none() && nothing_before.text.contains("no scene"), "{nothing_before:?}");
 }
