@@ -25,6 +25,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// For how long a silent model holds the line: longer than any idle limit that a test would set.
 const SILENCE: Duration = Duration::from_mins(2);
 
+/// What a garbled answer says.
+const GARBAGE: &str = "{not json";
+/// The status of every answer that is no refusal.
+const SUCCESS: u16 = 200;
+
 /// How a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dialect {
@@ -110,7 +115,7 @@ pub(super) async fn handle(
     };
     // Some agents look whether there is anybody before they say who they are.
     if parts.method == Method::HEAD {
-        desk.remember(Asked { status: 200, ..asked });
+        desk.remember(Asked { status: SUCCESS, ..asked });
         return Response::new(Body::empty());
     }
     let matter = matter(&parts.method, parts.uri.path(), &parts.headers);
@@ -126,16 +131,16 @@ pub(super) async fn handle(
         if !is_known(&desk.key, &parts.headers) {
             return refused(Dialect::Messages, 401, "authentication_error", WRONG_KEY);
         }
-        desk.remember(Asked { status: 200, played: "count".to_owned(), ..asked });
-        return json(200, &messages::count(&body));
+        desk.remember(Asked { status: SUCCESS, played: "count".to_owned(), ..asked });
+        return json(SUCCESS, &messages::count(&body));
     };
     if !is_known(&desk.key, &parts.headers) {
         return refused(speaks, 401, "authentication_error", WRONG_KEY);
     }
     match matter {
         Matter::Models(_) | Matter::Count => {
-            desk.remember(Asked { status: 200, played: "models".to_owned(), ..asked });
-            json(200, &models(speaks))
+            desk.remember(Asked { status: SUCCESS, played: "models".to_owned(), ..asked });
+            json(SUCCESS, &models(speaks))
         }
         Matter::Unknown(_) => refused(speaks, 404, "not_found_error", "there is nothing at this address"),
         Matter::Talk(_) if !body.is_object() => {
@@ -163,12 +168,12 @@ async fn talk(desk: &Desk, dialect: Dialect, asked: Asked, scissors: &Scissors) 
             dialect.refuse(&refusal)
         }
         Reply::Answer(answer, manner) => {
-            desk.remember(Asked { status: 200, played: answer.played.clone(), ..asked });
+            desk.remember(Asked { status: SUCCESS, played: answer.played.clone(), ..asked });
             let number = desk.number();
             if ask.streaming {
                 streamed(&dialect.stream(&ask, &answer, number), manner)
             } else {
-                json(200, &dialect.whole(&ask, &answer, number))
+                at_once(&dialect.whole(&ask, &answer, number), manner)
             }
         }
     }
@@ -205,6 +210,20 @@ fn json(status: u16, body: &Value) -> Response<Body> {
     response
 }
 
+/// An answer in one piece. Some agents try this when a stream was broken, and must not be better off.
+fn at_once(body: &Value, manner: Manner) -> Response<Body> {
+    let mut response = json(SUCCESS, body);
+    match manner {
+        Manner::Whole | Manner::Slow => {}
+        Manner::Cut => {
+            let text = body.to_string();
+            *response.body_mut() = Body::from(text.as_bytes()[..text.len() / 2].to_vec());
+        }
+        Manner::Garbled => *response.body_mut() = Body::from(GARBAGE),
+    }
+    response
+}
+
 /// Server-sent events, as far as the manner lets them come.
 fn streamed(events: &[Event], manner: Manner) -> Response<Body> {
     let kept = |event: &&Event| match manner {
@@ -215,7 +234,7 @@ fn streamed(events: &[Event], manner: Manner) -> Response<Body> {
     let mut texts: Vec<(Part, String)> =
         events.iter().filter(|event| kept(event)).map(|event| (event.part, event.wire())).collect();
     if manner == Manner::Garbled {
-        texts.push((Part::Closing, Event::plain(Part::Closing, &"{not json").wire()));
+        texts.push((Part::Closing, Event::plain(Part::Closing, &GARBAGE).wire()));
     }
     let pieces = futures_util::stream::unfold(texts.into_iter(), move |mut texts| async move {
         let (part, text) = texts.next()?;

@@ -273,6 +273,11 @@ async fn broken_streams_break_where_they_say() {
         let (last, before) = garbled.split_last().unwrap();
         assert_eq!(last.1, "{not json", "{path}");
         assert!(before.iter().all(|(_, data)| data.is_object()) && !before.is_empty(), "{path}");
+        // Who asks again for an answer in one piece is not better off.
+        for name in ["cut", "badjson"] {
+            let told = told(&model, path, name, &[], false).await;
+            assert!(serde_json::from_str::<Value>(&told.text).is_err(), "{path} {name}: {}", told.text);
+        }
     }
 }
 
