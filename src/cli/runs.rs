@@ -89,6 +89,9 @@ pub(super) async fn show(app: &App, id: &str, json: bool) -> Exit {
             None => "not over".to_owned(),
         };
         say(&format!("turn {:<3}    {:<12} {}  {end}", turn.number, turn.kind.word(), turn.trigger));
+        if !turn.usage.is_nothing() {
+            say(&format!("            used {}", turn.usage));
+        }
     }
     for note in history {
         say(&format!("{}  {:<10} {}", note.at, note.stage, note.text));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     CommitId, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
-    StepResult, TurnEnd, TurnRecord, Worker, WorkerState,
+    StepResult, TurnEnd, TurnRecord, Usage, Worker, WorkerState,
 };
 use jiff::Timestamp;
 
@@ -51,9 +51,15 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
                 trigger: worker.turn.trigger.key(),
                 at: now,
                 end: None,
+                usage: Usage::default(),
             };
             run.turns.push(record);
             run.turns.sort_by_key(|record| record.number);
+        }
+        if let WorkerState::Finished(StepResult::Agent { usage, .. }) = &worker.state
+            && let Some(record) = run.turns.iter_mut().find(|record| record.number == worker.turn.number)
+        {
+            record.usage = *usage;
         }
     }
     let Some(newest) = workers.iter().max_by_key(|worker| (worker.turn.number, worker.step)) else { return };

@@ -12,7 +12,7 @@ use crate::domain::{
     Labels, MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult,
     PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage,
     Step, StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber,
-    TurnRecord, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -167,7 +167,14 @@ impl Given {
         let mut turns: Vec<TurnRecord> = Vec::new();
         let mut note = |kind: TurnKind, trigger: Trigger, end: Option<TurnEnd>| {
             let number = TurnNumber(u16::try_from(turns.len()).unwrap() + 1);
-            turns.push(TurnRecord { number, kind, trigger: trigger.key(), at: since, end });
+            turns.push(TurnRecord {
+                number,
+                kind,
+                trigger: trigger.key(),
+                at: since,
+                end,
+                usage: Usage::default(),
+            });
             number
         };
         let has_pushed = self.has_pushed();
@@ -347,7 +354,7 @@ impl Given {
         let detail = || "it broke".to_owned();
         let changed = DiffStat::default();
         let fetch = |result| WorkerState::Finished(StepResult::Fetch(result));
-        let agent = |result| WorkerState::Finished(StepResult::Agent(result));
+        let agent = |result| WorkerState::Finished(StepResult::Agent { result, usage: Usage::default() });
         let publish = |result| WorkerState::Finished(StepResult::Publish(result));
         let state = match self.work {
             Work::None => return Vec::new(),

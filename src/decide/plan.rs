@@ -7,7 +7,9 @@ use super::{
     Decision, Procedure, Proceed, RedispatchCause,
     catch_up::{after_push, remember_push},
 };
-use crate::domain::{Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnRecord};
+use crate::domain::{
+    Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnRecord, Usage,
+};
 use jiff::Timestamp;
 
 /// What a tick is going to do.
@@ -133,7 +135,14 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
 /// Reserves a turn: it is spent from here on, whatever happens to its worker. Nothing is started yet.
 fn reserve(next: &mut Run, kind: TurnKind, trigger: Trigger, now: Timestamp) -> Vec<Effect> {
     let number = next.next_turn_number();
-    next.turns.push(TurnRecord { number, kind, trigger: trigger.key(), at: now, end: None });
+    next.turns.push(TurnRecord {
+        number,
+        kind,
+        trigger: trigger.key(),
+        at: now,
+        end: None,
+        usage: Usage::default(),
+    });
     let base = next.pushed.as_ref().map(|pushed| pushed.head.clone());
     let turn = Turn { number, kind, trigger, base };
     next.stage = Stage::Working { turn, step: Step::Fetch, since: now, started: Started::NotYet };

@@ -225,6 +225,7 @@ impl fmt::Display for EscalateReason {
                     AgentFailure::Idle => "went silent and was stopped",
                     AgentFailure::Timeout => "took longer than a turn may take and was stopped",
                     AgentFailure::TooMuchOutput => "wrote more output than is allowed and was stopped",
+                    AgentFailure::Exhausted => "used more than a turn may and was stopped",
                     AgentFailure::LeftConflict => "left an unfinished merge behind",
                     AgentFailure::Untidy => "left files that must not be committed",
                     AgentFailure::Stopped => "was stopped",

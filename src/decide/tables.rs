@@ -7,7 +7,8 @@ use super::{
     plan,
 };
 use crate::domain::{
-    AgentFailure, AgentResult, Brake, FetchResult, Run, Stage, Started, Step, StepResult, TurnKind, Worker,
+    AgentFailure, AgentResult, Brake, FetchResult, Run, Stage, Started, Step, StepResult, TurnKind, Usage,
+    Worker,
 };
 use insta::assert_snapshot;
 use std::time::Duration;
@@ -379,7 +380,8 @@ fn doomed(ends: &[Work]) -> Run {
                     WorkerState::Finished(StepResult::Fetch(fetched))
                 } else if let Work::Failed(class) = work {
                     let detail = "again".into();
-                    WorkerState::Finished(StepResult::Agent(AgentResult::Failed { class, detail }))
+                    let result = AgentResult::Failed { class, detail };
+                    WorkerState::Finished(StepResult::Agent { result, usage: Usage::default() })
                 } else {
                     WorkerState::Crashed { hint: "again".into() }
                 };
@@ -525,6 +527,7 @@ fn every_reason_is_one_sentence() {
     escalate: the agent went silent and was stopped: disk full
     escalate: the agent took longer than a turn may take and was stopped: disk full
     escalate: the agent wrote more output than is allowed and was stopped: disk full
+    escalate: the agent used more than a turn may and was stopped: disk full
     escalate: the agent left an unfinished merge behind: disk full
     escalate: the agent left files that must not be committed: disk full
     escalate: the agent was stopped: disk full

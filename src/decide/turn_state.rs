@@ -80,20 +80,22 @@ fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
         }
         StepResult::Fetch(FetchResult::Failed { detail })
         | StepResult::Publish(PublishResult::Failed { detail }) => TurnState::Lost(detail.clone()),
-        StepResult::Agent(AgentResult::Worked { .. }) => TurnState::Next(Step::Publish),
-        StepResult::Agent(AgentResult::NothingChanged { answer, replies }) => match turn.trigger {
-            Trigger::Threads { .. } if !replies.is_empty() => TurnState::Answered,
-            Trigger::Threads { .. }
-            | Trigger::WorkItem { .. }
-            | Trigger::FailingChecks { .. }
-            | Trigger::Conflict { .. } => {
-                TurnState::NeedsPerson(EscalateReason::NothingChanged { answer: answer.clone() })
+        StepResult::Agent { result: AgentResult::Worked { .. }, .. } => TurnState::Next(Step::Publish),
+        StepResult::Agent { result: AgentResult::NothingChanged { answer, replies }, .. } => {
+            match turn.trigger {
+                Trigger::Threads { .. } if !replies.is_empty() => TurnState::Answered,
+                Trigger::Threads { .. }
+                | Trigger::WorkItem { .. }
+                | Trigger::FailingChecks { .. }
+                | Trigger::Conflict { .. } => {
+                    TurnState::NeedsPerson(EscalateReason::NothingChanged { answer: answer.clone() })
+                }
             }
-        },
-        StepResult::Agent(AgentResult::Question { question }) => {
+        }
+        StepResult::Agent { result: AgentResult::Question { question }, .. } => {
             TurnState::NeedsPerson(EscalateReason::Question { question: question.clone() })
         }
-        StepResult::Agent(AgentResult::Failed { class, detail }) => match class {
+        StepResult::Agent { result: AgentResult::Failed { class, detail }, .. } => match class {
             AgentFailure::Infrastructure | AgentFailure::Provider | AgentFailure::Stopped => {
                 TurnState::Lost(detail.clone())
             }
@@ -101,6 +103,7 @@ fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
             | AgentFailure::Idle
             | AgentFailure::Timeout
             | AgentFailure::TooMuchOutput
+            | AgentFailure::Exhausted
             | AgentFailure::LeftConflict
             | AgentFailure::Untidy => TurnState::Failed { class: *class, detail: detail.clone() },
         },

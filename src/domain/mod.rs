@@ -10,6 +10,7 @@ pub mod pull_request;
 pub mod ring;
 pub mod run;
 pub mod turn;
+pub mod usage;
 pub mod work_item;
 
 pub use ids::*;
@@ -19,4 +20,5 @@ pub use pull_request::*;
 pub use ring::{Ring, RingKind};
 pub use run::*;
 pub use turn::*;
+pub use usage::Usage;
 pub use work_item::*;

@@ -5,7 +5,7 @@
 
 use super::{
     BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId, Repository, RunId,
-    Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber,
+    Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,9 @@ pub struct TurnRecord {
     pub at: Timestamp,
     /// How it ended, once it did.
     pub end: Option<TurnEnd>,
+    /// What its agent used up, once that is known.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub usage: Usage,
 }
 
 /// How a turn ended, as far as budgets care.
@@ -375,6 +378,7 @@ mod tests {
             trigger: trigger.key(),
             at: Timestamp::UNIX_EPOCH,
             end,
+            usage: Usage::default(),
         };
         let mut run = sample();
         run.turns = vec![

@@ -3,7 +3,7 @@
 //! What the agent step says is a *claim*; what fetch and publish say is *measured*. Both arrive as [`StepResult`], the
 //! last line of a worker's output, and are schema-checked before anything is decided from them.
 
-use super::{BuildId, CommentId, CommitId, Revision, ThreadId, TurnNumber};
+use super::{BuildId, CommentId, CommitId, Revision, ThreadId, TurnNumber, Usage};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -229,7 +229,14 @@ pub enum StepResult {
     /// Of the fetch step.
     Fetch(FetchResult),
     /// Of the agent step.
-    Agent(AgentResult),
+    Agent {
+        /// How it ended.
+        #[serde(flatten)]
+        result: AgentResult,
+        /// What it used up, as the agent counts.
+        #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+        usage: Usage,
+    },
     /// Of the publish step.
     Publish(PublishResult),
 }
@@ -239,7 +246,7 @@ impl StepResult {
     pub fn step(&self) -> Step {
         match self {
             Self::Fetch(_) => Step::Fetch,
-            Self::Agent(_) => Step::Agent,
+            Self::Agent { .. } => Step::Agent,
             Self::Publish(_) => Step::Publish,
         }
     }
@@ -320,6 +327,8 @@ pub enum AgentFailure {
     Timeout,
     /// Wrote more output than the cap.
     TooMuchOutput,
+    /// Used up its steps, tokens, money or disk.
+    Exhausted,
     /// Left a merge unfinished or conflict markers behind.
     LeftConflict,
     /// Left files that must not be committed, and did not remove them when asked.
@@ -330,13 +339,14 @@ pub enum AgentFailure {
 
 impl AgentFailure {
     /// All classes, for sweeps and tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Infrastructure,
         Self::Provider,
         Self::Agent,
         Self::Idle,
         Self::Timeout,
         Self::TooMuchOutput,
+        Self::Exhausted,
         Self::LeftConflict,
         Self::Untidy,
         Self::Stopped,
@@ -403,6 +413,19 @@ mod tests {
         let two = Trigger::Threads { head, awaiting: vec![b, a] };
         assert_eq!(one.key(), two.key());
         assert_eq!(one.key().to_string(), "threads@01234567:12.3+7.1");
+    }
+
+    #[test]
+    fn usage_travels_beside_the_result_and_may_be_absent() {
+        let old = r#"{"step":"agent","result":"question","question":"which?"}"#;
+        let result = AgentResult::Question { question: "which?".into() };
+        let none = StepResult::Agent { result: result.clone(), usage: Usage::default() };
+        assert_eq!(serde_json::from_str::<StepResult>(old).unwrap(), none);
+        assert_eq!(serde_json::to_string(&none).unwrap(), old, "an older reader finds nothing new");
+        let usage = Usage { calls: 2, input_tokens: 7, cost_micro_usd: Some(3), ..Usage::default() };
+        let some = StepResult::Agent { result, usage };
+        let line = serde_json::to_string(&some).unwrap();
+        assert_eq!(serde_json::from_str::<StepResult>(&line).unwrap(), some, "{line}");
     }
 
     #[test]

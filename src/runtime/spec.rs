@@ -6,7 +6,7 @@
 use crate::domain::{BranchName, CommitId, RunId, Step, Turn};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// Version of this contract.
 pub const SCHEMA: u32 = 1;
@@ -92,16 +92,105 @@ pub struct Source {
     pub expected: Option<CommitId>,
 }
 
-/// How the agent is called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How the agent is called: everything that is known of it as data, and no value of a secret. `agents` resolves it; the
+/// worker fills in what only a step knows, see `agents::template`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentCall {
     /// Its name in `agents/*.toml`.
     pub name: String,
-    /// Program and arguments; never through a shell.
+    /// Program and arguments of a call that begins a conversation; never through a shell.
     pub command: Vec<String>,
     /// Whether a separate, read-only planning call comes first.
     pub plan_first: bool,
+    /// Program and arguments of a call that goes on with a conversation; empty = it cannot.
+    #[serde(default)]
+    pub resume: Vec<String>,
+    /// Words that stand for `{mode}` where the workspace may be changed.
+    #[serde(default)]
+    pub work: Vec<String>,
+    /// Words that stand for `{mode}` in a planning call.
+    #[serde(default)]
+    pub plan: Vec<String>,
+    /// How it is given its brief.
+    #[serde(default)]
+    pub brief: BriefWay,
+    /// How it writes its output.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// Variables that switch off what a step does not need: updates, telemetry, the repository's own configuration.
+    #[serde(default)]
+    pub switches: BTreeMap<String, String>,
+    /// More of them, or other values, in a planning call.
+    #[serde(default)]
+    pub plan_switches: BTreeMap<String, String>,
+    /// A configuration that is written before the call.
+    #[serde(default)]
+    pub config: Option<ConfigFile>,
+    /// How it is given the repository's instruction files.
+    #[serde(default)]
+    pub instructions: InstructionsWay,
+    /// Exit codes that mean that its model provider did not answer.
+    #[serde(default)]
+    pub provider_codes: Vec<i32>,
+    /// Prints its version.
+    #[serde(default)]
+    pub version: Vec<String>,
+    /// Names of handed-over variables that are meant for the repository's checks and not for the agent.
+    #[serde(default)]
+    pub checks_environment: Vec<String>,
+    /// The model that was asked for, for the record; none = whatever the agent is configured for.
+    #[serde(default)]
+    pub model: Option<String>,
+}
+
+/// How an agent is given its brief.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BriefWay {
+    /// On standard input.
+    #[default]
+    Stdin,
+    /// As the word `{brief}`.
+    Argument,
+    /// As a file, named by `{brief_file}`.
+    File,
+}
+
+/// How an agent is given the instruction files of the base revision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstructionsWay {
+    /// The brief names them.
+    #[default]
+    Brief,
+    /// Its configuration names them, by `{instructions}`.
+    Config,
+}
+
+/// How an agent writes its output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    /// `opencode run --format json`.
+    Opencode,
+    /// `claude -p --output-format stream-json --verbose`.
+    Claude,
+    /// `codex exec --json`.
+    Codex,
+    /// Text for people: the exit code is all there is.
+    #[default]
+    Plain,
+}
+
+/// A configuration file for an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    /// The variable that names the file.
+    pub variable: String,
+    /// Its text; `{instructions}` becomes a JSON list of absolute paths.
+    pub text: String,
 }
 
 /// Name, mail and time of every commit we make.
@@ -132,12 +221,54 @@ pub struct Limits {
     pub tidy_calls: u32,
     /// Seconds between asking and killing.
     pub grace_seconds: u64,
+    /// Answers of the model in one turn, all calls together.
+    #[serde(default = "Limits::default_steps")]
+    pub steps: u32,
+    /// Tokens of one turn that are paid in full, all calls together; reads of the provider's cache are not counted.
+    #[serde(default = "Limits::default_tokens")]
+    pub tokens: u64,
+    /// Micro US dollars of one turn, where the agent tells a price.
+    #[serde(default = "Limits::default_cost")]
+    pub cost_micro_usd: u64,
+    /// Bytes below workspace, home and output together.
+    #[serde(default = "Limits::default_disk")]
+    pub disk_bytes: u64,
+    /// Seconds before the one further try after the provider failed for now.
+    #[serde(default = "Limits::default_pause")]
+    pub provider_pause_seconds: u64,
     /// Files that one turn may touch.
     pub max_files: u32,
     /// Bytes that one changed file may have.
     pub max_file_bytes: u64,
     /// Bytes that all changed files may have together.
     pub max_total_bytes: u64,
+}
+
+impl Limits {
+    /// Long honest turns have about two hundred; a cut stream was measured to loop twelve times a second.
+    fn default_steps() -> u32 {
+        500
+    }
+
+    /// Two hundred steps with a context of 100,000 tokens and a provider without a cache.
+    fn default_tokens() -> u64 {
+        20_000_000
+    }
+
+    /// Twenty US dollars: several times an expensive honest turn.
+    fn default_cost() -> u64 {
+        20_000_000
+    }
+
+    /// A large checkout with its dependencies and build output has a few GiB; ten are a leak.
+    fn default_disk() -> u64 {
+        10 << 30
+    }
+
+    /// Longer than the agents' own quick retries, far shorter than the idle limit.
+    fn default_pause() -> u64 {
+        30
+    }
 }
 
 impl Default for Limits {
@@ -155,6 +286,11 @@ impl Default for Limits {
             tidy_calls: 2,
             // Enough to flush a session file; short enough for a drain.
             grace_seconds: 10,
+            steps: Self::default_steps(),
+            tokens: Self::default_tokens(),
+            cost_micro_usd: Self::default_cost(),
+            disk_bytes: Self::default_disk(),
+            provider_pause_seconds: Self::default_pause(),
             // More than a hundred files are not a reviewable change.
             max_files: 100,
             // Nothing written by hand is larger than 1 MiB.

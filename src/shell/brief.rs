@@ -2,7 +2,7 @@
 
 use super::{App, apply::ApplyError};
 use crate::{
-    agents,
+    agents::{self, Wanted},
     domain::{BuildId, FailedTask, Run, Step, Trigger, Turn, TurnEnd, TurnKind},
     runtime::spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
     words::briefs::{self, Failing, Task},
@@ -58,11 +58,16 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
 fn agent(app: &App) -> Result<AgentCall, ApplyError> {
     let wanted = &app.settings.agent;
     let known = agents::find(&wanted.name).ok_or_else(|| ApplyError::NoAgent(wanted.name.clone()))?;
-    if known.needs_command() && wanted.command.is_empty() {
+    if known.needs_command && wanted.command.is_empty() {
         return Err(ApplyError::NoAgent("ROUNDSMAN_AGENT_COMMAND is empty".into()));
     }
-    let command = known.command(&wanted.command, &app.worker);
-    Ok(AgentCall { name: wanted.name.clone(), command, plan_first: wanted.plan_first })
+    Ok(known.call(Wanted {
+        command: &wanted.command,
+        worker: &app.worker,
+        plan_first: wanted.plan_first,
+        // The agent's own configuration says which model; so do the operator's words.
+        ..Wanted::default()
+    }))
 }
 
 async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {

@@ -5,7 +5,8 @@ use super::{App, report::Line};
 use crate::{
     ado,
     domain::{
-        Doubts, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId,
+        Doubts, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, Usage, WorkItem,
+        WorkItemId,
     },
     store::{self, Saved},
     words::Marker,
@@ -199,6 +200,7 @@ async fn turns(app: &App, marker: &Marker) -> Vec<TurnRecord> {
             trigger: TriggerKey("before the memory was lost".into()),
             at: app.now,
             end: None,
+            usage: Usage::default(),
         })
         .collect()
 }

@@ -46,6 +46,7 @@ pub(crate) fn fixing() -> Run {
         trigger: TriggerKey(key.into()),
         at: at(0),
         end,
+        usage: Usage::default(),
     };
     Run {
         turns: vec![

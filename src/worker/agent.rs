@@ -5,20 +5,22 @@
 //! it left: commits, files, `outcome.json`.
 
 use super::{
-    EXIT_PROVIDER, changes, checks,
-    child::{self, Bounds, Call, End},
+    calls::Told,
+    changes, checks,
+    child::Bounds,
+    evidence::CallNote,
     git::{BASE, Git, GitError, Repo, TARGET, WORK},
     job::{Job, SAVE_LIMIT},
     machine::{self, now, text},
+    memory::{self, Conversation},
     prompts,
 };
 use crate::{
-    agents,
-    domain::{AgentFailure, AgentResult, CommitId, ThreadId},
+    agents::stream::Verdict,
+    domain::{AgentFailure, AgentResult, CommitId, ThreadId, Usage},
     runtime::{process::files, spec::AgentCall},
 };
-use secrecy::ExposeSecret as _;
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{fs, time::Duration};
 
 /// Characters of a failure's detail.
 const DETAIL: usize = 1_500;
@@ -26,23 +28,28 @@ const DETAIL: usize = 1_500;
 const WORDS: usize = 4_000;
 /// Bytes read of a file that the agent left.
 const LEFT_LIMIT: u64 = 64 << 10;
-/// Bytes of a log that explain a failure.
-const LOG_TAIL: usize = 2_000;
+/// Characters of a plan.
+const PLAN: usize = 20_000;
 /// More replies than this are no answer to a review.
 const MOST_REPLIES: usize = 200;
 
 /// Runs the step.
-pub(super) fn run(job: &Job) -> AgentResult {
+pub(super) fn run(job: &Job) -> (AgentResult, Usage) {
     let mut session = match Session::begin(job) {
         Ok(session) => session,
         Err(detail) => {
-            return AgentResult::Failed {
-                class: AgentFailure::Infrastructure,
-                detail: job.clean(&detail, DETAIL),
-            };
+            let class = AgentFailure::Infrastructure;
+            return (AgentResult::Failed { class, detail: job.clean(&detail, DETAIL) }, Usage::default());
         }
     };
-    session.play().unwrap_or_else(|halt| halt)
+    let result = session.play().unwrap_or_else(|halt| halt);
+    session.leave_evidence(match &result {
+        AgentResult::Worked { .. } => "worked",
+        AgentResult::NothingChanged { .. } => "nothing changed",
+        AgentResult::Question { .. } => "question",
+        AgentResult::Failed { .. } => "failed",
+    });
+    (result, session.usage)
 }
 
 /// Why the agent is called this time.
@@ -55,7 +62,7 @@ pub(super) enum Why {
 }
 
 impl Why {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Plan => "plan",
             Self::Implement => "implement",
@@ -68,11 +75,42 @@ impl Why {
 /// What an agent says about its work. Unknown fields are tolerated: it is written by a model.
 #[derive(Clone, Debug, Default, serde::Deserialize)]
 #[serde(default)]
-struct Outcome {
+pub(super) struct Outcome {
     #[serde(rename = "outcome")]
     kind: String,
     summary: String,
     answer: String,
+    reason: Option<Reason>,
+}
+
+/// Why an agent changed nothing, by its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reason {
+    /// What is asked for is there.
+    AlreadyDone,
+    /// The problem does not show.
+    CannotReproduce,
+    /// Something must be told first.
+    NeedsInformation,
+    /// It is not this repository's business.
+    OutOfScope,
+    /// A word that we did not offer.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Reason {
+    /// What stands before the answer.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::AlreadyDone => Some("already done"),
+            Self::CannotReproduce => Some("cannot reproduce"),
+            Self::NeedsInformation => Some("needs information"),
+            Self::OutOfScope => Some("out of scope"),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// One agent step.
@@ -85,11 +123,24 @@ pub(super) struct Session<'a> {
     pub(super) base: CommitId,
     pub(super) target: CommitId,
     pub(super) tidy_left: u32,
-    call: &'a AgentCall,
-    provider_codes: Vec<i32>,
-    calls: u32,
-    outcome: Outcome,
-    last_end: End,
+    pub(super) call: &'a AgentCall,
+    pub(super) version: String,
+    /// Calls so far, those that were made again included.
+    pub(super) calls: u32,
+    pub(super) usage: Usage,
+    pub(super) notes: Vec<CallNote>,
+    pub(super) outcome: Outcome,
+    /// What the newest call came to.
+    pub(super) last: Verdict,
+    pub(super) last_words: String,
+    /// The newest call's last text.
+    pub(super) plan_text: String,
+    /// The conversation that a call can go on with.
+    pub(super) conversation: Option<Conversation>,
+    /// What this turn is about, complete.
+    brief: String,
+    /// Whether it was told the brief of this turn.
+    pub(super) is_told: bool,
 }
 
 impl<'a> Session<'a> {
@@ -105,9 +156,7 @@ impl<'a> Session<'a> {
             git.commit(&clone, name).map_err(|e| e.to_string())?.ok_or(format!("{name}: fetch left nothing"))
         };
         let (base, target) = (known(BASE)?, known(TARGET)?);
-        let provider_codes =
-            agents::find(&call.name).map_or_else(|| vec![EXIT_PROVIDER], |agent| agent.exit.provider.clone());
-        Ok(Self {
+        let mut session = Self {
             job,
             git,
             clone,
@@ -116,25 +165,29 @@ impl<'a> Session<'a> {
             target,
             tidy_left: job.spec.limits.tidy_calls,
             call,
-            provider_codes,
+            version: String::new(),
             calls: 0,
+            usage: Usage::default(),
+            notes: Vec::new(),
             outcome: Outcome::default(),
-            last_end: End::Exited(0),
-        })
+            last: Verdict::Crashed,
+            last_words: String::new(),
+            plan_text: String::new(),
+            conversation: memory::recall(job, &call.name),
+            brief: String::new(),
+            is_told: false,
+        };
+        session.version = session.ask_version();
+        Ok(session)
     }
 
     fn play(&mut self) -> Result<AgentResult, AgentResult> {
         let job = self.job;
         let brief = fs::read_to_string(job.spec.places.input.join("brief.md"))
             .map_err(|e| self.fail(AgentFailure::Infrastructure, &format!("brief.md: {e}")))?;
-        if self.call.plan_first {
-            self.ask(Why::Plan, &prompts::plan(&brief))?;
-            self.question()?;
-            if self.last_end != End::Exited(0) {
-                return Err(self.fail_agent("the planning call"));
-            }
-        }
-        self.ask(Why::Implement, &brief)?;
+        self.brief = self.complete(&brief);
+        let whole = if self.call.plan_first { self.plan()? } else { self.brief.clone() };
+        self.ask(Why::Implement, &Told { again: prompts::implement_plan(), fresh: whole })?;
         let mut repairs_left = job.spec.limits.repairs;
         let checks_passed = loop {
             self.question()?;
@@ -143,7 +196,7 @@ impl<'a> Session<'a> {
                 return Err(self.fail(AgentFailure::Agent, &summary));
             }
             if !self.has_work()? {
-                return if self.last_end == End::Exited(0) {
+                return if self.last == Verdict::Answered {
                     Ok(AgentResult::NothingChanged { answer: self.answer(), replies: self.replies() })
                 } else {
                     Err(self.fail_agent("the agent"))
@@ -154,9 +207,9 @@ impl<'a> Session<'a> {
                 checks::Verdict::None => break None,
                 checks::Verdict::Passed => break Some(true),
                 checks::Verdict::Failed { .. } if repairs_left == 0 => break Some(false),
-                checks::Verdict::Failed { script, ended, output } => {
+                checks::Verdict::Failed { check, ended, output } => {
                     repairs_left -= 1;
-                    self.ask(Why::Repair, &prompts::repair(script, &ended, &output))?;
+                    self.ask_about(Why::Repair, prompts::repair(&check, &ended, &output))?;
                 }
             }
         };
@@ -173,69 +226,52 @@ impl<'a> Session<'a> {
         Ok(AgentResult::Worked { summary: self.summary(), checks_passed, changed, replies: self.replies() })
     }
 
-    /// Calls the agent. Errors are ends that no evidence can outweigh; work is saved before they are reported.
-    pub(super) fn ask(&mut self, why: Why, brief: &str) -> Result<(), AgentResult> {
-        self.calls += 1;
-        let places = &self.job.spec.places;
-        let stem = format!("{:02}-{}", self.calls, why.word());
-        let evidence = places.output.join("evidence");
-        let brief_file = evidence.join(format!("{stem}.brief.md"));
-        let log = evidence.join(format!("{stem}.log"));
-        // What an earlier call said must not be taken for this one's word.
-        _ = fs::remove_file(places.output.join("outcome.json"));
-        machine::write(brief_file.clone(), brief.as_bytes())
-            .map_err(|e| self.fail(AgentFailure::Infrastructure, &format!("evidence: {e}")))?;
+    /// Asks for a plan, and makes sure that it was only that. What to tell a program that cannot go on from it.
+    fn plan(&mut self) -> Result<String, AgentResult> {
+        let brief = self.brief.clone();
+        let can_write = self.call.plan.is_empty() && self.call.plan_switches.is_empty();
+        let told = prompts::plan(&brief, can_write);
+        self.ask(Why::Plan, &Told { again: told.clone(), fresh: told })?;
+        let plan = self.job.spec.places.output.join("plan.md");
+        let said = self.job.clean(&self.plan_text, PLAN);
+        if !can_write && !plan.is_file() && !said.is_empty() {
+            machine::write(plan.clone(), said.as_bytes())
+                .map_err(|e| self.fail(AgentFailure::Infrastructure, &format!("plan.md: {e}")))?;
+        }
+        self.undo_what_planning_changed().map_err(|e| self.broken(&e))?;
+        self.question()?;
+        // A planner that wants to write is refused, and has planned nevertheless.
+        let has_planned = self.last == Verdict::Answered || self.last == Verdict::Refused && plan.is_file();
+        if !has_planned {
+            return Err(self.fail_agent("the planning call"));
+        }
+        Ok(if plan.is_file() { prompts::with_plan(&brief, &text(&plan)) } else { brief })
+    }
 
-        let given = &self.job.handover.environment;
-        let mut environment: BTreeMap<String, String> =
-            given.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
-        environment.extend(self.job.environment().into_iter().filter(|(name, _)| {
-            // The operator may choose the search path and the language; the rest is ours.
-            !(matches!(name.as_str(), "PATH" | "LANG") && given.contains_key(name))
-        }));
-        for (name, value) in [
-            ("ROUNDSMAN_CALL", why.word().to_owned()),
-            ("ROUNDSMAN_TURN_KIND", self.job.spec.turn.kind.word().to_owned()),
-            ("ROUNDSMAN_BRIEF", text(&brief_file)),
-            ("ROUNDSMAN_IN", text(&places.input)),
-            ("ROUNDSMAN_OUT", text(&places.output)),
-        ] {
-            environment.insert(name.to_owned(), value);
+    /// Planning must not change anything. An agent that did is not believed to have planned only, and not punished
+    /// either: the workspace is put back.
+    fn undo_what_planning_changed(&self) -> Result<(), GitError> {
+        let branch = self.job.spec.source.branch.full();
+        let (git, workspace, base) = (&self.git, &self.workspace, self.base.as_str());
+        let is_on_branch = git
+            .local(workspace, &["symbolic-ref", "--quiet", "HEAD"])
+            .is_ok_and(|name| String::from_utf8_lossy(&name).trim() == branch);
+        if is_on_branch && self.tip(git)? == self.base && self.status(git)?.is_empty() {
+            return Ok(());
         }
-        let environment: Vec<(String, String)> = environment.into_iter().collect();
-        let ended = child::run(Call {
-            command: &self.call.command,
-            environment: &environment,
-            directory: &places.workspace,
-            input: brief.as_bytes().to_vec(),
-            log: Some(log.clone()),
-            capture: false,
-            bounds: self.bounds(),
-        });
-        files::kill_marked(&self.job.directory);
-        if let Ok(Some(said)) = files::read_left(&places.output, "outcome.json", LEFT_LIMIT)
-            && let Ok(outcome) = serde_json::from_str(&said)
-        {
-            self.outcome = outcome;
-        }
-        let tail = files::tail(&log, LOG_TAIL).unwrap_or_default();
-        self.job.say(&format!("{stem} ended with {:?}; its last words:\n{tail}", ended.end));
-        let told = |what: &str| format!("{} call {what}: {tail}", why.word());
-        let halt = match &ended.end {
-            End::Exited(code) if self.provider_codes.contains(code) => {
-                Some((AgentFailure::Provider, told("got no answer from its provider")))
-            }
-            End::Exited(_) | End::Signalled(_) => None,
-            End::NotStarted(error) => {
-                Some((AgentFailure::Infrastructure, told(&format!("did not start: {error}"))))
-            }
-            End::Idle => Some((AgentFailure::Idle, told("was silent for too long"))),
-            End::Timeout => Some((AgentFailure::Timeout, told("took too long"))),
-            End::TooMuchOutput => Some((AgentFailure::TooMuchOutput, told("wrote too much"))),
-            End::Stopped => Some((AgentFailure::Stopped, told("was stopped"))),
-        };
-        self.last_end = ended.end;
-        halt.map_or(Ok(()), |(class, detail)| Err(self.fail(class, &detail)))
+        self.job.say("the planning call changed the workspace: that is undone");
+        _ = fs::remove_file(self.job.spec.places.workspace.join(".git/index.lock"));
+        git.local(workspace, &["symbolic-ref", "HEAD", &branch])?;
+        git.local(workspace, &["update-ref", &branch, base])?;
+        git.local(workspace, &["reset", "--quiet", "--hard"])?;
+        git.local(workspace, &["clean", "-ffdq"])?;
+        Ok(())
+    }
+
+    /// Asks for something that is only about what is there; whoever lost the thread is told the brief again.
+    pub(super) fn ask_about(&mut self, why: Why, prompt: String) -> Result<(), AgentResult> {
+        let fresh = format!("{prompt}\n---\n\n{}", self.brief);
+        self.ask(why, &Told { fresh, again: prompt })
     }
 
     /// Bounds of anything that runs in this step.
@@ -263,11 +299,8 @@ impl<'a> Session<'a> {
     }
 
     fn fail_agent(&self, who: &str) -> AgentResult {
-        let tail = self.last_words();
-        self.fail(
-            AgentFailure::Agent,
-            &format!("{who} ended with {:?} and left no work: {tail}", self.last_end),
-        )
+        let detail = format!("{who} {} and left no work: {}", self.last, self.last_words);
+        self.fail(AgentFailure::Agent, &detail)
     }
 
     /// git failed in the workspace: because of a stop, a limit, or because the agent broke the repository.
@@ -338,7 +371,9 @@ impl<'a> Session<'a> {
     fn answer(&self) -> String {
         let said =
             [&self.outcome.answer, &self.outcome.summary].into_iter().find(|said| !said.trim().is_empty());
-        said.map_or_else(|| self.job.clean(&self.last_words(), WORDS), |said| self.job.clean(said, WORDS))
+        let said = said.map_or_else(|| self.last_words.clone(), Clone::clone);
+        let reason = self.outcome.reason.and_then(Reason::word).map(|word| format!("{word}: "));
+        self.job.clean(&format!("{}{said}", reason.unwrap_or_default()), WORDS)
     }
 
     /// What the agent says it did; without its word the newest commit's.
@@ -350,16 +385,6 @@ impl<'a> Session<'a> {
         let subject =
             self.git.local(&self.workspace, &["log", "-1", "--format=%s", "HEAD"]).unwrap_or_default();
         self.job.clean(&String::from_utf8_lossy(&subject), WORDS)
-    }
-
-    fn last_words(&self) -> String {
-        let evidence = self.job.spec.places.output.join("evidence");
-        let mut logs: Vec<_> = fs::read_dir(evidence)
-            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-            .unwrap_or_default();
-        logs.retain(|path| path.extension().is_some_and(|ending| ending == "log"));
-        logs.sort();
-        logs.last().and_then(|log| files::tail(log, LOG_TAIL).ok()).unwrap_or_default()
     }
 
     fn replies(&self) -> Vec<ThreadId> {

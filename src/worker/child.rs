@@ -3,10 +3,12 @@
 //!
 //! Knows nothing about git, agents or turns. An exit code is reported, never believed.
 
-use super::machine::{Instant, now};
+use super::{
+    evidence::Sink,
+    machine::{Instant, now},
+};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::{
-    fs::{File, OpenOptions},
     io::{Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
@@ -70,6 +72,18 @@ pub(super) struct Bounds {
     pub(super) stop: Option<Stop>,
 }
 
+/// Reads along.
+pub(super) trait Watch: Send + Sync {
+    /// The next bytes of standard output.
+    fn output(&self, bytes: &[u8]);
+
+    /// Why the call must end now.
+    fn cut(&self) -> Option<String>;
+
+    /// Whether its output belongs into the log as well.
+    fn is_logged(&self) -> bool;
+}
+
 /// A call to be made.
 pub(super) struct Call<'a> {
     /// Program and arguments; never through a shell.
@@ -80,8 +94,10 @@ pub(super) struct Call<'a> {
     pub(super) directory: &'a Path,
     /// Standard input.
     pub(super) input: Vec<u8>,
-    /// Where both output streams go; made by us, never overwritten.
-    pub(super) log: Option<PathBuf>,
+    /// Where output goes: both streams, or standard error alone where somebody watches the other.
+    pub(super) log: Option<Sink>,
+    /// Who reads standard output as it comes, and may end the call because of it.
+    pub(super) watch: Option<Arc<dyn Watch>>,
     /// Whether standard output is handed back.
     pub(super) capture: bool,
     /// Its bounds.
@@ -103,6 +119,8 @@ pub(super) enum End {
     Timeout,
     /// Killed: wrote too much.
     TooMuchOutput,
+    /// Killed: used up what it was given.
+    Exhausted(String),
     /// Killed: somebody asked for a stop.
     Stopped,
 }
@@ -129,11 +147,6 @@ pub(super) fn run(call: Call<'_>) -> Ended {
     let Some((program, arguments)) = call.command.split_first() else {
         return Ended::not_started(&std::io::Error::other("the command is empty"));
     };
-    let log = match call.log.as_ref().map(|path| OpenOptions::new().write(true).create_new(true).open(path)) {
-        None => None,
-        Some(Ok(file)) => Some(file),
-        Some(Err(error)) => return Ended::not_started(&error),
-    };
     let spawned = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -157,23 +170,24 @@ pub(super) fn run(call: Call<'_>) -> Ended {
         total: AtomicU64::new(0),
         cap: call.bounds.output_bytes,
         closed: AtomicBool::new(false),
-        log: Mutex::new(log),
+        log: Mutex::new(call.log),
         stdout: Mutex::new(Vec::new()),
         stderr: Mutex::new(Vec::new()),
     });
     let (done, pipes) = mpsc::channel();
     if let Some(pipe) = child.stdout.take() {
-        read(pipe, Arc::clone(&shared), if call.capture { Keep::All } else { Keep::Nothing }, done.clone());
+        let keep = if call.capture { Keep::All } else { Keep::Nothing };
+        read(pipe, Arc::clone(&shared), keep, call.watch.clone(), done.clone());
     }
     if let Some(pipe) = child.stderr.take() {
-        read(pipe, Arc::clone(&shared), Keep::Tail, done);
+        read(pipe, Arc::clone(&shared), Keep::Tail, None, done);
     }
     if let Some(mut pipe) = child.stdin.take() {
         // A child that does not read its input closes the pipe; that is its right.
         thread::spawn(move || _ = pipe.write_all(&call.input));
     }
 
-    let cut = supervise(group, &shared, &call.bounds);
+    let cut = supervise(group, &shared, &call.bounds, call.watch.as_deref());
     // The leader is still a zombie here, so its id cannot have been given to somebody else: the group is ours.
     _ = kill_process_group(group, Signal::KILL);
     let end = reap(&mut child, cut);
@@ -184,6 +198,9 @@ pub(super) fn run(call: Call<'_>) -> Ended {
         }
     }
     shared.closed.store(true, Ordering::SeqCst);
+    if let Some(log) = shared.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        log.finish();
+    }
     let end = if shared.is_over() && matches!(end, End::Exited(_)) { End::TooMuchOutput } else { end };
     Ended { end, stdout: take(&shared.stdout), stderr: take(&shared.stderr) }
 }
@@ -193,13 +210,14 @@ fn take(bytes: &Mutex<Vec<u8>>) -> Vec<u8> {
 }
 
 /// Returns when the leader has ended, and why we ended it, if we did.
-fn supervise(group: Pid, shared: &Shared, bounds: &Bounds) -> Option<End> {
+fn supervise(group: Pid, shared: &Shared, bounds: &Bounds, watch: Option<&dyn Watch>) -> Option<End> {
     let mut pause = POLL_FIRST;
     loop {
         if has_ended(group) {
             return None;
         }
-        if let Some(cut) = shared.cut(bounds) {
+        let used_up = || watch.and_then(Watch::cut).map(End::Exhausted);
+        if let Some(cut) = shared.cut(bounds).or_else(used_up) {
             _ = kill_process_group(group, Signal::TERM);
             let kill_at = now() + bounds.grace;
             while !has_ended(group) && now() < kill_at {
@@ -235,7 +253,7 @@ struct Shared {
     total: AtomicU64,
     cap: u64,
     closed: AtomicBool,
-    log: Mutex<Option<File>>,
+    log: Mutex<Option<Sink>>,
     stdout: Mutex<Vec<u8>>,
     stderr: Mutex<Vec<u8>>,
 }
@@ -271,7 +289,13 @@ enum Keep {
     Nothing,
 }
 
-fn read(mut pipe: impl Read + Send + 'static, shared: Arc<Shared>, keep: Keep, done: mpsc::Sender<()>) {
+fn read(
+    mut pipe: impl Read + Send + 'static,
+    shared: Arc<Shared>,
+    keep: Keep,
+    watch: Option<Arc<dyn Watch>>,
+    done: mpsc::Sender<()>,
+) {
     thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
@@ -283,8 +307,13 @@ fn read(mut pipe: impl Read + Send + 'static, shared: Arc<Shared>, keep: Keep, d
             // Over the cap the pipe is drained, not kept, so that the child does not block before it is killed.
             let room = usize::try_from(shared.cap.saturating_sub(before)).unwrap_or(usize::MAX);
             let bytes = &buffer[..count.min(room)];
-            if let Some(log) = shared.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                _ = log.write_all(bytes);
+            if let Some(watch) = &watch {
+                watch.output(bytes);
+            }
+            if watch.as_ref().is_none_or(|watch| watch.is_logged())
+                && let Some(log) = shared.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+            {
+                log.take(bytes);
             }
             match keep {
                 Keep::Nothing => {}

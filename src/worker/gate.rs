@@ -53,7 +53,7 @@ impl Session<'_> {
                 return Err(self.fail(class, &told.join("\n")));
             }
             self.tidy_left -= 1;
-            self.ask(Why::Tidy, &prompts::tidy(&told))?;
+            self.ask_about(Why::Tidy, prompts::tidy(&told))?;
         }
     }
 

@@ -110,7 +110,7 @@ impl Git {
                 stop: Some(job.stop.clone()),
             },
             redactor: job.redactor.clone(),
-            remote: Remote::new(&job.spec.source.url, credential),
+            remote: Remote::new(&job.spec.source.url, credential, job.network()),
             identity,
         })
     }
@@ -252,6 +252,7 @@ impl Git {
             directory,
             input,
             log: None,
+            watch: None,
             capture: true,
             bounds: self.bounds.clone(),
         });
@@ -266,7 +267,7 @@ impl Git {
 }
 
 impl Remote {
-    fn new(url: &str, credential: Option<&Credential>) -> Self {
+    fn new(url: &str, credential: Option<&Credential>, environment: Vec<(String, String)>) -> Self {
         let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
         let mut configuration = pairs(&[("protocol.allow", "never"), ("http.followRedirects", "false")]);
         if matches!(scheme, "https" | "http" | "file") {
@@ -288,7 +289,7 @@ impl Remote {
             configuration.push((format!("http.{base}.extraheader"), String::new()));
             configuration.push((format!("http.{base}.extraheader"), header));
         }
-        Self { url: url.to_owned(), environment: machine::network(), configuration }
+        Self { url: url.to_owned(), environment, configuration }
     }
 }
 
@@ -311,7 +312,7 @@ mod tests {
     #[test]
     fn the_header_is_bound_to_its_server_and_resets_inherited_ones() {
         let credential = Credential { scheme: Scheme::Pat, token: "t".repeat(52).into() };
-        let remote = Remote::new("https://example.invalid:8443/org/_git/repo", Some(&credential));
+        let remote = Remote::new("https://example.invalid:8443/org/_git/repo", Some(&credential), Vec::new());
         let headers: Vec<_> =
             remote.configuration.iter().filter(|(key, _)| key.ends_with("extraheader")).collect();
         assert_eq!(headers.len(), 2);
@@ -323,7 +324,7 @@ mod tests {
     #[test]
     fn only_the_protocol_of_the_address_is_allowed() {
         let allowed = |url: &str| -> Vec<String> {
-            let keys = Remote::new(url, None).configuration.into_iter();
+            let keys = Remote::new(url, None, Vec::new()).configuration.into_iter();
             keys.filter(|(_, value)| value == "always").map(|(key, _)| key).collect()
         };
         assert_eq!(allowed("https://example.invalid/x"), ["protocol.https.allow"]);

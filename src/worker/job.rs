@@ -42,6 +42,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const SAID: usize = 4_000;
 /// Where Kubernetes picks up the last words of a container; elsewhere it does not exist.
 const TERMINATION_LOG: &str = "/dev/termination-log";
+/// Variables that name a file of certificates, for OpenSSL, git, Node.js, Python and curl.
+const TRUST: [&str; 5] =
+    ["SSL_CERT_FILE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 /// Names of variables whose values are secrets.
 const SECRET_NAMES: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL"];
 
@@ -63,6 +66,8 @@ pub(super) struct Job {
     pub(super) redactor: Redactor,
     /// What we were handed on standard input.
     pub(super) handover: Handover,
+    /// The file with the certificates that we were handed.
+    certificates: Option<PathBuf>,
     files: StepFiles,
     /// Held until the process ends.
     _lock: File,
@@ -117,7 +122,10 @@ impl Job {
                 redactor.learn(value.expose_secret());
             }
         }
+        let certificates =
+            handover.certificates.as_deref().map(|pem| trust(directory, pem)).transpose().map_err(broken)?;
         Ok(Self {
+            certificates,
             spec,
             directory: directory.to_owned(),
             deadline,
@@ -154,6 +162,16 @@ impl Job {
         self.redactor.clean(text, limit)
     }
 
+    /// How to reach a server, for every program of this step that has one.
+    pub(super) fn network(&self) -> Vec<(String, String)> {
+        let mut network = machine::network();
+        if let Some(file) = &self.certificates {
+            network.retain(|(name, _)| !TRUST.contains(&name.as_str()));
+            network.extend(TRUST.map(|name| (name.to_owned(), machine::text(file))));
+        }
+        network
+    }
+
     /// Variables that every program of this step gets.
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         let places = &self.spec.places;
@@ -166,6 +184,16 @@ impl Job {
             own(files::MARK, machine::text(&self.directory)),
         ]
     }
+}
+
+/// Most programs trust this file instead of their own list, so it holds what is trusted anyway, too.
+fn trust(directory: &Path, pem: &str) -> Result<PathBuf, String> {
+    let usual =
+        machine::certificates().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let place = directory.join("certificates.pem");
+    files::write_atomically(&place, format!("{usual}\n{pem}\n").as_bytes())
+        .map_err(|error| format!("certificates.pem: {error}"))?;
+    Ok(place)
 }
 
 fn lock(files: &StepFiles) -> Result<File, Refusal> {

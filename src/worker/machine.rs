@@ -9,9 +9,13 @@ use std::{
 /// Where programs are found when nobody says: a worker is started with an empty environment.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a git that talks to a server may inherit: how to get out of a company network, nothing that identifies us.
-const NETWORK: [&str; 9] = [
+/// Where Debian and most others keep the certificates that are trusted.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// What a program that talks to a server may inherit: how to get out of a company network, nothing that identifies us.
+const NETWORK: [&str; 12] = [
     "http_proxy",
+    "HTTP_PROXY",
     "https_proxy",
     "HTTPS_PROXY",
     "no_proxy",
@@ -20,6 +24,8 @@ const NETWORK: [&str; 9] = [
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
     "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
 ];
 
 /// The time, for deadlines only: what a step leaves never depends on it.
@@ -44,6 +50,12 @@ pub(super) fn search_path() -> String {
 /// How to reach a server.
 pub(super) fn network() -> Vec<(String, String)> {
     NETWORK.iter().filter_map(|name| Some(((*name).to_owned(), variable(name)?))).collect()
+}
+
+/// The machine's own list of certificates, where there is one.
+pub(super) fn certificates() -> Option<PathBuf> {
+    let told = variable("SSL_CERT_FILE").map(PathBuf::from);
+    told.into_iter().chain([PathBuf::from(CERTIFICATES)]).find(|path| path.is_file())
 }
 
 /// Makes `directory` exist and be empty. The directory itself stays: it may be the root of a volume.

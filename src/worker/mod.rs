@@ -24,14 +24,18 @@
 //! [`Handover`]: crate::runtime::Handover
 
 mod agent;
+mod calls;
 mod changes;
 mod checks;
 mod child;
+mod evidence;
 mod fetch;
 mod gate;
 mod git;
 mod job;
 mod machine;
+mod memory;
+mod meter;
 mod policy;
 mod prompts;
 mod publish;
@@ -53,8 +57,6 @@ pub const EXIT_USAGE: u8 = 2;
 pub const EXIT_BROKEN: u8 = 70;
 /// This step was started before; `EX_CANTCREAT` of sysexits.
 pub const EXIT_STARTED_BEFORE: u8 = 73;
-/// With this an agent says that its model provider did not answer; `EX_TEMPFAIL` of sysexits.
-pub const EXIT_PROVIDER: i32 = 75;
 
 const USAGE: &str = "usage: roundsman-worker <fetch|agent|publish> --dir <step directory>";
 
@@ -87,7 +89,10 @@ fn execute(step: Step, directory: &Path) -> Result<(), job::Refusal> {
     let job = job::Job::begin(step, &directory)?;
     let result = match step {
         Step::Fetch => StepResult::Fetch(fetch::run(&job)),
-        Step::Agent => StepResult::Agent(agent::run(&job)),
+        Step::Agent => {
+            let (result, usage) = agent::run(&job);
+            StepResult::Agent { result, usage }
+        }
         Step::Publish => StepResult::Publish(publish::run(&job)),
     };
     job.end(&result)

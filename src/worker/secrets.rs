@@ -108,11 +108,13 @@ impl Redactor {
         self.known.dedup();
     }
 
-    /// At most `limit` characters of `text`, without secrets, escape sequences and control characters.
-    pub(super) fn clean(&self, text: &str, limit: usize) -> String {
-        let mut text = text.to_owned();
-        for known in &self.known {
-            text = text.replace(known.as_str(), GONE);
+    /// `bytes` without secrets, otherwise as they are.
+    pub(super) fn redact(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        for known in self.known.iter().filter(|known| !known.is_empty()) {
+            if text.contains(known.as_str()) {
+                text = text.replace(known.as_str(), GONE);
+            }
         }
         let mut bytes = text.into_bytes();
         for pattern in PATTERNS.iter() {
@@ -124,6 +126,12 @@ impl Redactor {
                 })
                 .into_owned();
         }
+        bytes
+    }
+
+    /// At most `limit` characters of `text`, without secrets, escape sequences and control characters.
+    pub(super) fn clean(&self, text: &str, limit: usize) -> String {
+        let bytes = self.redact(text.as_bytes());
         let plain = crate::runtime::process::files::plain(&String::from_utf8_lossy(&bytes));
         let plain = plain.trim();
         match plain.char_indices().nth(limit) {

@@ -124,7 +124,8 @@ async fn a_stop_keeps_the_work() {
     world.runtime.stop(run_id()).await.unwrap();
     assert!(is_dead(&agent));
     let state = state(&world).await;
-    let WorkerState::Finished(StepResult::Agent(AgentResult::Failed { class, .. })) = state else {
+    let WorkerState::Finished(StepResult::Agent { result: AgentResult::Failed { class, .. }, .. }) = state
+    else {
         panic!("{state:?}")
     };
     assert_eq!(class, AgentFailure::Stopped);
@@ -144,7 +145,8 @@ async fn a_container_runtime_stops_with_a_signal_and_the_log_is_plain() {
     kill_process(worker, Signal::TERM).unwrap();
     world.runtime.wait(run_id(), TURN, Step::Agent, PATIENCE).await.unwrap();
     let state = state(&world).await;
-    let WorkerState::Finished(StepResult::Agent(AgentResult::Failed { class, .. })) = state else {
+    let WorkerState::Finished(StepResult::Agent { result: AgentResult::Failed { class, .. }, .. }) = state
+    else {
         panic!("{state:?}")
     };
     assert_eq!(class, AgentFailure::Stopped);

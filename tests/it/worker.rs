@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use roundsman::{
+    agents::Wanted,
     domain::{
         AgentFailure, AgentResult, BranchName, CommitId, FetchResult, PublishResult, RunId, Step, StepResult,
         ThreadId, Trigger, Turn, TurnKind, TurnNumber, WorkerState,
@@ -116,7 +117,9 @@ impl World {
         let agent = (step == Step::Agent).then(|| AgentCall {
             name: "command".into(),
             command: ["sh", "-c", agent].map(str::to_owned).to_vec(),
+            provider_codes: vec![75],
             plan_first: self.plan_first,
+            ..AgentCall::default()
         });
         WorkerSpec {
             schema: SCHEMA,
@@ -174,7 +177,7 @@ impl World {
         let fetched = self.fetch(turn).await;
         assert!(matches!(fetched, FetchResult::Ready { .. }), "{fetched:?}");
         match self.step(&self.spec(Step::Agent, turn, program)).await {
-            StepResult::Agent(result) => result,
+            StepResult::Agent { result, .. } => result,
             other => panic!("{other:?}"),
         }
     }
@@ -387,7 +390,7 @@ async fn an_exit_code_is_no_success() {
     world.fetch(1).await;
     let mut spec = world.spec(Step::Agent, 1, "");
     spec.agent.as_mut().unwrap().command = vec!["/no/such/program".into()];
-    let StepResult::Agent(result) = world.step(&spec).await else { panic!() };
+    let StepResult::Agent { result, .. } = world.step(&spec).await else { panic!() };
     assert_eq!(class_of(result), AgentFailure::Infrastructure);
 }
 
@@ -547,11 +550,14 @@ async fn the_scripted_agent_plays_its_files_and_says_so() {
     world.fetch(1).await;
     let mut spec = world.spec(Step::Agent, 1, "");
     let agent = roundsman::agents::find("scripted").unwrap();
-    let call = spec.agent.as_mut().unwrap();
-    let screenplay = world.path().join("screenplay").display().to_string();
-    call.command = agent.command(&[screenplay], &[env!("CARGO_BIN_EXE_roundsman-worker").to_owned()]);
+    spec.agent = Some(agent.call(Wanted {
+        command: &[world.path().join("screenplay").display().to_string()],
+        worker: &[env!("CARGO_BIN_EXE_roundsman-worker").to_owned()],
+        plan_first: true,
+        ..Wanted::default()
+    }));
     let result = world.step(&spec).await;
-    let StepResult::Agent(AgentResult::Worked { summary, replies, .. }) = &result else {
+    let StepResult::Agent { result: AgentResult::Worked { summary, replies, .. }, .. } = &result else {
         panic!("{result:?}")
     };
     assert!(summary.contains("no model wrote this"), "{summary}");

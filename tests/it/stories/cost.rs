@@ -8,7 +8,7 @@ use roundsman::{
     ado::{ItemChange, NewPullRequest, Written},
     domain::{
         CommitId, Doubts, Generation, IdentityId, Pushed, Run, RunId, Stage, TriggerKey, TurnEnd, TurnKind,
-        TurnNumber, TurnRecord, WorkItemId,
+        TurnNumber, TurnRecord, Usage, WorkItemId,
     },
     emulator::SeedFile,
     shell::{App, report::Report},
@@ -86,6 +86,7 @@ async fn in_review(world: &World, app: &App) {
         trigger: TriggerKey(format!("item@{}", item.revision)),
         at: app.now,
         end: Some(TurnEnd::Pushed { head }),
+        usage: Usage::default(),
     });
     let saved = app.store.open(&run).await.unwrap();
     assert!(matches!(saved, Saved::Saved(_)));

@@ -1,0 +1,76 @@
+//! The one thing that outlives a turn in `/home` besides what the agent keeps there itself: the name of its conversation.
+//!
+//! Lives beside agent code, so it is a hint and checked like one. What is lost costs tokens, nothing else.
+
+use super::{job::Job, machine::text};
+use crate::{domain::Usage, runtime::process::files};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Below `/home`.
+const FILE: &str = "roundsman-session.json";
+/// Bytes that are read of it.
+const LIMIT: u64 = 64 << 10;
+/// Characters of a conversation's name; the known ones have at most 36.
+const LONGEST: usize = 128;
+
+/// A conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Conversation {
+    /// Its name.
+    pub(super) session: String,
+    /// The workspace in which it took place: some agents hang when it goes on elsewhere.
+    directory: String,
+    /// What it used up so far, as its program counts.
+    #[serde(default)]
+    pub(super) usage: Usage,
+}
+
+/// The conversation that this agent can go on with.
+pub(super) fn recall(job: &Job, agent: &str) -> Option<Conversation> {
+    let known = all(job).remove(agent)?;
+    (known.directory == text(&job.spec.places.workspace) && is_name(&known.session)).then_some(known)
+}
+
+/// Remembers the conversation, or that there is none.
+pub(super) fn remember(job: &Job, agent: &str, conversation: Option<(&str, Usage)>) {
+    let mut known = all(job);
+    match conversation.filter(|(session, _)| is_name(session)) {
+        Some((session, usage)) => {
+            let directory = text(&job.spec.places.workspace);
+            let session = session.to_owned();
+            known.insert(agent.to_owned(), Conversation { session, directory, usage });
+        }
+        None => _ = known.remove(agent),
+    }
+    // Whoever cannot remember begins afresh.
+    _ = files::write_atomically(
+        &job.spec.places.home.join(FILE),
+        &serde_json::to_vec_pretty(&known).unwrap_or_default(),
+    );
+}
+
+fn all(job: &Job) -> BTreeMap<String, Conversation> {
+    let text = files::read_left(&job.spec.places.home, FILE, LIMIT).ok().flatten();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// The name becomes an argument, and whoever wrote the file could have written an option into it.
+fn is_name(session: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    session.len() <= LONGEST
+        && session.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && session.chars().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_option_is_no_name() {
+        assert!(super::is_name("ses_e058d9fb8ffewJIE1SUiBwAXn5"));
+        assert!(super::is_name("01a1fa83-47a8-7be3-9dfa-51843e3896e7"));
+        for bad in ["", "--last", "-c", "a b", "a=b", "../x", "{brief}", &"a".repeat(200)] {
+            assert!(!super::is_name(bad), "{bad}");
+        }
+    }
+}
