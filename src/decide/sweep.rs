@@ -251,13 +251,13 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     do           Publish                  504
     do           Requeue                 2376
     do           RetryBuild              1728
-    escalate     AgentFailed              384
+    escalate     AgentFailed              448
     escalate     BudgetSpent             1608
     escalate     Canceled                  96
     escalate     CannotMerge             3150
     escalate     CheckBroken             1104
     escalate     Gap                    11813
-    escalate     InfrastructureBudget    3456
+    escalate     InfrastructureBudget    3584
     escalate     NoVerdict               1038
     escalate     NobodyReviews            361
     escalate     NothingChanged           784
@@ -269,7 +269,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     SameFailureAgain          96
     escalate     SameInputAgain           814
     escalate     TestsWeakened            192
-    escalate     TooManyTurns            4312
+    escalate     TooManyTurns            4456
     escalate     TurnTooLong             1101
     escalate     VotedDownSilently        646
     fix-forward  conflict                1876
@@ -281,8 +281,8 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     proceed      Start                   1326
     proceed      TurnAnswered             112
     proceed      TurnPushed               448
-    redispatch   Failed                  1296
-    redispatch   Lost                   12246
+    redispatch   Failed                  1512
+    redispatch   Lost                   12654
     respond      respond                 4500
     stop-workers AskedPeople             1500
     stop-workers Brake                   4176
@@ -290,8 +290,8 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         AskedPeople             5624
     wait         AwaitingApproval         920
     wait         AwaitingReview           864
-    wait         BackingOff              6216
-    wait         Brake                  15375
+    wait         BackingOff              6496
+    wait         Brake                  15543
     wait         ChecksRunning           1642
     wait         Cold                    1434
     wait         Gap                    17758
@@ -304,6 +304,6 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         StaleItem               2160
     wait         StepRunning             1866
     wait         TargetRed                 44
-    197712 cases
+    199152 cases
     "#);
 }

@@ -527,6 +527,7 @@ fn every_reason_is_one_sentence() {
     escalate: the agent went silent and was stopped: disk full
     escalate: the agent took longer than a turn may take and was stopped: disk full
     escalate: the agent wrote more output than is allowed and was stopped: disk full
+    escalate: the agent used more than a turn may and was stopped: disk full
     escalate: the agent left an unfinished merge behind: disk full
     escalate: the agent left files that must not be committed: disk full
     escalate: the agent was stopped: disk full

@@ -44,10 +44,15 @@ impl Usage {
         self.fresh_tokens() > 0 || self.cached_tokens > 0
     }
 
+    /// Nothing used costs nothing, whatever its price.
+    fn price(&self) -> Option<u64> {
+        if self.has_tokens() { self.cost_micro_usd } else { Some(0) }
+    }
+
     /// This with the tokens since `before` only, where a program counts those of a whole session and not of one call.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
-        let cost = match (self.cost_micro_usd, before.cost_micro_usd) {
+        let cost = match (self.price(), before.price()) {
             (Some(now), Some(then)) => Some(now.saturating_sub(then)),
             (Some(_), None) | (None, Some(_) | None) => None,
         };
@@ -67,9 +72,7 @@ impl Add for Usage {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        // Nothing used costs nothing, whatever its price.
-        let price = |part: &Self| if part.has_tokens() { part.cost_micro_usd } else { Some(0) };
-        let cost = match (price(&self), price(&other)) {
+        let cost = match (self.price(), other.price()) {
             (Some(a), Some(b)) => Some(a.saturating_add(b)),
             (Some(_), None) | (None, Some(_) | None) => None,
         };
@@ -121,6 +124,7 @@ mod tests {
         assert_eq!((used(5, Some(10)) + used(0, None)).cost_micro_usd, Some(10));
         assert_eq!((Usage::default() + used(5, Some(10))).cost_micro_usd, Some(10));
         assert_eq!((used(9, Some(30)).since(&used(5, Some(10)))).cost_micro_usd, Some(20));
+        assert_eq!(used(9, Some(30)).since(&Usage::default()).cost_micro_usd, Some(30));
     }
 
     #[test]

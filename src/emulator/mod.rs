@@ -13,6 +13,7 @@ mod faults;
 mod git;
 mod knobs;
 mod look;
+pub mod model;
 mod page;
 mod people;
 mod pull_people;

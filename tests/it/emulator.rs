@@ -6,6 +6,7 @@ mod access;
 mod checks;
 mod faults;
 mod items;
+mod model;
 mod pulls;
 mod traffic;
 

@@ -6,6 +6,7 @@
 //! outside was kept.
 
 mod bell;
+mod cast;
 mod promises;
 mod timeline;
 pub mod universe;
@@ -22,8 +23,9 @@ use crate::{
     },
 };
 use bell::Bell;
+use cast::{Agent, Cast};
 use jiff::Timestamp;
-use std::{io, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 use timeline::{Event, Timeline};
 use universe::Universe;
 
@@ -51,10 +53,14 @@ pub struct Options {
     /// Port of the pretend Azure DevOps; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Who writes the code: our own stand-in, or a real agent whose model is played from a script.
+    #[arg(long, value_enum, default_value_t)]
+    agent: Agent,
+    /// Where steps run.
+    #[arg(long, value_enum, default_value_t)]
+    runtime: cast::Runtime,
 }
 
-/// A demo that takes longer is stuck; on a slow machine it takes a quarter of this.
-const LIMIT: Duration = Duration::from_secs(110);
 /// The scheduler's period, a few hundred times faster than cron.
 const PERIOD: Duration = Duration::from_millis(150);
 
@@ -73,6 +79,18 @@ pub fn main(options: &Options, surroundings: &Surroundings) -> Exit {
 }
 
 async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit> {
+    let cast = match Cast::gather(options.agent, options.runtime, surroundings).await {
+        Ok(cast) => cast,
+        Err(refused) => {
+            let _ = io::Write::write_fmt(&mut io::stderr().lock(), format_args!("{refused}\n"));
+            return Ok(refused.exit());
+        }
+    };
+    let mut host = surroundings.host.clone();
+    if let Some(cast) = &cast {
+        let given = host.environment.get("PATH").cloned().unwrap_or_default();
+        host.environment.insert("PATH".to_owned(), cast.search_path(&given));
+    }
     let scratch;
     let root = match &options.keep {
         Some(directory) => {
@@ -86,7 +104,7 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
     };
     let universe = Universe::build(&root, options.port, options.record.as_deref()).await?;
     if options.serve {
-        return serve(&universe, options, surroundings).await;
+        return serve(&universe, cast.as_ref(), &host, options).await;
     }
     let bell = Bell::hang().await?;
     let style = match (options.json, options.timeline || surroundings.writes_to_terminal) {
@@ -94,21 +112,24 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
         (false, true) => timeline::Style::Drawn { colour: surroundings.writes_to_terminal },
         (false, false) => timeline::Style::Silent,
     };
+    let mut vars = settings(&universe, cast.as_ref());
+    vars.insert("ROUNDSMAN_DOORBELL_WEBHOOK".into(), bell.url());
     let mut play = Play {
-        vars: universe
-            .vars()
-            .into_iter()
-            .chain([("ROUNDSMAN_DOORBELL_WEBHOOK".into(), bell.url())])
-            .collect(),
-        host: surroundings.host.clone(),
+        vars,
+        host,
         timeline: Timeline::begin(style, surroundings.now, &universe),
+        limit: options.agent.limit(),
         ticks: 0,
         polls: 0,
         reads: 0,
         writes: 0,
         universe,
         bell,
+        cast,
     };
+    if let Some(cast) = &play.cast {
+        play.timeline.tell(&Event::program("demo", cast.introduction()));
+    }
     let summary = Box::pin(play.perform()).await?;
     let kept = summary.is_kept();
     play.timeline.end(&summary);
@@ -118,9 +139,12 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
 struct Play {
     universe: Universe,
     bell: Bell,
-    vars: Vec<(String, String)>,
+    cast: Option<Cast>,
+    vars: BTreeMap<String, String>,
     host: Host,
     timeline: Timeline,
+    /// When it is stuck.
+    limit: Duration,
     ticks: u32,
     polls: u32,
     reads: u32,
@@ -138,7 +162,7 @@ impl Play {
                 .item(item),
         );
         while !self.is_over(item)
-            && now().duration_since(begun) < jiff::SignedDuration::try_from(LIMIT).unwrap_or_default()
+            && now().duration_since(begun) < jiff::SignedDuration::try_from(self.limit).unwrap_or_default()
         {
             self.poll().await?;
             self.watch().await?;
@@ -166,6 +190,8 @@ impl Play {
             reads: self.reads,
             writes: self.writes,
             wall: now().duration_since(begun),
+            talk: self.cast.as_ref().map(Cast::talk),
+            key: self.cast.as_ref().map(|cast| cast.key.clone()),
         };
         Ok(promises::check(&self.universe, &self.app().await?, facts).await)
     }
@@ -176,7 +202,7 @@ impl Play {
     }
 
     async fn app(&self) -> io::Result<App> {
-        let settings = Settings::from_vars(self.vars.iter().cloned())
+        let settings = Settings::from_vars(self.vars.clone().into_iter())
             .map_err(|why| io::Error::other(why.to_string()))?;
         App::open(settings, self.host.clone(), now()).await.map_err(io::Error::other)
     }
@@ -221,17 +247,25 @@ impl Play {
     }
 }
 
+/// With which settings our programs find the universe, and who plays in it.
+fn settings(universe: &Universe, cast: Option<&Cast>) -> BTreeMap<String, String> {
+    universe.vars().into_iter().chain(cast.map(Cast::vars).unwrap_or_default()).collect()
+}
+
 /// Leaves the universe running; people review by themselves, programs are run by whoever reads this.
-async fn serve(universe: &Universe, options: &Options, surroundings: &Surroundings) -> io::Result<Exit> {
+async fn serve(universe: &Universe, cast: Option<&Cast>, host: &Host, options: &Options) -> io::Result<Exit> {
     for _ in 0..options.items {
         universe.file_item(&["ready-for-agent"])?;
     }
     say(&format!("# {} work items wait at {}", options.items, universe.emulator.url()));
     say("# Run these lines in another terminal, then the two programs as often as you like, as cron would:");
-    for (name, value) in universe.vars() {
+    if let Some(path) = cast.and_then(|_| host.environment.get("PATH")) {
+        say(&format!("export PATH={}", quoted(path)));
+    }
+    for (name, value) in settings(universe, cast) {
         say(&format!("export {name}={}", quoted(&value)));
     }
-    let beside = surroundings.host.worker.first().map(PathBuf::from).unwrap_or_default();
+    let beside = host.worker.first().map(PathBuf::from).unwrap_or_default();
     for program in ["roundsman-watcher", "roundsman-poller"] {
         let path = beside.with_file_name(program);
         let how =

@@ -18,6 +18,10 @@ pub(super) struct Facts {
     pub(super) reads: u32,
     pub(super) writes: u32,
     pub(super) wall: SignedDuration,
+    /// How often the model was asked, and refused; nothing when there is none.
+    pub(super) talk: Option<(usize, usize)>,
+    /// The model's key, to look for where it must not be.
+    pub(super) key: Option<String>,
 }
 
 /// How it ended.
@@ -110,14 +114,19 @@ pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summa
         format!("{} writes in one more poll and tick", facts.idle_writes),
     ));
 
+    if let Some((asked, refused)) = facts.talk {
+        let found = format!("the model was asked {asked} times and refused {refused}");
+        promises.push(promise("real-agent", asked > 0 && refused == 0, found));
+    }
+
     let leaks = leaks(universe, &facts);
     promises.push(promise(
         "no-secret",
         leaks.is_empty(),
         if leaks.is_empty() {
-            "the token is in no output, comment, branch, log or database".into()
+            "no secret is in any output, comment, branch, log or database".into()
         } else {
-            format!("the token is in {}", leaks.join(", "))
+            format!("a secret is in {}", leaks.join(", "))
         },
     ));
     let left = app.runtime.workers().await.map(|workers| workers.len());
@@ -151,10 +160,11 @@ pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summa
     }
 }
 
-/// Everywhere the token, or the form in which it travels, was found.
+/// Everywhere the token, or the form in which it travels, or the model's key was found.
 fn leaks(universe: &Universe, facts: &Facts) -> Vec<String> {
     use base64::{Engine, prelude::BASE64_STANDARD};
-    let forms = [universe.token.clone(), BASE64_STANDARD.encode(format!(":{}", universe.token))];
+    let mut forms = vec![universe.token.clone(), BASE64_STANDARD.encode(format!(":{}", universe.token))];
+    forms.extend(facts.key.clone());
     let holds = |text: &[u8]| {
         forms.iter().any(|form| text.windows(form.len()).any(|window| window == form.as_bytes()))
     };

@@ -1,6 +1,7 @@
 //! The universe of the demo and of the stories: a pretend Azure DevOps with one project, one repository, one pipeline
 //! and three identities, and the settings with which our programs find it.
 
+use crate::emulator::model::Screenplay;
 use crate::emulator::{
     Emulator, Identity, IdentityKind, NewItem, NewPipeline, Options, RepositoryHandle, SeedFile, Token,
 };
@@ -201,6 +202,11 @@ macro_rules! seeded {
     ($kind:ident, $path:literal) => {
         SeedFile::$kind($path, include_str!(concat!("../../../fixtures/demo/repository/", $path)))
     };
+}
+
+/// What is played, for a model that plays it.
+pub fn screenplay() -> Screenplay {
+    Screenplay::new(SCREENPLAY)
 }
 
 fn seed() -> Vec<SeedFile> {
