@@ -104,7 +104,7 @@ async fn planning_that_changed_something_is_undone() {
 async fn whoever_can_only_read_plans_by_answering() {
     let mut world = World::new();
     world.plan_first = true;
-    let text = r#"echo '{"type":"text","sessionID":"ses_1","part":{"text":"- first this\n- then that"}}'"#;
+    let text = r#"echo '{"type":"text","sessionID":"ses_1","part":{"text":"- first this, then that"}}'"#;
     let program = format!("echo \"$1 $2\" >> \"$ROUNDSMAN_OUT/modes\"; {text}; {}", step("stop"));
     let mut agent = shell(&program);
     agent.plan = vec!["read".into()];
@@ -113,7 +113,7 @@ async fn whoever_can_only_read_plans_by_answering() {
     agent.resume = Vec::new();
     let (result, _) = turn(&world, 1, &agent, &Handover::default()).await;
     assert!(matches!(&result, AgentResult::NothingChanged { .. }), "{result:?}");
-    assert_eq!(fs::read_to_string(out(&world, 1).join("plan.md")).unwrap(), "- first this\n- then that");
+    assert_eq!(fs::read_to_string(out(&world, 1).join("plan.md")).unwrap(), "- first this, then that");
     assert_eq!(fs::read_to_string(out(&world, 1).join("modes")).unwrap(), "read \nwrite more\n");
     assert!(
         evidence(&world, 1, "02-implement.brief.md").contains("plan.md"),
@@ -132,8 +132,12 @@ async fn what_never_ends_is_cut_by_the_limit_that_it_meets() {
     let filler = "head -c 30000000 /dev/zero > big; sleep 60".to_owned();
     let cases: [(Limits, &str, &str); 4] = [
         (limits(|l| l.steps = 20), &forever, "steps, of 20 allowed"),
-        (limits(|l| l.tokens = 9_000), &forever, "tokens, of 9000 allowed"),
-        (limits(|l| l.cost_micro_usd = 50_000), &forever, "micro dollars, of 50000 allowed"),
+        (limits(|l| (l.steps, l.tokens) = (u32::MAX, 9_000)), &forever, "tokens, of 9000 allowed"),
+        (
+            limits(|l| (l.steps, l.cost_micro_usd) = (u32::MAX, 50_000)),
+            &forever,
+            "micro dollars, of 50000 allowed",
+        ),
         (limits(|l| l.disk_bytes = 20_000_000), &filler, "bytes of disk, of 20000000 allowed"),
     ];
     for (limits, program, expected) in cases {
