@@ -62,6 +62,10 @@ pub struct Agent {
     /// Variables that it may need and that only the operator can allow: keys, addresses, models.
     #[serde(default)]
     pub environment: Vec<String>,
+    /// Names at the top of a repository that configure it. They are kept out of the workspace while it works, because
+    /// switches were seen not to stop all of them.
+    #[serde(default)]
+    pub hides: Vec<String>,
     /// Whether the operator must say more than the name: which program, or which prepared files.
     #[serde(default)]
     pub needs_command: bool,
@@ -148,6 +152,7 @@ impl Agent {
             config: self.config.clone(),
             instructions: self.instructions,
             provider_codes: self.exit.provider.clone(),
+            hides: self.hides.clone(),
             version: self.version.clone(),
             checks_environment: wanted.checks_environment.to_vec(),
             model: wanted.model.map(str::to_owned),

@@ -76,6 +76,16 @@ fn every_slot_is_known_and_everything_that_is_needed_has_one() {
         }
         let config = agent.config.as_ref().is_some_and(|config| config.text.contains("{instructions}"));
         assert_eq!(config, agent.instructions == InstructionsWay::Config, "{name}: instructions");
+        let is_ours = ["command", "scripted"].contains(&name.as_str());
+        assert_eq!(
+            agent.hides.is_empty(),
+            is_ours,
+            "{name}: nothing of the repository's configuration is hidden"
+        );
+        assert!(
+            agent.hides.iter().all(|path| !path.starts_with('/') && !path.contains(['*', '!'])),
+            "{name}"
+        );
         for host in &agent.hosts {
             let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
             assert!(port.is_some(), "{name}: {host} has no port");

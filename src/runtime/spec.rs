@@ -136,6 +136,9 @@ pub struct AgentCall {
     /// Exit codes that mean that its model provider did not answer.
     #[serde(default)]
     pub provider_codes: Vec<i32>,
+    /// Names at the top of a repository that configure this agent: they are kept out of its workspace.
+    #[serde(default)]
+    pub hides: Vec<String>,
     /// Prints its version.
     #[serde(default)]
     pub version: Vec<String>,

@@ -177,6 +177,7 @@ impl<'a> Session<'a> {
             brief: String::new(),
             is_told: false,
         };
+        session.hide_configuration().map_err(|error| error.to_string())?;
         session.version = session.ask_version();
         Ok(session)
     }
@@ -224,6 +225,28 @@ impl<'a> Session<'a> {
         )
         .map_err(|e| self.broken(&e))?;
         Ok(AgentResult::Worked { summary: self.summary(), checks_passed, changed, replies: self.replies() })
+    }
+
+    /// Keeps what the repository says to this agent's program out of the workspace: it could name another provider, and
+    /// have its own code executed with the key. A sparse checkout leaves index, commits and merges as they are.
+    fn hide_configuration(&self) -> Result<(), GitError> {
+        let hides: Vec<&str> = self.call.hides.iter().map(String::as_str).collect();
+        let arguments = [&["ls-tree", "--name-only", "HEAD", "--"][..], &hides].concat();
+        if hides.is_empty() || self.git.local(&self.workspace, &arguments)?.is_empty() {
+            return Ok(());
+        }
+        let patterns: String = hides.iter().map(|name| format!("!/{name}\n")).collect();
+        let file = self.job.spec.places.workspace.join(".git/info/sparse-checkout");
+        // Where it cannot be written, git does not leave anything out, and the next look refuses the turn.
+        _ = machine::write(file, format!("/*\n{patterns}").as_bytes());
+        for (key, value) in [("core.sparseCheckout", "true"), ("core.sparseCheckoutCone", "false")] {
+            self.git.local(&self.workspace, &["config", "--local", key, value])?;
+        }
+        self.git.local(&self.workspace, &["read-tree", "-mu", "HEAD"])?;
+        match hides.iter().find(|name| self.job.spec.places.workspace.join(name).exists()) {
+            None => Ok(()),
+            Some(name) => Err(self.git.refusal("read-tree", &format!("`{name}` could not be kept out"))),
+        }
     }
 
     /// Asks for a plan, and makes sure that it was only that. What to tell a program that cannot go on from it.

@@ -154,6 +154,12 @@ impl Git {
         )
     }
 
+    /// An error of ours about what git did.
+    #[expect(clippy::unused_self, reason = "only who has a git can say what it did")]
+    pub(super) fn refusal(&self, verb: &str, detail: &str) -> GitError {
+        GitError { verb: verb.to_owned(), detail: detail.to_owned(), code: None }
+    }
+
     /// The server's address.
     pub(super) fn url(&self) -> &str {
         &self.remote.url

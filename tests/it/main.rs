@@ -6,6 +6,7 @@
     reason = "a test that fails here has failed; what a story measured is told to whoever runs it"
 )]
 
+mod agents;
 #[cfg(feature = "emulator")]
 mod cli;
 mod client;

@@ -152,7 +152,11 @@ impl World {
     }
 
     pub(crate) async fn step(&self, spec: &WorkerSpec) -> StepResult {
-        self.runtime.start(spec, &Handover::default()).await.unwrap();
+        self.step_with(spec, &Handover::default()).await
+    }
+
+    pub(crate) async fn step_with(&self, spec: &WorkerSpec, handover: &Handover) -> StepResult {
+        self.runtime.start(spec, handover).await.unwrap();
         let turn = spec.turn.number;
         self.runtime.wait(run_id(), turn, spec.step, PATIENCE).await.unwrap();
         let workers = self.runtime.workers_of(run_id()).await.unwrap();

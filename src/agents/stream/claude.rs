@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// How a missing permission is told to the model, and so to us.
-const REFUSED: [&str; 2] = ["but you haven't granted it yet", "Permission to use"];
+const REFUSED: [&str; 3] = ["but you haven't granted it yet", "Permission to use", "while in plan mode"];
 /// Open tool calls that are remembered by name; more at once is no conversation.
 const MOST_OPEN: usize = 1_000;
 
