@@ -15,8 +15,8 @@ use std::collections::HashMap;
 const USER: &str = "10001:10001";
 /// Where every program of ours starts; it exists in every container, because the step's volume is there.
 pub(super) const STEP_DIR: &str = "/step";
-/// `/run` holds sockets and process ids.
-const RUN_BYTES: u64 = 16 << 20;
+/// `/run` of an image's daemons is hidden; nobody works there.
+const RUN_BYTES: u64 = 1 << 20;
 /// `/dev/shm`: the engine's default, asked for so that no other default gets in.
 const SHM_BYTES: i64 = 64 << 20;
 /// Files of a log.
@@ -155,7 +155,7 @@ impl Wish {
             // programs in its workspace anyway.
             tmpfs: Some(HashMap::from([
                 ("/tmp".to_owned(), format!("rw,nosuid,nodev,exec,mode=1777,size={tmp}")),
-                ("/run".to_owned(), format!("rw,nosuid,nodev,noexec,mode=1777,size={RUN_BYTES}")),
+                ("/run".to_owned(), format!("rw,nosuid,nodev,noexec,size={RUN_BYTES}")),
             ])),
             memory: Some(number(*memory)),
             memory_swap: Some(number(*memory)),

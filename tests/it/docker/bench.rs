@@ -214,7 +214,7 @@ impl DockerBench {
 
     /// Where our branch is on the server.
     pub(crate) fn head(&self) -> Option<String> {
-        self.emulator.head(&self.repository, BranchName::of_run(run_id()).as_str())
+        self.emulator.head(&self.repository, &BranchName::of_run(run_id()).full())
     }
 
     /// What a shell of the worker's user sees in volumes of the run, given as `volume:place`.
