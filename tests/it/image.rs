@@ -8,6 +8,7 @@ use crate::{
     world::{Ended, program},
 };
 use roundsman::{
+    agents,
     cli::{
         image::{self, AGENTS, Made, Show},
         program::Surroundings,
@@ -118,7 +119,10 @@ fn the_page_names_the_places_exits_and_schema_of_the_code() {
     let ours =
         [worker::EXIT_DONE, worker::EXIT_USAGE, worker::EXIT_BROKEN, worker::EXIT_STARTED_BEFORE].to_vec();
     assert_eq!(exits, ours);
-    assert!(page.contains(&format!("; {} means that its provider", worker::EXIT_PROVIDER)));
+    assert!(page.contains(&format!(
+        "; {} means that its provider",
+        agents::find("command").unwrap().exit.provider[0]
+    )));
     assert!(page.contains(&format!("is schema **{SCHEMA}**")));
     for step in Step::ALL {
         assert!(page.contains(&format!("{step}|")) || page.contains(&format!("|{step}")), "{step}");

@@ -60,7 +60,7 @@ pub(super) async fn check(
         if !has_one(engine.docker, &look, &[SHELL.to_owned()]).await? {
             return Ok(Some("shell at /bin/sh"));
         }
-        Ok((!has_one(engine.docker, &look, &git).await?).then_some("git on its search path"))
+        Ok::<_, Error>((!has_one(engine.docker, &look, &git).await?).then_some("git on its search path"))
     }
     .await;
     let forced = RemoveContainerOptionsBuilder::default().force(true).v(true).build();

@@ -268,6 +268,7 @@ impl Bench for DockerBench {
                 kind: TurnKind::Implement,
                 trigger: Trigger::WorkItem { revision: run_id().revision },
                 base: None,
+                work_of: None,
             },
             step,
             places: Places::of_image(),
@@ -281,7 +282,7 @@ impl Bench for DockerBench {
             agent: (step == Step::Agent).then(|| AgentCall {
                 name: "command".into(),
                 command: ["sh", "-c", program].map(str::to_owned).to_vec(),
-                plan_first: false,
+                ..AgentCall::default()
             }),
             commit: CommitIdentity {
                 name: "Roundsman".into(),

@@ -87,7 +87,9 @@ fn pushed(state: &WorkerState) -> Option<CommitId> {
 
 fn class_of(state: &WorkerState) -> Option<AgentFailure> {
     match state {
-        WorkerState::Finished(StepResult::Agent(AgentResult::Failed { class, .. })) => Some(*class),
+        WorkerState::Finished(StepResult::Agent { result: AgentResult::Failed { class, .. }, .. }) => {
+            Some(*class)
+        }
         _ => None,
     }
 }
@@ -135,8 +137,10 @@ async fn an_agent_in_a_container_stays_inside() {
     let packets = datagrams.load(Ordering::SeqCst);
     judge("seen: datagrams", packets == 0, format!("{packets} arrived"));
     judge("seen: allowed target", allowed.arrived() > 1, format!("{} arrived", allowed.arrived()));
-    let is_workers_word =
-        matches!(done.state, WorkerState::Finished(StepResult::Agent(AgentResult::Worked { .. })));
+    let is_workers_word = matches!(
+        done.state,
+        WorkerState::Finished(StepResult::Agent { result: AgentResult::Worked { .. }, .. })
+    );
     judge("seen: status", is_workers_word, format!("{:?}", done.state));
     judge(
         "seen: log is plain",
@@ -185,7 +189,10 @@ async fn an_agent_in_a_container_stays_inside() {
     judge(
         "seen: the next turn",
         matches!(next.state, WorkerState::Finished(StepResult::Fetch(FetchResult::Ready { .. })))
-            && matches!(again.state, WorkerState::Finished(StepResult::Agent(AgentResult::Worked { .. })))
+            && matches!(
+                again.state,
+                WorkerState::Finished(StepResult::Agent { result: AgentResult::Worked { .. }, .. })
+            )
             && again.log.contains("HEAD")
             && !again.log.contains("executed")
             && !again.log.contains("pre-push"),

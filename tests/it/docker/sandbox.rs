@@ -104,7 +104,8 @@ async fn a_foreign_image_brings_no_worker_and_gets_ours() {
     );
     spec.image = Some("local/debian:bookworm".into());
     let end = ended(&bench, &spec).await;
-    let is_done = matches!(end, WorkerState::Finished(StepResult::Agent(AgentResult::Worked { .. })));
+    let is_done =
+        matches!(end, WorkerState::Finished(StepResult::Agent { result: AgentResult::Worked { .. }, .. }));
     assert!(is_done, "{end:?}\n{}", log(&bench, Step::Agent).await);
     assert!(left(&bench, &Left::Plan).await.contains("roundsman-worker"));
     assert_eq!(bench.saved().await, ["x.txt"]);

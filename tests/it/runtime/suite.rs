@@ -71,7 +71,7 @@ pub(crate) async fn fetch(bench: &dyn Bench) {
 pub(crate) async fn agent(bench: &dyn Bench, program: &str) -> AgentResult {
     fetch(bench).await;
     match ended(bench, &bench.spec(Step::Agent, program)).await {
-        WorkerState::Finished(StepResult::Agent(result)) => result,
+        WorkerState::Finished(StepResult::Agent { result, .. }) => result,
         other => panic!("{other:?}\n{}", log(bench, Step::Agent).await),
     }
 }
@@ -100,7 +100,9 @@ pub(crate) async fn busy(bench: &dyn Bench) {
 #[track_caller]
 pub(crate) fn class(state: Option<WorkerState>) -> AgentFailure {
     match state {
-        Some(WorkerState::Finished(StepResult::Agent(AgentResult::Failed { class, .. }))) => class,
+        Some(WorkerState::Finished(StepResult::Agent {
+            result: AgentResult::Failed { class, .. }, ..
+        })) => class,
         other => panic!("{other:?}"),
     }
 }
