@@ -199,7 +199,10 @@ impl Cast {
                 });
                 (String::new(), vec![(KEY, key), ("OPENCODE_CONFIG_CONTENT", config.to_string())])
             }
-            Agent::Claude => (String::new(), vec![("ANTHROPIC_API_KEY", key), ("ANTHROPIC_BASE_URL", url)]),
+            Agent::Claude => {
+                let model = ("ANTHROPIC_MODEL", MODEL.to_owned());
+                (String::new(), vec![("ANTHROPIC_API_KEY", key), ("ANTHROPIC_BASE_URL", url), model])
+            }
             Agent::Codex => {
                 let provider = format!(
                     r#"model_providers.{PROVIDER}={{name="{PROVIDER}",base_url="{url}/v1",env_key="{KEY}",wire_api="responses"}}"#
