@@ -2,7 +2,7 @@
 
 use super::{
     Wanted, all, find,
-    template::{BEFORE, LATER, slots},
+    template::{BEFORE, LATER, Word, slots},
 };
 use crate::runtime::spec::{BriefWay, InstructionsWay};
 
@@ -43,8 +43,8 @@ fn every_slot_is_known_and_everything_that_is_needed_has_one() {
     for agent in all() {
         let name = &agent.name;
         let call = &agent.call;
-        let start: Vec<&String> = call.start.iter().flat_map(|word| word.words()).collect();
-        let resume: Vec<&String> = call.resume.iter().flat_map(|word| word.words()).collect();
+        let start: Vec<&String> = call.start.iter().flat_map(Word::words).collect();
+        let resume: Vec<&String> = call.resume.iter().flat_map(Word::words).collect();
         let mut everything: Vec<&str> = start.iter().chain(&resume).map(|word| word.as_str()).collect();
         everything.extend(call.work.iter().chain(&call.plan).map(String::as_str));
         everything.extend(agent.config.iter().map(|config| config.text.as_str()));

@@ -235,10 +235,10 @@ impl<'a> Session<'a> {
         if hides.is_empty() || self.git.local(&self.workspace, &arguments)?.is_empty() {
             return Ok(());
         }
-        let patterns: String = hides.iter().map(|name| format!("!/{name}\n")).collect();
+        let patterns: Vec<String> = hides.iter().map(|name| format!("!/{name}")).collect();
         let file = self.job.spec.places.workspace.join(".git/info/sparse-checkout");
         // Where it cannot be written, git does not leave anything out, and the next look refuses the turn.
-        _ = machine::write(file, format!("/*\n{patterns}").as_bytes());
+        _ = machine::write(file, format!("/*\n{}\n", patterns.join("\n")).as_bytes());
         for (key, value) in [("core.sparseCheckout", "true"), ("core.sparseCheckoutCone", "false")] {
             self.git.local(&self.workspace, &["config", "--local", key, value])?;
         }

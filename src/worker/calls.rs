@@ -207,7 +207,7 @@ impl Session<'_> {
             session: summary.session.clone(),
             usage,
         });
-        self.plan_text = summary.text.clone();
+        self.plan_text.clone_from(&summary.text);
         Ok(Came { end: ended.end, verdict, session: summary.session, words })
     }
 

@@ -1,11 +1,10 @@
 //! Who plays the agent in the demo: the worker's own stand-in, or a real agent whose model is played from a script.
 //!
 //! Looks for the agent's program before anything is started, starts the pretend provider, and says with which settings
-//! our programs find both. What an agent needs besides is data of the room `agents`, where that knows it.
+//! our programs find both. How an agent is called is data of the room `agents`.
 
 use super::universe;
 use crate::{
-    agents,
     cli::program::Surroundings,
     emulator::model::{Model, Options},
     exit::Exit,
@@ -169,68 +168,21 @@ impl Cast {
         format!("{}:{given}", self.folder.display())
     }
 
-    /// The settings that choose agent and model, and the variables that they pass on.
+    /// The settings that choose agent and model, and the variables that they pass on. What to call the agent with stands
+    /// in the room `agents`; where its provider is, only we know.
     pub(super) fn vars(&self) -> Vec<(String, String)> {
-        if agents::find(self.agent.name()).is_some() { self.known() } else { self.by_command() }
-    }
-
-    /// For an agent that the room `agents` knows: what to call it with stands there, where its provider is here.
-    fn known(&self) -> Vec<(String, String)> {
         let (words, variables) = self.provider();
+        let names: Vec<&str> = variables.iter().map(|(name, _)| *name).collect();
         let settings = [
             ("ROUNDSMAN_AGENT_NAME", self.agent.name().to_owned()),
-            ("ROUNDSMAN_AGENT_MODEL", self.model_name()),
             ("ROUNDSMAN_AGENT_COMMAND", words),
-            ("ROUNDSMAN_AGENT_ENVIRONMENT", names(&variables)),
+            ("ROUNDSMAN_AGENT_ENVIRONMENT", names.join(",")),
         ];
-        owned(settings.into_iter().chain(variables))
+        let own = |(name, value): (&str, String)| (name.to_owned(), value);
+        settings.into_iter().chain(variables).map(own).collect()
     }
 
-    /// For an agent that is only a command line with variables.
-    fn by_command(&self) -> Vec<(String, String)> {
-        let (words, mut variables) = self.provider();
-        let model = self.model_name();
-        let (command, switches): (String, &[&str]) = match self.agent {
-            Agent::Scripted => (String::new(), &[]),
-            Agent::Opencode => (
-                format!("opencode run --format json --auto -m {model}"),
-                &[
-                    "OPENCODE_DISABLE_MODELS_FETCH",
-                    "OPENCODE_DISABLE_AUTOUPDATE",
-                    "OPENCODE_DISABLE_LSP_DOWNLOAD",
-                    "OPENCODE_DISABLE_DEFAULT_PLUGINS",
-                    "OPENCODE_DISABLE_PROJECT_CONFIG",
-                ],
-            ),
-            Agent::Claude => (
-                format!(
-                    "claude -p --output-format stream-json --verbose --model {model} --dangerously-skip-permissions"
-                ),
-                &["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "DISABLE_AUTOUPDATER", "IS_SANDBOX"],
-            ),
-            Agent::Codex => (
-                format!("codex exec --dangerously-bypass-approvals-and-sandbox --json -m {model} {words} -"),
-                &[],
-            ),
-        };
-        variables.extend(switches.iter().map(|name| (*name, "1".to_owned())));
-        let settings = [
-            ("ROUNDSMAN_AGENT_NAME", "command".to_owned()),
-            ("ROUNDSMAN_AGENT_COMMAND", command),
-            ("ROUNDSMAN_AGENT_ENVIRONMENT", names(&variables)),
-        ];
-        owned(settings.into_iter().chain(variables))
-    }
-
-    /// As the agent calls it: with the provider's name where it knows several.
-    fn model_name(&self) -> String {
-        match self.agent {
-            Agent::Opencode => format!("{PROVIDER}/{MODEL}"),
-            Agent::Scripted | Agent::Claude | Agent::Codex => MODEL.to_owned(),
-        }
-    }
-
-    /// How the agent is told of the provider: more words for its command line, and variables.
+    /// How the agent is told of provider and model: more words for its command line, and variables.
     fn provider(&self) -> (String, Vec<(&'static str, String)>) {
         let (url, key) = (self.model.url(), self.key.clone());
         match self.agent {
@@ -240,33 +192,29 @@ impl Cast {
                 let limit = json!({"limit": {"context": CONTEXT, "output": OUTPUT}});
                 let provider =
                     json!({"npm": "@ai-sdk/openai-compatible", "options": options, "models": {MODEL: limit}});
+                let full = format!("{PROVIDER}/{MODEL}");
                 let config = json!({
                     "autoupdate": false, "share": "disabled", "enabled_providers": [PROVIDER],
-                    "provider": {PROVIDER: provider}, "model": self.model_name(), "small_model": self.model_name(),
+                    "provider": {PROVIDER: provider}, "model": full, "small_model": full,
                 });
                 (String::new(), vec![(KEY, key), ("OPENCODE_CONFIG_CONTENT", config.to_string())])
             }
-            Agent::Claude => (String::new(), vec![("ANTHROPIC_API_KEY", key), ("ANTHROPIC_BASE_URL", url)]),
+            Agent::Claude => {
+                let model = ("ANTHROPIC_MODEL", MODEL.to_owned());
+                (String::new(), vec![("ANTHROPIC_API_KEY", key), ("ANTHROPIC_BASE_URL", url), model])
+            }
             Agent::Codex => {
                 let provider = format!(
                     r#"model_providers.{PROVIDER}={{name="{PROVIDER}",base_url="{url}/v1",env_key="{KEY}",wire_api="responses"}}"#
                 );
-                (format!("-c model_provider={PROVIDER} -c '{provider}'"), vec![(KEY, key)])
+                (format!("-m {MODEL} -c model_provider={PROVIDER} -c '{provider}'"), vec![(KEY, key)])
             }
         }
     }
 }
 
-fn names(variables: &[(&str, String)]) -> String {
-    variables.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(",")
-}
-
 /// The status of an answer that is one.
 const SAID: u16 = 200;
-
-fn owned<'a>(vars: impl IntoIterator<Item = (&'a str, String)>) -> Vec<(String, String)> {
-    vars.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
 
 /// The folder in which a program is: on the search path, or where it was installed for this project.
 fn folder_of(program: &str, search: &str) -> Option<PathBuf> {

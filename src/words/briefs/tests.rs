@@ -42,7 +42,7 @@ fn implement_says_everything_once() {
 
     Through files in `$ROUNDSMAN_OUT`; what you print is only a log.
 
-    - `outcome.json`, always, as your last act: `{"outcome": "done", "summary": "one paragraph: what you did and how you checked it"}`. `outcome` is `done`, `nothing-to-do` (the summary says why) or `question`. Claim only what you did and saw.
+    - `outcome.json`, always, as your last act: `{"outcome": "done", "summary": "one paragraph: what you did and how you checked it"}`. `outcome` is `done`, `nothing-to-do` (the summary says why, and `reason` is `already-done`, `cannot-reproduce`, `needs-information` or `out-of-scope`) or `question`. Claim only what you did and saw.
     - `title.txt`: one line, the title for the pull request, without numbers of work items.
     - `pr.md`: the description for the pull request, under 3,000 characters. If `$ROUNDSMAN_IN/pull_request_template.md` exists, fill it in and write nothing else; otherwise say what changed and how it was checked.
     - `question.md`: only if you need a person; what you need to know and what you found out.

@@ -164,17 +164,16 @@ async fn a_provider_that_fails_for_now_is_asked_once_more() {
     assert!(matches!(result, AgentResult::Worked { .. }), "{result:?}");
     assert_eq!(usage.calls, 2);
 
-    let mut number = 2;
-    for (program, expected) in [
+    let cases = [
         // Half of the work is there; nobody may take it for the whole.
         (format!("echo half > half.txt; {}; exit 1", error(500)), 2),
         (format!("echo half > half.txt; {}", step("unknown")), 2),
         (format!("{}; exit 1", error(401)), 1),
-    ] {
+    ];
+    for (number, (program, expected)) in (2..).zip(cases) {
         let (result, usage) = turn(&world, number, &shell(&program), &Handover::default()).await;
         assert_eq!(failed(&result).0, AgentFailure::Provider, "{result:?}");
         assert_eq!(usage.calls, expected, "{program}");
-        number += 1;
     }
 }
 

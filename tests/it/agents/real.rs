@@ -83,7 +83,8 @@ impl Stage {
                 "models": {model: limit},
             }},
         });
-        let path = format!("{}:{}", self.folder.display(), std::env::var("PATH").unwrap());
+        let usual = std::env::var_os("PATH").unwrap();
+        let path = format!("{}:{}", self.folder.display(), usual.to_str().unwrap());
         let variables = [
             ("PATH", path),
             ("MODEL_KEY", KEY.to_owned()),

@@ -291,7 +291,9 @@ async fn a_restarted_engine_has_crashed_its_workers_and_is_nobodys_attempt() {
     ]
     .map(|(what, place)| format!("{}:{place}", bench.object(what)));
     let mut arguments = vec!["run", "--rm", "--network", "none", "--user", "10001:10001"];
-    mounts.iter().for_each(|mount| arguments.extend(["-v", mount]));
+    for mount in &mounts {
+        arguments.extend(["-v", mount]);
+    }
     arguments.extend(["--entrypoint", "/bin/sh", &bench.options.image, "-ec", seed]);
     bench.docker(&arguments);
     let program = "echo x > wip.txt; echo on > $ROUNDSMAN_OUT/plan.md; sleep 300";
