@@ -39,6 +39,7 @@ use state::{Knobs, Past, World};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -65,7 +66,9 @@ pub enum SignIn {
 pub struct Options {
     /// The organization, the first segment of every path.
     pub organization: String,
-    /// The port on 127.0.0.1; 0 takes a free one.
+    /// Where it listens: this machine only, or where containers reach it.
+    pub address: IpAddr,
+    /// The port there; 0 takes a free one.
     pub port: u16,
     /// Where bare repositories live; a directory of its own when absent.
     pub root: Option<PathBuf>,
@@ -85,6 +88,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             organization: "acme".to_owned(),
+            address: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             root: None,
             record: None,
@@ -288,9 +292,9 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts listening on 127.0.0.1. Must be called inside a tokio runtime.
+    /// Starts listening. Must be called inside a tokio runtime.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+        let listener = TcpListener::bind((options.address, options.port)).await?;
         let origin = format!("http://{}", listener.local_addr()?);
         let (root, home) = if let Some(root) = options.root {
             std::fs::create_dir_all(&root)?;
@@ -347,7 +351,7 @@ impl Emulator {
         Ok(Self { inner, server })
     }
 
-    /// `http://127.0.0.1:PORT/acme`: the organization's address, as a client is configured with it.
+    /// `http://ADDRESS:PORT/acme`: the organization's address, as a client is configured with it.
     pub fn url(&self) -> String {
         format!("{}/{}", self.inner.origin, self.inner.organization)
     }

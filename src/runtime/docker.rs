@@ -82,6 +82,11 @@ impl DockerRuntime {
         &self.engine.options
     }
 
+    /// The address at which fetch, publish and gates reach the engine's own machine.
+    pub async fn doorway(&self) -> Result<std::net::IpAddr, Error> {
+        network::doorway(&self.engine).await
+    }
+
     fn names(&self, run: RunId) -> Names<'_> {
         Names::new(&self.engine.options.scope, run)
     }

@@ -83,8 +83,12 @@ impl App {
             Scheme::Pat => ado::Auth::Pat(token),
             Scheme::Bearer => ado::Auth::Bearer(token),
         };
-        let options =
-            ado::Options { parallel_reads: settings.concurrency.get() as usize, ..ado::Options::default() };
+        let options = ado::Options {
+            parallel_reads: settings.concurrency.get() as usize,
+            // The settings have refused it where nobody wants it.
+            allow_http: settings.ado.url.scheme() == "http",
+            ..ado::Options::default()
+        };
         let ado = ado::Client::new(settings.ado.url.as_str(), &auth, options)?;
         let store: Box<dyn RunStore> = match settings.store.kind {
             StoreKind::Sqlite => {

@@ -8,6 +8,8 @@ use std::{
 
 /// Where programs are found when nobody says: a worker is started with an empty environment.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where agents are in an image that is not ours.
+const TOOLS: &str = "/opt/roundsman/bin";
 
 /// Where Debian and most others keep the certificates that are trusted.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -42,9 +44,11 @@ pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Search path for programs.
+/// Search path for programs. A foreign image does not know where our tools are mounted.
 pub(super) fn search_path() -> String {
-    variable("PATH").unwrap_or_else(|| DEFAULT_PATH.into())
+    let given = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    let knows = given.split(':').any(|folder| folder == TOOLS);
+    if knows || !Path::new(TOOLS).is_dir() { given } else { format!("{given}:{TOOLS}") }
 }
 
 /// How to reach a server.

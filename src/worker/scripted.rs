@@ -6,6 +6,7 @@
 
 use super::machine::{text, variable};
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -14,12 +15,28 @@ use std::{
 /// Stands in everything that this agent leaves.
 const HONESTY: &str = "Played from a script for the demo; no model wrote this.";
 
+/// Stands for a directory that is in the variable [`SCREENPLAY`]: in a container there is none of ours.
+const IN_VARIABLE: &str = "-";
+/// Path and content of each file, as JSON.
+const SCREENPLAY: &str = "SCREENPLAY";
+
 /// Plays one call.
 pub(super) fn main(screenplay: &Path) -> ExitCode {
-    match play(screenplay) {
+    let played = if screenplay == Path::new(IN_VARIABLE) { unfold() } else { play(screenplay) };
+    match played {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::complain(1, &format!("scripted: {error}")),
     }
+}
+
+fn unfold() -> io::Result<()> {
+    let script = variable(SCREENPLAY).ok_or_else(|| io::Error::other(format!("{SCREENPLAY} is not set")))?;
+    let files: BTreeMap<PathBuf, String> = serde_json::from_str(&script)?;
+    let directory = tempfile::tempdir()?;
+    for (path, content) in files {
+        super::machine::write(directory.path().join(path), content.as_bytes())?;
+    }
+    play(directory.path())
 }
 
 fn play(screenplay: &Path) -> io::Result<()> {

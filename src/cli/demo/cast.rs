@@ -5,13 +5,14 @@
 
 use super::universe;
 use crate::{
-    cli::program::Surroundings,
+    cli::{image, program::Surroundings},
     emulator::model::{Model, Options},
     exit::Exit,
+    runtime,
 };
 use serde_json::json;
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,8 +41,6 @@ pub(super) enum Runtime {
     Docker,
 }
 
-/// Where the provider listens: agents are processes of this machine.
-const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The model that plays the demo.
 const MODEL: &str = "screenplay";
 /// What agents call the provider.
@@ -56,7 +55,7 @@ const KEY: &str = "MODEL_KEY";
 const INSTALLED: [&str; 2] = ["target/agents/node_modules/.bin", "target/agents/bin"];
 /// A demo that takes longer is stuck; on a slow machine it takes a quarter of this.
 const LIMIT: Duration = Duration::from_secs(110);
-/// Real agents take seconds to start, six times in a demo.
+/// Real agents take seconds to start, six times in a demo, and so do ten containers.
 const LIMIT_REAL: Duration = Duration::from_mins(5);
 
 impl Agent {
@@ -70,6 +69,11 @@ impl Agent {
         }
     }
 
+    /// Its own program, if it has one.
+    pub(super) fn program(self) -> Option<&'static str> {
+        self.package().map(|_| self.name())
+    }
+
     /// The package that its program comes with, in the version that was tried.
     fn package(self) -> Option<&'static str> {
         match self {
@@ -81,10 +85,12 @@ impl Agent {
     }
 
     /// After how long a demo is stuck.
-    pub(super) fn limit(self) -> Duration {
-        match self {
-            Self::Scripted => LIMIT,
-            Self::Opencode | Self::Claude | Self::Codex => LIMIT_REAL,
+    pub(super) fn limit(self, runtime: Runtime) -> Duration {
+        match (self, runtime) {
+            (Self::Scripted, Runtime::Process) => LIMIT,
+            (Self::Scripted, Runtime::Docker) | (Self::Opencode | Self::Claude | Self::Codex, _) => {
+                LIMIT_REAL
+            }
         }
     }
 }
@@ -98,8 +104,10 @@ pub(super) enum Refused {
         INSTALLED[0]
     )]
     Missing { name: &'static str, package: &'static str },
-    #[error("steps in containers are not in this build yet; leave `--runtime` out. Nothing was started")]
-    NoContainers,
+    #[error("{0}\nNothing was started")]
+    Image(#[from] image::Problem),
+    #[error("the container engine cannot be used: {0}\nNothing was started")]
+    Engine(#[from] runtime::Error),
     #[error("the pretend model provider does not start: {0}")]
     Provider(#[from] std::io::Error),
 }
@@ -109,7 +117,9 @@ impl Refused {
     pub(super) fn exit(&self) -> Exit {
         match self {
             // What the number says in `sysexits.h`: something that is needed is not there.
-            Self::Missing { .. } | Self::NoContainers => Exit::Unreachable,
+            Self::Missing { .. } => Exit::Unreachable,
+            Self::Image(problem) => problem.into(),
+            Self::Engine(error) => error.into(),
             Self::Provider(_) => Exit::Bug,
         }
     }
@@ -121,7 +131,8 @@ pub(super) struct Cast {
     agent: Agent,
     pub(super) model: Model,
     pub(super) key: String,
-    folder: PathBuf,
+    /// Where its program is; none where it is part of the image.
+    folder: Option<PathBuf>,
 }
 
 impl Cast {
@@ -129,26 +140,32 @@ impl Cast {
     pub(super) async fn gather(
         agent: Agent,
         runtime: Runtime,
+        address: IpAddr,
         surroundings: &Surroundings,
     ) -> Result<Option<Self>, Refused> {
-        match runtime {
-            Runtime::Process => {}
-            Runtime::Docker => return Err(Refused::NoContainers),
-        }
         let (name, Some(package)) = (agent.name(), agent.package()) else { return Ok(None) };
-        let search = surroundings.host.environment.get("PATH").map(String::as_str).unwrap_or_default();
-        let folder = folder_of(name, search).ok_or(Refused::Missing { name, package })?;
+        let folder = match runtime {
+            Runtime::Process => {
+                let search =
+                    surroundings.host.environment.get("PATH").map(String::as_str).unwrap_or_default();
+                Some(folder_of(name, search).ok_or(Refused::Missing { name, package })?)
+            }
+            // It is part of the image.
+            Runtime::Docker => None,
+        };
         let key = key();
-        let options = Options { address: ADDRESS, key: key.clone(), screenplay: universe::screenplay() };
+        let address = SocketAddr::new(address, 0);
+        let options = Options { address, key: key.clone(), screenplay: universe::screenplay() };
         Ok(Some(Self { agent, model: Model::start(options).await?, key, folder }))
     }
 
     /// Who plays, for people.
     pub(super) fn introduction(&self) -> String {
+        let folder =
+            self.folder.as_ref().map_or_else(|| "its image".into(), |path| path.display().to_string());
         format!(
-            "the agent is {} from {}; its model is a script at {}",
+            "the agent is {} from {folder}; its model is a script at {}",
             self.agent.name(),
-            self.folder.display(),
             self.model.url()
         )
     }
@@ -162,10 +179,12 @@ impl Cast {
 
     /// The search path on which the agent's program is found.
     pub(super) fn search_path(&self, given: &str) -> String {
-        if std::env::split_paths(given).any(|folder| folder == self.folder) {
-            return given.to_owned();
+        match &self.folder {
+            Some(own) if std::env::split_paths(given).all(|folder| folder != *own) => {
+                format!("{}:{given}", own.display())
+            }
+            Some(_) | None => given.to_owned(),
         }
-        format!("{}:{given}", self.folder.display())
     }
 
     /// The settings that choose agent and model, and the variables that they pass on. What to call the agent with stands

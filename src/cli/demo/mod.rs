@@ -7,11 +7,12 @@
 
 mod bell;
 mod cast;
+mod ground;
 mod promises;
 mod timeline;
 pub mod universe;
 
-use super::{program::Surroundings, say};
+use super::{image, program::Surroundings, say};
 use crate::{
     exit::Exit,
     settings::Settings,
@@ -24,8 +25,9 @@ use crate::{
 };
 use bell::Bell;
 use cast::{Agent, Cast};
+use ground::Ground;
 use jiff::Timestamp;
-use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, time::Duration};
 use timeline::{Event, Timeline};
 use universe::Universe;
 
@@ -79,8 +81,8 @@ pub fn main(options: &Options, surroundings: &Surroundings) -> Exit {
 }
 
 async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit> {
-    let cast = match Cast::gather(options.agent, options.runtime, surroundings).await {
-        Ok(cast) => cast,
+    let (ground, cast) = match gather(options, surroundings).await {
+        Ok(both) => both,
         Err(refused) => {
             let _ = io::Write::write_fmt(&mut io::stderr().lock(), format_args!("{refused}\n"));
             return Ok(refused.exit());
@@ -102,9 +104,11 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
             scratch.path().to_owned()
         }
     };
-    let universe = Universe::build(&root, options.port, options.record.as_deref()).await?;
+    let at = SocketAddr::new(ground.address, options.port);
+    let universe = Universe::build(&root, at, options.record.as_deref()).await?;
+    let mut vars = settings(&universe, cast.as_ref(), &ground, options.agent);
     if options.serve {
-        return serve(&universe, cast.as_ref(), &host, options).await;
+        return serve(&universe, &vars, cast.is_some().then_some(&host), &host, options).await;
     }
     let bell = Bell::hang().await?;
     let style = match (options.json, options.timeline || surroundings.writes_to_terminal) {
@@ -112,13 +116,12 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
         (false, true) => timeline::Style::Drawn { colour: surroundings.writes_to_terminal },
         (false, false) => timeline::Style::Silent,
     };
-    let mut vars = settings(&universe, cast.as_ref());
     vars.insert("ROUNDSMAN_DOORBELL_WEBHOOK".into(), bell.url());
     let mut play = Play {
         vars,
         host,
         timeline: Timeline::begin(style, surroundings.now, &universe),
-        limit: options.agent.limit(),
+        limit: options.agent.limit(options.runtime),
         ticks: 0,
         polls: 0,
         reads: 0,
@@ -127,8 +130,8 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
         bell,
         cast,
     };
-    if let Some(cast) = &play.cast {
-        play.timeline.tell(&Event::program("demo", cast.introduction()));
+    for said in ground.introduction().into_iter().chain(play.cast.as_ref().map(Cast::introduction)) {
+        play.timeline.tell(&Event::program("demo", said));
     }
     let summary = Box::pin(play.perform()).await?;
     let kept = summary.is_kept();
@@ -248,22 +251,46 @@ impl Play {
 }
 
 /// With which settings our programs find the universe, and who plays in it.
-fn settings(universe: &Universe, cast: Option<&Cast>) -> BTreeMap<String, String> {
-    universe.vars().into_iter().chain(cast.map(Cast::vars).unwrap_or_default()).collect()
+fn settings(
+    universe: &Universe,
+    cast: Option<&Cast>,
+    ground: &Ground,
+    agent: Agent,
+) -> BTreeMap<String, String> {
+    let provider = cast.map(|cast| cast.model.address().port());
+    let cast = cast.map(Cast::vars).unwrap_or_default();
+    universe.vars().into_iter().chain(cast).chain(ground.vars(agent, provider)).collect()
+}
+
+/// The ground and who plays on it; nothing is left running when one of them cannot be had.
+async fn gather(
+    options: &Options,
+    surroundings: &Surroundings,
+) -> Result<(Ground, Option<Cast>), cast::Refused> {
+    let show = if surroundings.talks_to_terminal { image::Show::Drawn } else { image::Show::Plain };
+    let ground = Ground::lay(options.runtime, options.agent, surroundings, show).await?;
+    let cast = Cast::gather(options.agent, options.runtime, ground.address, surroundings).await?;
+    Ok((ground, cast))
 }
 
 /// Leaves the universe running; people review by themselves, programs are run by whoever reads this.
-async fn serve(universe: &Universe, cast: Option<&Cast>, host: &Host, options: &Options) -> io::Result<Exit> {
+async fn serve(
+    universe: &Universe,
+    vars: &BTreeMap<String, String>,
+    player: Option<&Host>,
+    host: &Host,
+    options: &Options,
+) -> io::Result<Exit> {
     for _ in 0..options.items {
         universe.file_item(&["ready-for-agent"])?;
     }
     say(&format!("# {} work items wait at {}", options.items, universe.emulator.url()));
     say("# Run these lines in another terminal, then the two programs as often as you like, as cron would:");
-    if let Some(path) = cast.and_then(|_| host.environment.get("PATH")) {
+    if let Some(path) = player.and_then(|host| host.environment.get("PATH")) {
         say(&format!("export PATH={}", quoted(path)));
     }
-    for (name, value) in settings(universe, cast) {
-        say(&format!("export {name}={}", quoted(&value)));
+    for (name, value) in vars {
+        say(&format!("export {name}={}", quoted(value)));
     }
     let beside = host.worker.first().map(PathBuf::from).unwrap_or_default();
     for program in ["roundsman-watcher", "roundsman-poller"] {

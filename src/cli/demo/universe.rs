@@ -7,6 +7,7 @@ use crate::emulator::{
 };
 use std::{
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -40,9 +41,10 @@ pub const REPOSITORY: &str = "greet";
 
 impl Universe {
     /// Builds everything below `root`.
-    pub async fn build(root: &Path, port: u16, record: Option<&Path>) -> io::Result<Self> {
+    pub async fn build(root: &Path, at: SocketAddr, record: Option<&Path>) -> io::Result<Self> {
         let options = Options {
-            port,
+            address: at.ip(),
+            port: at.port(),
             root: Some(root.join("azure-devops")),
             record: record.map(Path::to_owned),
             ..Options::default()
@@ -202,6 +204,12 @@ macro_rules! seeded {
     ($kind:ident, $path:literal) => {
         SeedFile::$kind($path, include_str!(concat!("../../../fixtures/demo/repository/", $path)))
     };
+}
+
+/// What is played, for a stand-in that sees no directory of ours: path and content, as JSON.
+pub fn script() -> String {
+    let files: std::collections::BTreeMap<&str, &str> = SCREENPLAY.iter().copied().collect();
+    serde_json::to_string(&files).expect("a map of texts is JSON")
 }
 
 /// What is played, for a model that plays it.

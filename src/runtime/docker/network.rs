@@ -17,7 +17,10 @@ use crate::{
     runtime::{Error, process::files::plain, spec::WorkerSpec},
 };
 use bollard::models::{ContainerInspectResponse, ContainerSummaryStateEnum, NetworkCreateRequest};
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+};
 
 /// The gate's name in the agent's network.
 pub(super) const ALIAS: &str = "egress";
@@ -37,6 +40,16 @@ const LAST_WORDS: usize = 500;
 /// The network of what is ours and needs one: fetch, publish, gate.
 pub(super) fn outside(engine: &Engine) -> String {
     engine.options.outside_network.clone().unwrap_or_else(|| BRIDGE.to_owned())
+}
+
+/// The address at which containers in the usual network reach the engine's own machine.
+pub(super) async fn doorway(engine: &Engine) -> Result<IpAddr, Error> {
+    let network = outside(engine);
+    let found = engine.network(&network).await?.and_then(|found| found.ipam?.config);
+    let gateway = found.into_iter().flatten().find_map(|range| range.gateway?.parse().ok());
+    gateway.ok_or_else(|| {
+        Error::Unusable(format!("the engine's network {network} has no address on its machine"))
+    })
 }
 
 /// Network, resolvers and variables of an agent; the network's id is `network` when there is a gate.

@@ -127,7 +127,7 @@ pub(crate) fn gate_of(bench: &DockerBench) -> (String, [String; 2]) {
         let found = networks.split_whitespace().filter_map(|pair| pair.split_once('='));
         let found =
             found.filter(|(network, _)| (*network != "bridge") == inside).map(|(_, ip)| ip.to_owned());
-        found.last().unwrap()
+        found.max().unwrap()
     };
     (name, [address(true), address(false)])
 }

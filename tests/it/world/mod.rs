@@ -34,7 +34,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let universe = Universe::build(home.path(), 0, None).await.expect("a universe");
+        let universe = Universe::build(home.path(), (std::net::Ipv4Addr::LOCALHOST, 0).into(), None)
+            .await
+            .expect("a universe");
         let vars = universe.vars().into_iter().collect();
         Self { universe, vars, ahead: SignedDuration::ZERO, home: std::sync::Arc::new(home) }
     }
