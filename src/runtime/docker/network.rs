@@ -112,13 +112,8 @@ pub(super) async fn open(
 ) -> Result<(), Error> {
     let Egress::Gate { allow, upstream } = &engine.options.egress else { return Ok(()) };
     let wish = gate(engine, names, spec, allow, upstream.as_deref());
-    if let Some(there) = engine.inspect(&wish.name).await? {
-        if is_running(&there) && is_in(&there, network) {
-            return Ok(());
-        }
-        // Of an earlier start of this turn that came to nothing: its agent never ran.
-        engine.remove(&wish.name, true).await?;
-    }
+    // Of an earlier start of this turn that came to nothing: its agent never ran, and its lifetime is running out.
+    engine.remove(&wish.name, true).await?;
     engine.create(&wish.name, wish.body()).await?;
     let created = engine.inspect(&wish.name).await?.unwrap_or_default();
     let lines = wish.differences(&created);
