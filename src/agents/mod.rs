@@ -97,9 +97,10 @@ pub struct Call {
     /// `{mode}` where the workspace may be changed.
     #[serde(default)]
     pub work: Vec<String>,
-    /// `{mode}` in a planning call; empty = planning is only asked for, and undone where it was not.
+    /// `{mode}` in a planning call, which makes it read-only; absent = planning is only asked for, and what it changed
+    /// nevertheless is undone.
     #[serde(default)]
-    pub plan: Vec<String>,
+    pub plan: Option<Vec<String>>,
 }
 
 /// What exit codes mean. Everything that is not listed is judged by the output and by what the agent left.

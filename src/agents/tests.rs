@@ -46,7 +46,7 @@ fn every_slot_is_known_and_everything_that_is_needed_has_one() {
         let start: Vec<&String> = call.start.iter().flat_map(Word::words).collect();
         let resume: Vec<&String> = call.resume.iter().flat_map(Word::words).collect();
         let mut everything: Vec<&str> = start.iter().chain(&resume).map(|word| word.as_str()).collect();
-        everything.extend(call.work.iter().chain(&call.plan).map(String::as_str));
+        everything.extend(call.work.iter().chain(call.plan.iter().flatten()).map(String::as_str));
         everything.extend(agent.config.iter().map(|config| config.text.as_str()));
         everything.extend(agent.switches.values().chain(agent.plan_switches.values()).map(String::as_str));
         for slot in everything.iter().flat_map(|word| slots(word)) {
@@ -54,11 +54,7 @@ fn every_slot_is_known_and_everything_that_is_needed_has_one() {
         }
         let has = |list: &[&String], slot: &str| list.iter().any(|word| word.contains(slot));
         assert!(has(&start, "{command}"), "{name}: the operator can add nothing");
-        assert_eq!(
-            has(&start, "{mode}"),
-            !(call.work.is_empty() && call.plan.is_empty()),
-            "{name}: {{mode}}"
-        );
+        assert_eq!(has(&start, "{mode}"), !(call.work.is_empty() && call.plan.is_none()), "{name}: {{mode}}");
         assert!(!has(&start, "{session}"), "{name}: a new conversation has no name");
         if !resume.is_empty() {
             assert!(has(&resume, "{session}") && has(&resume, "{command}"), "{name}: resume");

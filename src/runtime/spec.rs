@@ -112,9 +112,9 @@ pub struct AgentCall {
     /// Words that stand for `{mode}` where the workspace may be changed.
     #[serde(default)]
     pub work: Vec<String>,
-    /// Words that stand for `{mode}` in a planning call.
+    /// Words that stand for `{mode}` in a planning call, and make it read-only; none = nothing does.
     #[serde(default)]
-    pub plan: Vec<String>,
+    pub plan: Option<Vec<String>>,
     /// How it is given its brief.
     #[serde(default)]
     pub brief: BriefWay,

@@ -252,7 +252,7 @@ impl<'a> Session<'a> {
     /// Asks for a plan, and makes sure that it was only that. What to tell a program that cannot go on from it.
     fn plan(&mut self) -> Result<String, AgentResult> {
         let brief = self.brief.clone();
-        let can_write = self.call.plan.is_empty() && self.call.plan_switches.is_empty();
+        let can_write = self.call.plan.is_none() && self.call.plan_switches.is_empty();
         let told = prompts::plan(&brief, can_write);
         self.ask(Why::Plan, &Told { again: told.clone(), fresh: told })?;
         let plan = self.job.spec.places.output.join("plan.md");

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     agents::{
-        stream::{Dialect, Exit, Verdict},
+        stream::{Dialect, Exit, Summary, Verdict},
         template::{self, Value},
     },
     domain::{AgentFailure, AgentResult, Usage},
@@ -194,7 +194,7 @@ impl Session<'_> {
             memory::remember(job, &call.name, Some((name, session_usage)));
             self.conversation = memory::recall(job, &call.name);
         }
-        let words = job.clean(&last_words(&summary, &log), LOG_TAIL);
+        let words = job.clean(&last_words(call.dialect, &summary, &log), LOG_TAIL);
         job.say(&format!("{stem} {verdict} ({:?}); its last words:\n{words}", ended.end));
         self.notes.push(CallNote {
             number: self.calls,
@@ -216,7 +216,7 @@ impl Session<'_> {
         let call = self.call;
         let (workspace, brief_file) = (text(&self.job.spec.places.workspace), text(brief_file));
         let mode = match why {
-            Why::Plan => &call.plan,
+            Why::Plan => call.plan.as_ref().unwrap_or(&call.work),
             Why::Implement | Why::Repair | Why::Tidy => &call.work,
         };
         let pointer = prompts::read_file(&brief_file);
@@ -332,17 +332,19 @@ impl Session<'_> {
 }
 
 /// What explains an end: the error that it told, its last text, the end of its log.
-fn last_words(summary: &crate::agents::stream::Summary, log: &Path) -> String {
+fn last_words(dialect: Dialect, summary: &Summary, log: &Path) -> String {
     let log = files::tail(log, LOG_TAIL).unwrap_or_default();
+    if dialect == Dialect::Plain {
+        // The log has both streams, and the end of a text says how it ended.
+        return log;
+    }
     let error = summary.failure.as_ref().map(|failure| failure.message.clone());
     let parts = [error.unwrap_or_default(), summary.text.clone(), log];
-    // Where the output is text, the log has it already.
     let mut told: Vec<&str> = Vec::new();
     for part in parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
-        if !told.iter().any(|known| known.contains(part) || part.contains(known)) {
+        // Some programs say the same in both streams.
+        if !told.iter().any(|known| known.contains(part)) {
             told.push(part);
-        } else if let Some(known) = told.iter_mut().find(|known| part.contains(**known)) {
-            *known = part;
         }
     }
     told.join("\n")

@@ -6,7 +6,7 @@ use crate::domain::Usage;
 use regex::Regex;
 use std::{fmt, sync::LazyLock};
 
-/// Characters kept of the model's last words.
+/// About so many bytes are kept of the model's last words.
 const TEXT_LIMIT: usize = 16_000;
 /// HTTP statuses that another try may change.
 const TRANSIENT: [u16; 4] = [408, 409, 425, 429];
@@ -176,9 +176,11 @@ impl Summary {
         match event {
             Event::Session(session) => self.session = Some(session),
             Event::Text(text) => {
-                let room = TEXT_LIMIT.saturating_sub(self.text.chars().count());
-                self.text.extend(text.chars().take(room));
-                self.text.push('\n');
+                let room = TEXT_LIMIT.saturating_sub(self.text.len());
+                if room > 0 {
+                    self.text.extend(text.chars().take(room));
+                    self.text.push('\n');
+                }
             }
             Event::Step => {
                 self.steps = self.steps.saturating_add(1);

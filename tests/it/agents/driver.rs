@@ -107,7 +107,7 @@ async fn whoever_can_only_read_plans_by_answering() {
     let text = r#"echo '{"type":"text","sessionID":"ses_1","part":{"text":"- first this, then that"}}'"#;
     let program = format!("echo \"$1 $2\" >> \"$ROUNDSMAN_OUT/modes\"; {text}; {}", step("stop"));
     let mut agent = shell(&program);
-    agent.plan = vec!["read".into()];
+    agent.plan = Some(vec!["read".into()]);
     agent.command = ["sh", "-c", &program, "agent", "{mode}"].map(str::to_owned).to_vec();
     agent.work = vec!["write".into(), "more".into()];
     agent.resume = Vec::new();

@@ -92,6 +92,11 @@ async fn an_agent_that_fails_once_gets_a_second_turn() {
     .await;
     world.until_green().await;
     assert_eq!(kinds(&world).await, [TurnKind::Implement, TurnKind::Redispatch]);
+    let used: Vec<u32> = world.run().await.turns.iter().map(|turn| turn.usage.calls).collect();
+    assert_eq!(used, [1, 1], "what each turn used up is remembered");
+    let id = world.run().await.id.to_string();
+    let shown = world.program("roundsman", &["show", &id]).await.out;
+    assert_eq!(shown.matches("used 1 call, tokens unknown").count(), 2, "{shown}");
     assert!(!world.tags(item).contains(&"ready-for-human".to_owned()));
     world.assert_once(item);
 }
