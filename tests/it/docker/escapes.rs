@@ -362,7 +362,7 @@ async fn no_credential_is_remembered_told_or_asked_with() {
     assert_eq!(String::from_utf8_lossy(&searched.stdout), "");
     // The search reaches the memory: what must be there is found.
     let memory = std::process::Command::new("grep")
-        .args(["-raFl", "-e", pull.source.trim_start_matches("refs/heads/")])
+        .args(["-raFl", "-e", &item.title])
         .arg(&world.universe.state_dir)
         .output()
         .unwrap();
