@@ -18,7 +18,7 @@ mod volumes;
 
 use super::{
     EVIDENCE_FILES, EVIDENCE_FOLDER, Error, EvidenceFile, Handover, Left, Runtime, Started,
-    process::files::plain,
+    process::files::{plain, plain_end},
     spec::{Places, WorkerSpec},
 };
 use crate::domain::{RunId, Step, TurnNumber, Worker, WorkerState};
@@ -43,6 +43,8 @@ const OLDEST_API: (usize, usize) = (1, 41);
 const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks at something that is about to change.
 const POLL: Duration = Duration::from_millis(200);
+/// How long an engine is waited for to hang up after a handover: a local one takes milliseconds.
+const HANG_UP_PATIENCE: Duration = Duration::from_millis(500);
 /// Looks after a start whose answer was lost.
 const LOOKS: u32 = 5;
 /// What a stopped worker gets beyond its grace, to save the work of its agent.
@@ -84,8 +86,8 @@ impl DockerRuntime {
         Names::new(&self.engine.options.scope, run)
     }
 
-    /// Creates the container of a step. False: its name is taken.
-    async fn create(&self, spec: &WorkerSpec) -> Result<bool, Error> {
+    /// Creates the container of a step. None: its name is taken.
+    async fn create(&self, spec: &WorkerSpec) -> Result<Option<Wish>, Error> {
         let (engine, names) = (&self.engine, self.names(spec.run));
         let (mut mounts, wanted) = volumes::of_step(&names, spec);
         mounts.extend(volumes::prepare(engine, &names, spec, wanted).await?);
@@ -97,12 +99,12 @@ impl DockerRuntime {
         };
         let wish = self.wish(spec, mounts, network).await?;
         match engine.create(&wish.name, wish.body()).await {
-            Ok(()) => Ok(true),
-            Err(Failure { kind: Kind::Conflict, .. }) => Ok(false),
+            Ok(()) => Ok(Some(wish)),
+            Err(Failure { kind: Kind::Conflict, .. }) => Ok(None),
             Err(Failure { kind: Kind::Absent, .. }) => Err(volumes::missing(&wish.image)),
             // It may have been created: the name tells.
             Err(lost @ Failure { kind: Kind::Silent, .. }) => match engine.inspect(&wish.name).await? {
-                Some(_) => Ok(false),
+                Some(_) => Ok(None),
                 None => Err(lost.into()),
             },
             Err(refused) => Err(refused.into()),
@@ -144,53 +146,47 @@ impl DockerRuntime {
         })
     }
 
-    /// Takes a container that somebody else made, or that an earlier call of ours left half-way.
+    /// Takes a container that somebody else made, or makes one anew that an earlier call left half-way.
     async fn adopt(&self, spec: &WorkerSpec, handover: &Handover) -> Result<(), Error> {
         let name = self.names(spec.run).worker(spec.turn.number, spec.step);
         let mut waited = Duration::ZERO;
         loop {
-            let seen = self.seen(&name).await?;
-            let labels = seen.config.as_ref().and_then(|config| config.labels.as_ref());
-            if labels.and_then(|labels| labels.get(name::SPEC)) != Some(&name::fingerprint(spec)) {
+            // A name is taken a moment before its container can be seen.
+            let seen = self.engine.inspect(&name).await?;
+            let labels = seen.as_ref().and_then(|seen| seen.config.as_ref()?.labels.as_ref());
+            if labels.is_some_and(|labels| labels.get(name::SPEC) != Some(&name::fingerprint(spec))) {
                 return Err(Error::Differs { name });
             }
-            if !seen.state.as_ref().is_some_and(state::is_created) {
+            let facts = seen.and_then(|seen| seen.state);
+            if facts.as_ref().is_some_and(|facts| !state::is_created(facts)) {
                 return Ok(());
             }
-            // Two who write to one standard input spoil it: its maker goes first.
+            // Its maker goes first: two who write to one standard input spoil it.
             if waited >= START_PATIENCE {
-                return self.launch(spec, handover, seen).await;
+                break;
             }
             tokio::time::sleep(POLL).await;
             waited += POLL;
         }
-    }
-
-    async fn seen(&self, name: &str) -> Result<ContainerInspectResponse, Error> {
-        let seen = self.engine.inspect(name).await?;
-        seen.ok_or_else(|| {
-            Error::Unusable(format!("container {name} was removed while it was being started"))
-        })
-    }
-
-    /// Starts a created container, after reading back what it may do, and hands over what is secret.
-    async fn launch(
-        &self,
-        spec: &WorkerSpec,
-        handover: &Handover,
-        seen: ContainerInspectResponse,
-    ) -> Result<(), Error> {
-        let (engine, names) = (&self.engine, self.names(spec.run));
-        // The container says which network counts; it was made before it.
-        let made = seen.host_config.as_ref().and_then(|host| host.network_mode.clone());
-        let (mut mounts, _) = volumes::of_step(&names, spec);
-        let tools = seen.mounts.iter().flatten().find(|m| m.destination.as_deref() == Some(volumes::TOOLS));
-        if let (Some(_), Some(tools)) = (&spec.image, tools.and_then(|mount| mount.name.clone())) {
-            let target = volumes::TOOLS.to_owned();
-            mounts.push(hardening::Place { volume: tools, target, read_only: true, from_image: false });
+        // Never started, so nothing is lost with it; and an input that was opened once and left cannot be used again.
+        match self.engine.remove(&name, false).await {
+            Ok(()) => {}
+            // It was started after all.
+            Err(Failure { kind: Kind::Conflict, .. }) => return Ok(()),
+            Err(failure) => return Err(failure.into()),
         }
-        let wish = self.wish(spec, mounts, made.clone()).await?;
-        let mut lines = wish.differences(&seen);
+        match self.create(spec).await? {
+            Some(wish) => self.launch(spec, handover, wish).await,
+            None => {
+                Err(Error::Unusable(format!("somebody else is starting {name} as well; the next look tells")))
+            }
+        }
+    }
+
+    /// Starts a container that we have just created, after reading back what it may do, and hands over what is secret.
+    async fn launch(&self, spec: &WorkerSpec, handover: &Handover, wish: Wish) -> Result<(), Error> {
+        let (engine, names) = (&self.engine, self.names(spec.run));
+        let mut lines = wish.differences(&self.seen(&wish.name).await?);
         let gated = spec.step == Step::Agent && engine.options.egress != Egress::Nothing;
         if gated {
             lines.extend(network::weaknesses(engine, &names, &wish.network).await?);
@@ -207,18 +203,26 @@ impl DockerRuntime {
         let line = line(spec, handover);
         let write = async {
             attached.input.write_all(line.expose_secret().as_bytes()).await?;
-            attached.input.shutdown().await?;
-            // The engine hangs up when it has passed everything on.
-            while attached.output.next().await.is_some() {}
-            Ok::<(), std::io::Error>(())
+            attached.input.shutdown().await
         };
         let failed =
             |why: String| Error::Unusable(format!("{} could not be handed its line: {why}", wish.name));
         match tokio::time::timeout(engine.options.call_limit, write).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(failed(error.to_string())),
-            Err(_) => Err(failed("the engine did not take it".into())),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(_) => return Err(failed("the engine did not take it".into())),
         }
+        // An engine that hangs up has passed everything on; one that keeps the line until the container ends has it, too.
+        let hang_up = async { while attached.output.next().await.is_some() {} };
+        _ = tokio::time::timeout(HANG_UP_PATIENCE, hang_up).await;
+        Ok(())
+    }
+
+    async fn seen(&self, name: &str) -> Result<ContainerInspectResponse, Error> {
+        let seen = self.engine.inspect(name).await?;
+        seen.ok_or_else(|| {
+            Error::Unusable(format!("container {name} was removed while it was being started"))
+        })
     }
 
     /// Starts; a lost answer is looked up.
@@ -344,10 +348,10 @@ impl Runtime for DockerRuntime {
         let name = self.names(spec.run).worker(spec.turn.number, spec.step);
         let keep = (spec.step == Step::Agent).then_some(spec.turn.number);
         network::close(&self.engine, spec.run, keep).await?;
-        let is_new = self.engine.inspect(&name).await?.is_none() && self.create(&spec).await?;
-        if is_new {
-            let seen = self.seen(&name).await?;
-            self.launch(&spec, handover, seen).await?;
+        if self.engine.inspect(&name).await?.is_none()
+            && let Some(wish) = self.create(&spec).await?
+        {
+            self.launch(&spec, handover, wish).await?;
             return Ok(Started::New);
         }
         self.adopt(&spec, handover).await?;
@@ -404,8 +408,8 @@ impl Runtime for DockerRuntime {
         bytes: usize,
     ) -> Result<String, Error> {
         let name = self.names(run).worker(turn, step);
-        let end = self.engine.tail(&name, Streams::Both, LOG_LINES, bytes.min(LOG_LIMIT)).await?;
-        Ok(plain(&String::from_utf8_lossy(&end)))
+        let bytes = bytes.min(LOG_LIMIT);
+        Ok(plain_end(&self.engine.tail(&name, Streams::Both, LOG_LINES, bytes).await?, bytes))
     }
 
     async fn remove(&self, run: RunId) -> Result<(), Error> {

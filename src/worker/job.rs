@@ -25,6 +25,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread,
     time::Duration,
@@ -34,6 +35,8 @@ use std::{
 pub(super) const SAVE_LIMIT: Duration = Duration::from_secs(30);
 /// What the watchdog grants beyond all limits before it takes the step for stuck.
 const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
+/// How long the line on standard input may take: whoever starts us writes it at once.
+const HANDOVER_PATIENCE: Duration = Duration::from_mins(2);
 /// Observers hold the lock for microseconds; so often is it tried again.
 const LOCK_TRIES: u32 = 100;
 /// Between two tries.
@@ -74,7 +77,7 @@ impl Job {
         let broken = |why: String| Refusal { code: EXIT_BROKEN, why };
         let began = now();
         let files = StepFiles::new(directory);
-        let mut handover = Handover::read(std::io::stdin().lock()).map_err(broken)?;
+        let mut handover = receive().map_err(broken)?;
         if let Some(spec) = handover.spec.take() {
             // Kept for people; the first one holds, as everywhere.
             let bytes = serde_json::to_vec_pretty(&spec).map_err(|e| broken(e.to_string()))?;
@@ -166,6 +169,15 @@ impl Job {
             own(files::MARK, machine::text(&self.directory)),
         ]
     }
+}
+
+/// What we are handed. Whoever was to write it may be cut off without a word, and no limit of the step holds yet.
+fn receive() -> Result<Handover, String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || _ = sender.send(Handover::read(std::io::stdin().lock())));
+    receiver
+        .recv_timeout(HANDOVER_PATIENCE)
+        .unwrap_or_else(|_| Err(format!("nothing was handed over within {} s", HANDOVER_PATIENCE.as_secs())))
 }
 
 fn lock(files: &StepFiles) -> Result<File, Refusal> {

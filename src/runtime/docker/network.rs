@@ -52,9 +52,14 @@ pub(super) fn of_agent(egress: &Egress, network: Option<String>) -> (String, Vec
     }
 }
 
-/// Makes a network for the agent of this turn; its id. Another start may make a second one: the agent's container says
-/// which one counts, and the others go with [`close`].
+/// A network for the agent of this turn; its id. Names of networks are not unique in every engine, so two starts at once
+/// may make two: the agent's container says which one counts, and the other goes with [`close`].
 pub(super) async fn make(engine: &Engine, names: &Names<'_>, turn: TurnNumber) -> Result<String, Error> {
+    let labels = names.labels("network", Some(turn));
+    let all: Vec<String> = labels.iter().map(|(label, value)| name::is(label, value)).collect();
+    if let Some((there, _)) = engine.networks(&all).await?.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
+        return Ok(there);
+    }
     let wanted = NetworkCreateRequest {
         name: names.of_turn(turn, "net"),
         driver: Some("bridge".to_owned()),
@@ -62,7 +67,7 @@ pub(super) async fn make(engine: &Engine, names: &Names<'_>, turn: TurnNumber) -
         attachable: Some(false),
         enable_ipv6: Some(false),
         options: Some(HashMap::from([(NO_HOST_ADDRESS.to_owned(), "true".to_owned())])),
-        labels: Some(names.labels("network", Some(turn))),
+        labels: Some(labels),
         ..Default::default()
     };
     Ok(engine.create_network(wanted).await?)
@@ -94,13 +99,8 @@ pub(super) async fn open(
 ) -> Result<(), Error> {
     let Egress::Gate { allow, upstream } = &engine.options.egress else { return Ok(()) };
     let wish = gate(engine, names, spec, allow, upstream.as_deref());
-    if let Some(there) = engine.inspect(&wish.name).await? {
-        if is_running(&there) && is_in(&there, network) {
-            return Ok(());
-        }
-        // Of an earlier start of this turn that came to nothing: its agent never ran.
-        engine.remove(&wish.name, true).await?;
-    }
+    // Of an earlier start of this turn that came to nothing: its agent never ran, and its lifetime is running out.
+    engine.remove(&wish.name, true).await?;
     engine.create(&wish.name, wish.body()).await?;
     let created = engine.inspect(&wish.name).await?.unwrap_or_default();
     let lines = wish.differences(&created);

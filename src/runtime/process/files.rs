@@ -196,7 +196,17 @@ pub(crate) fn tail(path: &Path, bytes: usize) -> io::Result<String> {
     file.seek(SeekFrom::Start(length.saturating_sub(bytes as u64)))?;
     let mut end = Vec::new();
     file.take(bytes as u64).read_to_end(&mut end)?;
-    Ok(plain(&String::from_utf8_lossy(&end)))
+    Ok(plain_end(&end, bytes))
+}
+
+/// The end of a text as plain text of at most `limit` bytes: what is no text grows when it is replaced.
+pub(crate) fn plain_end(bytes: &[u8], limit: usize) -> String {
+    // A character that was cut in two is left out.
+    let cut = bytes.iter().take(3).take_while(|byte| (0x80..0xc0).contains(*byte)).count();
+    let mut text = plain(&String::from_utf8_lossy(&bytes[cut..]));
+    let surplus = (text.len().saturating_sub(limit)..text.len()).find(|at| text.is_char_boundary(*at));
+    text.drain(..surplus.unwrap_or(text.len()));
+    text
 }
 
 /// Text without terminal escape sequences and control characters; lines and tabs stay.
@@ -289,6 +299,15 @@ mod tests {
         for file in ["plan.md", "replies/secret", "hard.md", "real", "none.md", "real/ok.md/x"] {
             assert_eq!(read(file), None, "{file}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_text_never_grows() {
+        assert_eq!(plain_end("“é”".as_bytes(), 100), "“é”");
+        assert_eq!(plain_end(&"“é”".as_bytes()[1..], 7), "é”");
+        assert_eq!(plain_end(&[0xff; 9], 9), "\u{fffd}\u{fffd}\u{fffd}");
+        assert_eq!(plain_end(b"abc", 2), "bc");
+        assert_eq!(plain_end(b"abc", 0), "");
     }
 
     #[test]

@@ -214,7 +214,7 @@ impl DockerBench {
 
     /// Where our branch is on the server.
     pub(crate) fn head(&self) -> Option<String> {
-        self.emulator.head(&self.repository, BranchName::of_run(run_id()).as_str())
+        self.emulator.head(&self.repository, &BranchName::of_run(run_id()).full())
     }
 
     /// What a shell of the worker's user sees in volumes of the run, given as `volume:place`.
@@ -296,7 +296,8 @@ impl Bench for DockerBench {
     async fn half_start(&self, spec: &WorkerSpec) {
         let mut options = self.options.clone();
         options.host = Some(faulty::line(self.options.host.as_deref().unwrap(), "/attach", Lost::Request));
-        DockerRuntime::connect(options).unwrap().start(spec, &handover()).await.unwrap_err();
+        let why = DockerRuntime::connect(options).unwrap().start(spec, &handover()).await.unwrap_err();
+        assert!(why.to_string().contains("attach"), "{why}");
     }
 
     async fn kill(&self, step: Step) {

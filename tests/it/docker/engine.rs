@@ -5,16 +5,17 @@ use super::{
     faulty::{Lost, line},
 };
 use crate::{
-    runtime::suite::{Bench, TURN, agent, busy, class, ended, fetch, handover, log, state},
+    runtime::suite::{Bench, TURN, agent, busy, class, ended, fetch, handover, left, log, state},
     worker::{PATIENCE, run_id},
 };
 use roundsman::{
-    domain::{AgentResult, FetchResult, PublishResult, Step, StepResult, WorkerState},
+    domain::{AgentFailure, AgentResult, FetchResult, PublishResult, Step, StepResult, WorkerState},
     runtime::{
-        Error, Runtime, Started,
-        docker::{DockerRuntime, Egress, Options},
+        Error, Left, Runtime, Started,
+        docker::{DockerRuntime, Options},
     },
 };
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     process::{Child, Command, Stdio},
     time::Duration,
@@ -187,12 +188,25 @@ impl OwnEngine {
         engine
     }
 
-    /// No bridge and no rules of its own: it must not meddle with the machine's engine.
+    /// In a network of its own: bridges and rules of the machine belong to the machine's engine.
     fn spawn(home: &std::path::Path) -> Child {
         let at = |what: &str| home.join(what).display().to_string();
-        Command::new("dockerd")
-            .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
-            .args(["-H", &format!("unix://{}", at("sock")), "--bridge", "none", "--iptables=false"])
+        // Left by one that was killed; whether that one is alive, they cannot tell.
+        for file in ["pid", "exec/containerd/containerd.pid"] {
+            _ = std::fs::remove_file(home.join(file));
+        }
+        Command::new("unshare")
+            .args([
+                "--net",
+                "dockerd",
+                "--data-root",
+                &at("data"),
+                "--exec-root",
+                &at("exec"),
+                "--pidfile",
+                &at("pid"),
+            ])
+            .args(["-H", &format!("unix://{}", at("sock"))])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(home.join("log")).unwrap())
@@ -220,10 +234,13 @@ impl OwnEngine {
         panic!("{}", std::fs::read_to_string(self.home.path().join("log")).unwrap());
     }
 
-    fn restart(&mut self) {
-        // As a crash or a power cut does it: nobody is asked to end.
+    /// The engine crashes and comes back; when the power was cut, everything else is gone as well.
+    fn restart(&mut self, cut: &[Pid]) {
         self.daemon.kill().unwrap();
         self.daemon.wait().unwrap();
+        for process in cut {
+            kill_process(*process, Signal::KILL).unwrap();
+        }
         self.daemon = Self::spawn(self.home.path());
         self.answers();
     }
@@ -231,9 +248,10 @@ impl OwnEngine {
 
 impl Drop for OwnEngine {
     fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.daemon);
-        _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
         _ = self.daemon.wait();
+        // It mounts its folder onto itself, and a killed one leaves that behind.
+        _ = Command::new("umount").arg(self.home.path().join("data")).output();
     }
 }
 
@@ -259,25 +277,64 @@ async fn a_restarted_engine_has_crashed_its_workers_and_is_nobodys_attempt() {
         .output()
         .unwrap();
     assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
-    // Without a bridge, fetch works in the machine's own network; the agent has none, as elsewhere.
-    let bench = on(engine.host(), "127.0.0.1".into(), |options| {
-        options.outside_network = Some("host".into());
-        options.egress = Egress::Nothing;
-    })
-    .await;
-    busy(&bench).await;
-    engine.restart();
+    // No server can be reached from its network: what fetch would leave is put there by hand.
+    let bench = on(engine.host(), "127.0.0.1".into(), |_| {}).await;
+    let seed = "cd /workspace; git init -q -b main; git config user.name T; git config user.email t@example.invalid
+        git commit -q --allow-empty -m Begin; git init -q --bare /repo.git
+        for name in base target; do git push -q /repo.git HEAD:refs/roundsman/$name; done; echo 'Do it.' > /in/brief.md";
+    let mounts = [
+        ("repo", "/repo.git"),
+        ("workspace", "/workspace"),
+        ("t01-in", "/in"),
+        ("t01-out", "/out"),
+        ("home", "/home/agent"),
+    ]
+    .map(|(what, place)| format!("{}:{place}", bench.object(what)));
+    let mut arguments = vec!["run", "--rm", "--network", "none", "--user", "10001:10001"];
+    for mount in &mounts {
+        arguments.extend(["-v", mount]);
+    }
+    arguments.extend(["--entrypoint", "/bin/sh", &bench.options.image, "-ec", seed]);
+    bench.docker(&arguments);
+    let program = "echo x > wip.txt; echo on > $ROUNDSMAN_OUT/plan.md; sleep 300";
+    let mut spec = bench.spec(Step::Agent, program);
+    bench.runtime().start(&spec, &handover()).await.unwrap();
+    left(&bench, &Left::Plan).await;
+    engine.restart(&[]);
     bench.runtime().wait(run_id(), TURN, Step::Agent, PATIENCE).await.unwrap();
-    let end = state(&bench, Step::Agent).await;
-    let Some(WorkerState::Crashed { hint }) = end else { panic!("{end:?}") };
+    // An engine that comes back asks what it finds to end, and work is saved as at any stop; or it was lost.
+    let end = state(&bench, Step::Agent).await.unwrap();
+    if !matches!(end, WorkerState::Crashed { .. }) {
+        assert_eq!(class(Some(end)), AgentFailure::Stopped);
+        assert_eq!(bench.saved().await, ["wip.txt"]);
+    }
+    // Adopted, never started again.
+    assert_eq!(bench.runtime().start(&spec, &handover()).await.unwrap(), Started::Adopted);
+
+    spec.turn.number.0 = 2;
+    let name = bench.object("t02-agent");
+    let input = [bench.object("t01-in"), bench.object("t02-in")];
+    let copy = ["run", "--rm", "-v", &format!("{}:/a", input[0]), "-v", &format!("{}:/in", input[1])]
+        .map(str::to_owned);
+    let copy: Vec<&str> = copy.iter().map(String::as_str).collect();
+    let tail =
+        ["--network", "none", "--entrypoint", "/bin/cp", &bench.options.image, "/a/brief.md", "/in/brief.md"];
+    bench.docker(&[copy.as_slice(), &tail].concat());
+    bench.runtime().start(&spec, &handover()).await.unwrap();
+    bench.runtime().wait(run_id(), spec.turn.number, Step::Agent, Duration::from_secs(1)).await.unwrap();
+    let first: i32 = bench.docker(&["inspect", "--format", "{{.State.Pid}}", &name]).parse().unwrap();
+    engine.restart(&[parent(first), Pid::from_raw(first).unwrap()]);
+    bench.runtime().wait(run_id(), spec.turn.number, Step::Agent, PATIENCE).await.unwrap();
+    let end = bench.runtime().workers_of(run_id()).await.unwrap().pop().unwrap().state;
+    let WorkerState::Crashed { hint } = end else { panic!("{end:?}") };
     assert!(hint.contains("engine"), "{hint}");
-    // Adopted, never started again; what was done is still there.
-    assert_eq!(
-        bench.runtime().start(&bench.spec(Step::Agent, ""), &handover()).await.unwrap(),
-        Started::Adopted
-    );
-    assert!(matches!(state(&bench, Step::Agent).await, Some(WorkerState::Crashed { .. })));
     assert_eq!(bench.shell(&[("workspace", "/workspace")], "cat /workspace/wip.txt"), "x");
+}
+
+fn parent(process: i32) -> Pid {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
+    Pid::from_raw(parent.parse().unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -285,6 +342,6 @@ async fn a_stop_that_was_asked_for_is_no_crash() {
     let Some(bench) = bench().await else { return };
     busy(&bench).await;
     docker(&["stop", "--time", "45", &bench.name(Step::Agent)]);
-    assert_eq!(class(state(&bench, Step::Agent).await), roundsman::domain::AgentFailure::Stopped);
+    assert_eq!(class(state(&bench, Step::Agent).await), AgentFailure::Stopped);
     assert_eq!(bench.saved().await, ["wip.txt"]);
 }

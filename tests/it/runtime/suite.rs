@@ -201,7 +201,7 @@ pub(crate) async fn a_log_is_plain_and_its_end_bounded(bench: &dyn Bench) {
     assert!(!log.contains('\u{1b}') && log.contains("yyyy"), "{log}");
     assert!(log.trim_end().lines().last().unwrap().starts_with('{'), "{log}");
     let end = bench.runtime().log_tail(run_id(), TURN, Step::Agent, 5).await.unwrap();
-    assert_eq!((end.len(), end.trim_end().ends_with('}')), (5, true), "{end}");
+    assert!(end.len() <= 5 && end.ends_with("}\n"), "{end}");
     assert_eq!(bench.runtime().log_tail(run_id(), TURN, Step::Publish, 5).await.unwrap(), "");
 }
 
