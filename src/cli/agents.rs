@@ -14,7 +14,7 @@ pub(super) fn list(json: bool) -> Exit {
             "hosts": agent.hosts,
             "environment": agent.environment,
             "resumes": !agent.call.resume.is_empty(),
-            "plans": !agent.call.plan.is_empty(),
+            "plans": agent.call.plan.is_some(),
         })
         .to_string());
     }

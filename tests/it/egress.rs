@@ -319,7 +319,7 @@ fn a_listed_name_that_leads_to_the_machine_is_refused() {
 fn a_wildcard_does_not_lead_into_a_private_network_but_an_entry_does() {
     let Some(target) = echo() else { return };
     let IpAddr::V4(address) = target.ip() else { return println!("skipped: no IPv4 address") };
-    if !address.is_private() {
+    if !address.is_private() && !address.is_documentation() {
         return println!("skipped: this machine's address is public");
     }
     let star = Gate::start(&format!("*:{}", target.port()), &[]);

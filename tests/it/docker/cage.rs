@@ -125,9 +125,9 @@ pub(crate) fn gate_of(bench: &DockerBench) -> (String, [String; 2]) {
     let networks = bench.docker(&["inspect", "--format", format, &name]);
     let address = |inside: bool| {
         let found = networks.split_whitespace().filter_map(|pair| pair.split_once('='));
-        let found =
+        let mut found =
             found.filter(|(network, _)| (*network != "bridge") == inside).map(|(_, ip)| ip.to_owned());
-        found.max().unwrap()
+        found.next().unwrap()
     };
     (name, [address(true), address(false)])
 }

@@ -12,8 +12,9 @@ use super::{
     },
 };
 use crate::{
-    runtime::suite::{Bench, TURN, fetch, handover},
+    runtime::suite::{Bench, MODEL_KEY, TURN, fetch, handover},
     worker::run_id,
+    world::World,
 };
 use roundsman::{
     domain::{
@@ -232,8 +233,6 @@ const TRICKS: &[(&str, &str)] = &[
     ("executable_bit", "executed"),
     ("dot_git", "protected"),
     ("dot_git_case", "protected"),
-    ("slash_in_name", "git's own checks"),
-    ("same_name_twice", "git's own checks"),
     ("huge_file", "bytes; 1048576 are allowed"),
     ("many_files", "10000 files"),
     ("many_commits", "201 commits"),
@@ -260,6 +259,8 @@ const TRICKS: &[(&str, &str)] = &[
 
 /// Tricks that publish still takes. Each must still be open: what closes one moves it to [`TRICKS`].
 const OPEN: &[(&str, &str)] = &[
+    ("same_name_twice", "git before 2.46 does not check what comes out of a bundle"),
+    ("slash_in_name", "git only warns of such a tree"),
     ("dot", "git only warns of such a tree"),
     ("dot_dot", "git only warns of such a tree"),
     ("dot_git_short", "git only warns of such a tree"),
@@ -282,6 +283,8 @@ async fn publish_refuses_every_bundle_that_breaks_a_rule() {
         names.iter().copied().filter(|name| !listed.clone().any(|known| known == *name)).collect();
     assert!(unknown.is_empty(), "not in the tables: {unknown:?}");
     let spec = bench.spec(Step::Publish, "");
+    let branch = spec.source.branch.full();
+    let mut taken = None;
     for name in listed {
         assert!(names.contains(&name), "{name} was not left");
         let done = publish(&bench, name).await;
@@ -289,29 +292,24 @@ async fn publish_refuses_every_bundle_that_breaks_a_rule() {
             Some(PublishResult::Refused { rules }) => rules.join("; "),
             _ => format!("{:?}", done.state),
         };
-        let head = pushed(&done.state);
-        match TRICKS.iter().find(|(trick, _)| *trick == name) {
-            Some((_, why)) => judged(&mut all, name, head.is_none() && detail.contains(why), detail),
-            None if name == "accepted" => {
-                let head = head.unwrap_or_else(|| panic!("{detail} {}", done.log));
-                clean(&commit(&bench, head.as_str()));
-            }
-            None => {
-                assert!(head.is_some(), "{name} is closed: {detail}");
-                println!("{name:27} OPEN     {detail}");
-            }
+        // The server says what happened, not the step.
+        let head = server(&["ls-remote", &spec.source.url, &branch]);
+        let head = head.split('\t').next().filter(|head| !head.is_empty());
+        if let Some((_, why)) = TRICKS.iter().find(|(trick, _)| *trick == name) {
+            judged(&mut all, name, head.is_none() && detail.contains(why), detail);
+        } else if name == "accepted" {
+            taken = head.map(|head| commit(&bench, head));
+            judged(&mut all, name, taken.is_some(), detail);
+        } else {
+            judged(&mut all, name, head.is_some(), format!("OPEN: {detail}"));
         }
-        match bench.head() {
-            None => {}
-            Some(_) if TRICKS.iter().any(|(trick, _)| *trick == name) => panic!("{name}: a branch is there"),
+        if head.is_some() {
             // Back to where the next one starts.
-            Some(_) => {
-                let delete = format!(":{}", spec.source.branch.full());
-                server(&["push", "--quiet", &spec.source.url, &delete]);
-            }
+            server(&["push", "--quiet", &spec.source.url, &format!(":{branch}")]);
         }
     }
-    all_held(&all, TRICKS.len());
+    all_held(&all, TRICKS.len() + OPEN.len() + 1);
+    clean(&taken.unwrap_or_default());
 }
 
 /// Publishes one trick: it becomes the turn's bundle, and an earlier worker of the name goes.
@@ -333,11 +331,49 @@ fn clean(commit: &str) {
         assert!(commit.contains(line), "{line}: {commit}");
     }
     for forged in
-        ["skip ci", "NO_CI", "azurepipelines skip", "##vso[", "skip-checks", "1-r1", "Agent-Turn: 99"]
+        ["skip ci", "NO_CI", "azurepipelines skip", "##vso[", "skip-checks", "Run: 1-r1", "Agent-Turn: 99"]
     {
         assert!(!commit.contains(forged), "{forged}: {commit}");
     }
     assert!(commit.ends_with(&format!("Agent-Run: {}\nAgent-Turn: 1", run_id())), "{commit}");
+}
+
+/// The whole way of a run, with an agent that has a key of its own: where nobody has to look for secrets, there are none.
+#[tokio::test]
+async fn no_credential_is_remembered_told_or_asked_with() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_AGENT_ENVIRONMENT", "MODEL_API_KEY");
+    world.set("MODEL_API_KEY", MODEL_KEY);
+    // The key is in what the agent is called with, prints and answers; none of it is for others.
+    world.agent(
+        "test -n \"$MODEL_API_KEY\" || exit 9; printf 'A line.\\n' >> README.md; \
+         printf '{\"outcome\":\"done\",\"summary\":\"Used %s.\"}' \"$MODEL_API_KEY\" > \"$ROUNDSMAN_OUT/outcome.json\"",
+    );
+    let item = world.ask().await;
+    let pull = world.until_green().await;
+    let needles = [world.universe.token.clone(), MODEL_KEY.to_owned()];
+    let (item, pull) =
+        (world.universe.emulator.item(item).unwrap(), world.universe.emulator.pull_request(pull).unwrap());
+    let told = format!("{item:?} {pull:?} {:?}", world.universe.emulator.request_log());
+    assert!(told.contains("What the work item asks for") && told.contains("/_apis/"), "{told}");
+    for needle in &needles {
+        assert!(!told.contains(needle), "{told}");
+    }
+    // The operator's own token file and the agent's answer are where they belong.
+    let searched = std::process::Command::new("grep")
+        .args(["-raFl", "-D", "skip", "--exclude=token", "--exclude=outcome.json"])
+        .args(needles.iter().flat_map(|needle| ["-e", needle]))
+        .arg(world.home())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&searched.stdout), "");
+    // The search reaches the memory: what must be there is found.
+    let memory = std::process::Command::new("grep")
+        .args(["-raFl", "-e", &item.title])
+        .arg(&world.universe.state_dir)
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&memory.stdout).contains("runs.sqlite"), "the memory was not searched");
 }
 
 /// A bench that is soon used up.
