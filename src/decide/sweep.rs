@@ -282,7 +282,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     proceed      TurnAnswered             112
     proceed      TurnPushed               448
     redispatch   Failed                  1512
-    redispatch   Lost                   12654
+    redispatch   Lost                   12678
     respond      respond                 4500
     stop-workers AskedPeople             1500
     stop-workers Brake                   4176
@@ -290,7 +290,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         AskedPeople             5624
     wait         AwaitingApproval         920
     wait         AwaitingReview           864
-    wait         BackingOff              6496
+    wait         BackingOff              6504
     wait         Brake                  15543
     wait         ChecksRunning           1642
     wait         Cold                    1434
