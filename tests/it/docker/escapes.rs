@@ -97,7 +97,7 @@ fn class_of(state: &WorkerState) -> Option<AgentFailure> {
 
 /// Another run of another installation: its gate is up, its agent waits, its volumes hold a text.
 async fn another_run() -> Option<DockerBench> {
-    let other = cage(gated(&[])).await?;
+    let other = cage(gated(&["other.example".to_owned()])).await?;
     fetch(&other).await;
     let program = "echo canary-''other-text > /out/notes; sleep 600";
     other.runtime().start(&other.spec(Step::Agent, program), &handover()).await.unwrap();
