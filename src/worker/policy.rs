@@ -60,6 +60,12 @@ pub(super) fn is_secret_path(path: &str) -> bool {
     named || folders.split('/').any(|folder| folder == "secrets")
 }
 
+/// Whether a path is not text, or has characters that act instead of being shown. What is not UTF-8 was replaced.
+fn is_unreadable(path: &str) -> bool {
+    let acts = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    path.contains(char::REPLACEMENT_CHARACTER) || path.contains(acts)
+}
+
 /// Whether a path is one that only people change.
 fn is_protected(path: &str) -> bool {
     let path = path.to_lowercase();
@@ -87,6 +93,11 @@ pub(super) fn broken_rules(
         let path = &change.path;
         let size = sizes.get(&change.object).copied().unwrap_or(0);
         total = total.saturating_add(size);
+        if is_unreadable(path) {
+            // Judged by another name than its own, or able to draw lines of its own wherever it is listed.
+            rules.push(format!("`{}` is a name that cannot be shown as it is", path.escape_debug()));
+            continue;
+        }
         if is_protected(path) {
             rules.push(format!(
                 "`{path}` is protected: pipelines, owners, agents, editors and hooks are changed by people"
@@ -165,6 +176,17 @@ mod tests {
         {
             assert!(!is_protected(path), "{path}");
         }
+    }
+
+    #[test]
+    fn names_that_cannot_be_shown_are_no_names() {
+        for path in ["caf\u{fffd}.txt", "a\u{1b}[2J", "a\nb", "\u{202e}txt.exe"] {
+            let change = Change { old_mode: 0, new_mode: 0o100_644, object: "x".into(), path: path.into() };
+            let rules = broken_rules(&[change], &BTreeMap::new(), &BTreeMap::new(), &Limits::default());
+            assert!(rules.len() == 1 && rules[0].contains("cannot be shown"), "{rules:?}");
+            assert!(!rules[0].contains(char::is_control), "{rules:?}");
+        }
+        assert!(!is_unreadable("caf\u{e9} \u{4f60}.txt"));
     }
 
     #[test]

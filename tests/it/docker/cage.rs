@@ -329,8 +329,21 @@ pub(crate) fn image_has(bench: &DockerBench, needles: &[String]) -> bool {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("image.tar");
     bench.docker(&["save", "-o", file.to_str().unwrap(), IMAGE]);
-    let patterns = needles.iter().flat_map(|needle| ["-e", needle]);
-    Command::new("grep").arg("-aqF").args(patterns).arg(&file).status().unwrap().success()
+    Command::new("grep")
+        .arg("-aqF")
+        .arg("-f")
+        .arg(patterns(needles).path())
+        .arg(&file)
+        .status()
+        .unwrap()
+        .success()
+}
+
+/// A file of what is searched for: another test may be looking for it in the arguments of every process.
+pub(crate) fn patterns(needles: &[String]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), needles.join("\n")).unwrap();
+    file
 }
 
 /// git on this machine against the bench's server, with the credential in its environment. Standard output.
