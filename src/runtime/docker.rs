@@ -8,6 +8,7 @@
 //! Who can create containers owns the host of the engine: so do we. Decides nothing about runs.
 
 mod archive;
+mod described;
 mod engine;
 mod hardening;
 mod name;
@@ -21,12 +22,16 @@ use super::{
     process::files::{plain, plain_end},
     spec::{Places, WorkerSpec},
 };
-use crate::domain::{RunId, Step, TurnNumber, Worker, WorkerState};
+use crate::{
+    domain::{RunId, Step, Turn, TurnNumber, Worker, WorkerState},
+    runtime::environment::Decision,
+};
 use async_trait::async_trait;
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use engine::{Engine, Failure, Kind, Streams};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use hardening::{Caps, STEP_DIR, Wish};
+use jiff::Timestamp;
 use name::{Labels, Names, Who};
 pub use options::{Egress, Options, TlsFiles};
 use secrecy::ExposeSecret as _;
@@ -434,6 +439,14 @@ impl Runtime for DockerRuntime {
             self.engine.remove_volume(&volume).await?;
         }
         Ok(())
+    }
+
+    async fn environment(&self, run: RunId, turn: &Turn) -> Result<Decision, Error> {
+        described::image(&self.engine, run, turn).await
+    }
+
+    async fn remove_unused(&self, before: Timestamp, now: Timestamp) -> Result<u32, Error> {
+        described::remove_unused(&self.engine, before, now).await
     }
 
     async fn leftovers(&self) -> Result<Vec<RunId>, Error> {

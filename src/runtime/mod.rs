@@ -10,9 +10,10 @@ pub mod handover;
 pub mod process;
 pub mod spec;
 
-use crate::domain::{RunId, Step, TurnNumber, Worker};
+use crate::domain::{RunId, Step, Turn, TurnNumber, Worker};
 use async_trait::async_trait;
 pub use handover::Handover;
+use jiff::Timestamp;
 use secrecy::SecretString;
 use spec::WorkerSpec;
 use std::{collections::BTreeMap, time::Duration};
@@ -51,6 +52,17 @@ pub trait Runtime: Send + Sync {
 
     /// Removes everything of a closed run. A live worker is an error. Nothing there is fine.
     async fn remove(&self, run: RunId) -> Result<(), Error>;
+
+    /// In which image the agent of this turn works, as the repository's base revision describes it; may build it, which
+    /// takes minutes. Asked when fetch has ended. An executor without images has none.
+    async fn environment(&self, _run: RunId, _turn: &Turn) -> Result<environment::Decision, Error> {
+        Ok(environment::Decision::default())
+    }
+
+    /// Removes what was made for many runs, before `before`, and serves none any more. How many.
+    async fn remove_unused(&self, _before: Timestamp, _now: Timestamp) -> Result<u32, Error> {
+        Ok(0)
+    }
 
     /// Every run of which this executor still holds anything, also without a worker, in order. What is not ours is not
     /// listed. Whoever knows which runs are over, and since when, removes them.

@@ -57,7 +57,7 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
             ..Limits::default()
         },
         image: match step {
-            Step::Agent => executor::image(&settings.runtime, run),
+            Step::Agent => executor::image(app, run, turn).await?,
             Step::Fetch | Step::Publish => None,
         },
     })

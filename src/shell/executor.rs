@@ -5,7 +5,7 @@
 use super::{App, OpenError, turnstile};
 use crate::{
     agents,
-    domain::{Run, RunId, Stage, Step},
+    domain::{Run, RunId, Stage, Step, Turn},
     runtime::{
         Error, Handover, Runtime,
         docker::{self, DockerRuntime},
@@ -96,12 +96,25 @@ fn proxies(sandbox: &Sandbox) -> impl Iterator<Item = (String, String)> {
     both("HTTPS_PROXY", proxy.clone()).chain(both("HTTP_PROXY", proxy)).chain(both("NO_PROXY", not))
 }
 
-/// The image of the agent's step where it is not the worker image.
-pub(super) fn image(runtime: &settings::Runtime, run: &Run) -> Option<String> {
-    match runtime.kind {
-        RuntimeKind::Process => None,
+/// The image of the agent's step where it is not the worker image: the operator's for this repository, else the
+/// repository's own where that is allowed.
+pub(super) async fn image(app: &App, run: &Run, turn: &Turn) -> Result<Option<String>, Error> {
+    let settings::Runtime { kind, sandbox, .. } = &app.settings.runtime;
+    match kind {
+        RuntimeKind::Process => Ok(None),
         RuntimeKind::Docker => {
-            runtime.sandbox.image_of(&run.repository.project, &run.repository.name).map(str::to_owned)
+            let repository = &run.repository;
+            if let Some(named) = sandbox.image_of(&repository.project, &repository.name) {
+                return Ok(Some(named.to_owned()));
+            }
+            if !sandbox.build_images {
+                return Ok(None);
+            }
+            let decision = app.runtime.environment(run.id, turn).await?;
+            for said in &decision.told {
+                tracing::info!(run.id = %run.id, "the repository's environment: {said}");
+            }
+            Ok(decision.image)
         }
     }
 }
@@ -159,6 +172,10 @@ pub(super) async fn sweep(app: &App) {
     };
     if left.is_empty() {
         return;
+    }
+    let before = crate::decide::deadline::earlier(app.now, app.settings.runtime.sandbox.retention);
+    if let Err(why) = app.runtime.remove_unused(before, app.now).await {
+        tracing::warn!("images that nobody uses could not be removed: {why}");
     }
     let known = match app.store.recent(KNOWN_RUNS).await {
         Ok(known) => known,

@@ -127,7 +127,7 @@ impl Engine {
     }
 
     /// The connection, made at first use, in the newest version that both sides speak.
-    async fn docker(&self) -> Result<&Docker, Failure> {
+    pub(super) async fn docker(&self) -> Result<&Docker, Failure> {
         let connect = || async {
             let address = self.options.address();
             let what = format!("be reached at {address}");

@@ -103,7 +103,12 @@ pub(crate) async fn on(host: String, gateway: String, change: impl FnOnce(&mut O
     emulator.create_project("Shop");
     let bot = emulator.create_identity("Roundsman", "bot@example.invalid", IdentityKind::Service);
     emulator.issue_token(&bot, Token::Pat, TOKEN);
-    let files = [SeedFile::new("README.md", "# Hello\n"), SeedFile::new("AGENTS.md", "Be kind.\n")];
+    let files = [
+        SeedFile::new("README.md", "# Hello\n"),
+        SeedFile::new("AGENTS.md", "Be kind.\n"),
+        // Obeyed only where somebody asks for the repository's own environment.
+        SeedFile::new("Dockerfile", "FROM local/debian:bookworm\nRUN echo described > /described\n"),
+    ];
     let repository = emulator.create_repository("Shop", "web", &files).unwrap();
     let inside = emulator.url().split('/').nth(2).unwrap().to_owned();
     let outside = forward(&gateway, inside.clone());

@@ -95,6 +95,34 @@ async fn a_stop_takes_the_gate_down() {
 }
 
 #[tokio::test]
+async fn a_repository_describes_where_its_agent_works() {
+    let Some(bench) = bench().await else { return };
+    crate::runtime::suite::fetch(&bench).await;
+    let mut spec = bench.spec(Step::Agent, "cp /described $ROUNDSMAN_OUT/plan.md; echo x > x.txt");
+    let decision = bench.runtime().environment(run_id(), &spec.turn).await.unwrap();
+    let image = decision.image.clone().unwrap_or_else(|| panic!("{decision:?}"));
+    spec.image = Some(image.clone());
+    let end = ended(&bench, &spec).await;
+    let is_done =
+        matches!(end, WorkerState::Finished(StepResult::Agent { result: AgentResult::Worked { .. }, .. }));
+    assert!(is_done, "{end:?}\n{}", log(&bench, Step::Agent).await);
+    assert_eq!(left(&bench, &Left::Plan).await, "described\n");
+    // A later checkout holds what the agent wrote: it is not asked again, the first turn's image goes on.
+    let mut later = spec.turn.clone();
+    later.number.0 = 2;
+    later.base = Some("0123456789abcdef0123456789abcdef01234567".parse().unwrap());
+    let again = bench.other().environment(run_id(), &later).await.unwrap();
+    assert_eq!(again.image.as_ref(), Some(&image));
+    // Kept while a container uses it, and while it is young; then removed.
+    let (past, now) = ("2020-01-01T00:00:00Z".parse().unwrap(), "2100-01-01T00:00:00Z".parse().unwrap());
+    assert_eq!(bench.runtime().remove_unused(now, now).await.unwrap(), 0);
+    bench.runtime().remove(run_id()).await.unwrap();
+    assert_eq!(bench.runtime().remove_unused(past, now).await.unwrap(), 0);
+    assert_eq!(bench.runtime().remove_unused(now, now).await.unwrap(), 1);
+    assert_eq!(bench.other().environment(run_id(), &later).await.unwrap().image, None);
+}
+
+#[tokio::test]
 async fn a_foreign_image_brings_no_worker_and_gets_ours() {
     let Some(bench) = bench().await else { return };
     crate::runtime::suite::fetch(&bench).await;
