@@ -251,7 +251,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     do           Publish                  504
     do           Requeue                 2376
     do           RetryBuild              1728
-    escalate     AgentFailed              448
+    escalate     AgentFailed              832
     escalate     BudgetSpent             1608
     escalate     Canceled                  96
     escalate     CannotMerge             3150
@@ -269,7 +269,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     SameFailureAgain          96
     escalate     SameInputAgain           814
     escalate     TestsWeakened            192
-    escalate     TooManyTurns            4456
+    escalate     TooManyTurns            4408
     escalate     TurnTooLong             1101
     escalate     VotedDownSilently        646
     fix-forward  conflict                1876
@@ -281,7 +281,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     proceed      Start                   1326
     proceed      TurnAnswered             112
     proceed      TurnPushed               448
-    redispatch   Failed                  1512
+    redispatch   Failed                  1296
     redispatch   Lost                   12678
     respond      respond                 4500
     stop-workers AskedPeople             1500
@@ -290,8 +290,8 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         AskedPeople             5624
     wait         AwaitingApproval         920
     wait         AwaitingReview           864
-    wait         BackingOff              6504
-    wait         Brake                  15543
+    wait         BackingOff              6408
+    wait         Brake                  15519
     wait         ChecksRunning           1642
     wait         Cold                    1434
     wait         Gap                    17758

@@ -99,11 +99,14 @@ fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
             AgentFailure::Infrastructure | AgentFailure::Provider | AgentFailure::Stopped => {
                 TurnState::Lost(detail.clone())
             }
+            // Whoever used up a turn's money would use up the next one's.
+            AgentFailure::Exhausted => {
+                TurnState::NeedsPerson(EscalateReason::AgentFailed { class: *class, detail: detail.clone() })
+            }
             AgentFailure::Agent
             | AgentFailure::Idle
             | AgentFailure::Timeout
             | AgentFailure::TooMuchOutput
-            | AgentFailure::Exhausted
             | AgentFailure::LeftConflict
             | AgentFailure::Untidy => TurnState::Failed { class: *class, detail: detail.clone() },
         },
