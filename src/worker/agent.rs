@@ -11,6 +11,7 @@ use super::{
     evidence::CallNote,
     git::{BASE, Git, GitError, Repo, TARGET, WORK},
     job::{Job, SAVE_LIMIT},
+    left,
     machine::{self, now, text},
     memory::{self, Conversation},
     prompts, room,
@@ -43,6 +44,7 @@ pub(super) fn run(job: &Job) -> (AgentResult, Usage) {
         }
     };
     let result = session.play().unwrap_or_else(|halt| halt);
+    left::clean(job);
     session.leave_evidence(match &result {
         AgentResult::Worked { .. } => "worked",
         AgentResult::NothingChanged { .. } => "nothing changed",

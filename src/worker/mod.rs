@@ -38,6 +38,7 @@ mod fetch;
 mod gate;
 mod git;
 mod job;
+mod left;
 mod machine;
 mod memory;
 mod meter;

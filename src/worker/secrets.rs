@@ -108,6 +108,12 @@ impl Redactor {
         self.known.dedup();
     }
 
+    /// Whether a value that we know is in `bytes`, in any of its spellings.
+    pub(super) fn knows(&self, bytes: &[u8]) -> bool {
+        let is_in = |known: &String| bytes.windows(known.len()).any(|window| window == known.as_bytes());
+        self.known.iter().filter(|known| known.len() >= SHORTEST).any(is_in)
+    }
+
     /// `bytes` without secrets, otherwise as they are.
     pub(super) fn redact(&self, bytes: &[u8]) -> Vec<u8> {
         let mut text = String::from_utf8_lossy(bytes).into_owned();

@@ -346,6 +346,7 @@ async fn no_credential_is_remembered_told_or_asked_with() {
     // The key is in what the agent is called with, prints and answers; none of it is for others.
     world.agent(
         "test -n \"$MODEL_API_KEY\" || exit 9; printf 'A line.\\n' >> README.md; \
+         for text in plan.md pr.md title.txt; do echo \"key $MODEL_API_KEY\" > \"$ROUNDSMAN_OUT/$text\"; done; \
          printf '{\"outcome\":\"done\",\"summary\":\"Used %s.\"}' \"$MODEL_API_KEY\" > \"$ROUNDSMAN_OUT/outcome.json\"",
     );
     let item = world.ask().await;
@@ -354,13 +355,14 @@ async fn no_credential_is_remembered_told_or_asked_with() {
     let (item, pull) =
         (world.universe.emulator.item(item).unwrap(), world.universe.emulator.pull_request(pull).unwrap());
     let told = format!("{item:?} {pull:?} {:?}", world.universe.emulator.request_log());
-    assert!(told.contains("What the work item asks for") && told.contains("/_apis/"), "{told}");
+    // What the agent wrote about it is told, without the key.
+    assert!(pull.title == "key [redacted]" && told.contains("/_apis/"), "{pull:?}");
     for needle in &needles {
         assert!(!told.contains(needle), "{told}");
     }
-    // The operator's own token file and the agent's answer are where they belong.
+    // The operator's own token file is where it belongs.
     let searched = std::process::Command::new("grep")
-        .args(["-raFl", "-D", "skip", "--exclude=token", "--exclude=outcome.json"])
+        .args(["-raFl", "-D", "skip", "--exclude=token"])
         .arg("-f")
         .arg(super::cage::patterns(&needles).path())
         .arg(world.home())
