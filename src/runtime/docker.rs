@@ -343,13 +343,8 @@ impl Runtime for DockerRuntime {
         }
         let image = &self.engine.options.image;
         let found = self.engine.image(image).await?.ok_or_else(|| volumes::missing(image))?;
-        let config = found.config.unwrap_or_default();
-        let is_labelled = config.labels.is_some_and(|labels| labels.contains_key(name::SCHEMA_LABEL));
-        let is_worker = config.entrypoint.iter().flatten().any(|word| word.ends_with("roundsman-worker"));
-        if is_labelled || is_worker {
-            return Ok(());
-        }
-        Err(Error::Unusable(format!("{image} is no worker image; make one with `roundsman image build`")))
+        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        volumes::fits(image, labels.get(name::SCHEMA_LABEL).map(String::as_str))
     }
 
     async fn start(&self, spec: &WorkerSpec, handover: &Handover) -> Result<Started, Error> {

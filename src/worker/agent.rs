@@ -13,7 +13,7 @@ use super::{
     job::{Job, SAVE_LIMIT},
     machine::{self, now, text},
     memory::{self, Conversation},
-    prompts,
+    prompts, room,
 };
 use crate::{
     agents::stream::Verdict,
@@ -197,7 +197,10 @@ impl<'a> Session<'a> {
                 return Err(self.fail(AgentFailure::Agent, &summary));
             }
             if !self.has_work()? {
-                return if self.last == Verdict::Answered {
+                return if room::is_used_up(self.job) {
+                    // Nothing was changed because nothing could be.
+                    Err(self.fail_agent("the agent"))
+                } else if self.last == Verdict::Answered {
                     Ok(AgentResult::NothingChanged { answer: self.answer(), replies: self.replies() })
                 } else {
                     Err(self.fail_agent("the agent"))
@@ -309,14 +312,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Ends the step, after saving whatever was done.
+    /// Ends the step, after saving whatever was done. Where there is no room left, that is why.
     pub(super) fn fail(&self, class: AgentFailure, detail: &str) -> AgentResult {
         let saved = Git::new(self.job, None)
             .map(|git| git.unstoppable(now() + SAVE_LIMIT))
             .and_then(|git| self.save(&git));
+        let is_full = room::is_used_up(self.job) || saved.as_ref().is_err_and(room::is_told);
+        let class = if is_full { room::without_room(class) } else { class };
+        let full = if is_full { "no space is left for the step: " } else { "" };
         let detail = match saved {
-            Ok(()) => detail.to_owned(),
-            Err(error) => format!("{detail}\n(work could not be saved: {error})"),
+            Ok(()) => format!("{full}{detail}"),
+            Err(error) => format!("{full}{detail}\n(work could not be saved: {error})"),
         };
         AgentResult::Failed { class, detail: self.job.clean(&detail, DETAIL) }
     }
@@ -326,10 +332,12 @@ impl<'a> Session<'a> {
         self.fail(AgentFailure::Agent, &detail)
     }
 
-    /// git failed in the workspace: because of a stop, a limit, or because the agent broke the repository.
+    /// git failed in the workspace: because of a stop, a full disk, a limit, or because the agent broke the repository.
     pub(super) fn broken(&self, error: &GitError) -> AgentResult {
         let class = if self.job.stop.asked() {
             AgentFailure::Stopped
+        } else if room::is_told(error) {
+            AgentFailure::Infrastructure
         } else if now() >= self.job.deadline {
             AgentFailure::Timeout
         } else {

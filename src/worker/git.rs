@@ -66,6 +66,14 @@ pub(super) struct GitError {
     pub(super) code: Option<i32>,
 }
 
+#[cfg(test)]
+impl GitError {
+    /// As git would have said it.
+    pub(super) fn of(verb: &str, detail: &str) -> Self {
+        Self { verb: verb.into(), detail: detail.into(), code: Some(128) }
+    }
+}
+
 /// A git with its environment.
 pub(super) struct Git {
     home: tempfile::TempDir,

@@ -45,6 +45,7 @@ mod policy;
 mod prompts;
 mod publish;
 mod rewrite;
+mod room;
 mod scripted;
 mod secrets;
 

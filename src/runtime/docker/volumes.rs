@@ -148,9 +148,35 @@ async fn initialise(
     engine.remove(&wish.name, true).await
 }
 
+/// Whether an image with this schema label serves the steps of this program.
+pub(super) fn fits(image: &str, schema: Option<&str>) -> Result<(), Error> {
+    let wrong = match schema {
+        Some(own) if own == SCHEMA.to_string() => return Ok(()),
+        Some(own) => format!("{image} speaks schema {own}, this program {SCHEMA}"),
+        None => format!("{image} is no worker image"),
+    };
+    Err(Error::Unusable(format!("{wrong}; make one with `roundsman image build`")))
+}
+
 /// An image that is not here, and what to do.
 pub(super) fn missing(image: &str) -> Error {
     Error::Unusable(format!(
         "the engine has no image {image}; build the worker image with `roundsman image build`"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_image_of_this_schema_fits() {
+        assert!(fits("worker", Some(&SCHEMA.to_string())).is_ok());
+        for (schema, says) in
+            [(Some("0"), "speaks schema 0"), (Some(""), "schema"), (None, "no worker image")]
+        {
+            let told = fits("worker", schema).unwrap_err().to_string();
+            assert!(told.contains(says) && told.contains("roundsman image build"), "{told}");
+        }
+    }
 }

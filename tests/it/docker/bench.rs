@@ -31,9 +31,9 @@ use std::{
 };
 
 /// Made once for each process of tests, and again only where the program has changed.
-const IMAGE: &str = "roundsman-docker-test:worker";
+pub(crate) const IMAGE: &str = "roundsman-docker-test:worker";
 /// What it is made on; `.ci/docker-up` brings it.
-const BASE: &str = "local/debian:bookworm";
+pub(crate) const BASE: &str = "local/debian:bookworm";
 
 /// Containers, and an emulator behind the bridge.
 pub(crate) struct DockerBench {
@@ -58,7 +58,8 @@ pub(crate) fn host() -> Option<String> {
     .clone()
 }
 
-fn client(host: Option<&str>, arguments: &[&str]) -> Result<String, String> {
+/// Calls the engine's client.
+pub(crate) fn client(host: Option<&str>, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new("docker");
     if let Some(host) = host {
         command.env("DOCKER_HOST", host);
@@ -80,6 +81,11 @@ pub(crate) async fn bench() -> Option<DockerBench> {
 
 /// A bench with other options.
 pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Option<DockerBench> {
+    Some(on(ready()?, gateway(), change).await)
+}
+
+/// The engine's address, when it has the worker image of these tests; none, and said why, otherwise.
+pub(crate) fn ready() -> Option<String> {
     let Some(host) = host() else {
         println!("skipped: no Docker engine");
         return None;
@@ -88,7 +94,7 @@ pub(crate) async fn with(change: impl FnOnce(&mut Options)) -> Option<DockerBenc
         println!("skipped: no worker image for tests: {why}");
         return None;
     }
-    Some(on(host, gateway(), change).await)
+    Some(host)
 }
 
 /// A bench on this engine, which has the image already.
@@ -205,10 +211,7 @@ impl DockerBench {
 
     /// Ids of what is left of the scope.
     pub(crate) fn objects(&self, kind: &str) -> Vec<String> {
-        let filter = format!("label=io.roundsman.scope={}", self.options.scope);
-        let list: &[&str] = if kind == "container" { &["ps", "-aq"] } else { &[kind, "ls", "-q"] };
-        let listed = self.docker(&[list, &["--filter", &filter]].concat());
-        listed.lines().map(str::to_owned).collect()
+        objects(self.options.host.as_deref(), &self.options.scope, kind).unwrap()
     }
 
     /// Calls the client on this bench's engine.
@@ -237,19 +240,29 @@ impl DockerBench {
 
 impl Drop for DockerBench {
     fn drop(&mut self) {
-        let host = self.options.host.as_deref();
-        for (kind, remove) in [
-            ("container", ["rm", "-fv"].as_slice()),
-            ("volume", &["volume", "rm"]),
-            ("network", &["network", "rm"]),
-        ] {
-            let filter = format!("label=io.roundsman.scope={}", self.options.scope);
-            let list: &[&str] = if kind == "container" { &["ps", "-aq"] } else { &[kind, "ls", "-q"] };
-            let Ok(listed) = client(host, &[list, &["--filter", &filter]].concat()) else { return };
-            let ids: Vec<&str> = listed.lines().collect();
-            if !ids.is_empty() {
-                _ = client(host, &[remove, &ids].concat());
-            }
+        clear(self.options.host.as_deref(), &self.options.scope);
+    }
+}
+
+/// Ids of what is left of a scope.
+pub(crate) fn objects(host: Option<&str>, scope: &str, kind: &str) -> Result<Vec<String>, String> {
+    let filter = format!("label=io.roundsman.scope={scope}");
+    let list: &[&str] = if kind == "container" { &["ps", "-aq"] } else { &[kind, "ls", "-q"] };
+    let listed = client(host, &[list, &["--filter", &filter]].concat())?;
+    Ok(listed.lines().map(str::to_owned).collect())
+}
+
+/// Removes everything of a scope.
+pub(crate) fn clear(host: Option<&str>, scope: &str) {
+    for (kind, remove) in [
+        ("container", ["rm", "-fv"].as_slice()),
+        ("volume", &["volume", "rm"]),
+        ("network", &["network", "rm"]),
+    ] {
+        let Ok(ids) = objects(host, scope, kind) else { return };
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        if !ids.is_empty() {
+            _ = client(host, &[remove, &ids].concat());
         }
     }
 }

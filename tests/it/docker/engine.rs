@@ -1,8 +1,9 @@
 //! What engines do: lose answers, kill, restart, run out of things, and forget.
 
 use super::{
-    bench::{DockerBench, bench, docker, host, image, on, with},
+    bench::{DockerBench, bench, docker, on, with},
     faulty::{Lost, line},
+    own_engine::OwnEngine,
 };
 use crate::{
     runtime::suite::{Bench, TURN, agent, busy, class, ended, fetch, handover, left, log, state},
@@ -15,11 +16,8 @@ use roundsman::{
         docker::{DockerRuntime, Options},
     },
 };
-use rustix::process::{Pid, Signal, kill_process};
-use std::{
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use rustix::process::Pid;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_turn_goes_all_the_way_to_the_server() {
@@ -130,7 +128,9 @@ async fn a_full_volume_loses_no_work() {
     bench.docker(&[arguments.as_slice(), &[bench.object("t01-out").as_str()]].concat());
     let result =
         agent(&bench, "echo x > wip.txt; head -c 1000000 /dev/zero > $ROUNDSMAN_OUT/full; exit 0").await;
-    let AgentResult::Failed { detail, .. } = &result else { panic!("{result:?}") };
+    let AgentResult::Failed { class: AgentFailure::Infrastructure, detail } = &result else {
+        panic!("{result:?}")
+    };
     assert!(detail.contains("No space left"), "{detail}");
     assert_eq!(bench.shell(&[("workspace", "/workspace")], "cat /workspace/wip.txt"), "x");
 }
@@ -173,110 +173,9 @@ async fn what_an_engine_weakens_is_never_started() {
     bench.docker(&["rmi", &tag]);
 }
 
-/// A second engine, of this test alone.
-struct OwnEngine {
-    home: tempfile::TempDir,
-    daemon: Child,
-}
-
-impl OwnEngine {
-    fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let daemon = Self::spawn(home.path());
-        let engine = Self { home, daemon };
-        engine.answers();
-        engine
-    }
-
-    /// In a network of its own: bridges and rules of the machine belong to the machine's engine.
-    fn spawn(home: &std::path::Path) -> Child {
-        let at = |what: &str| home.join(what).display().to_string();
-        // Left by one that was killed; whether that one is alive, they cannot tell.
-        for file in ["pid", "exec/containerd/containerd.pid"] {
-            _ = std::fs::remove_file(home.join(file));
-        }
-        Command::new("unshare")
-            .args([
-                "--net",
-                "dockerd",
-                "--data-root",
-                &at("data"),
-                "--exec-root",
-                &at("exec"),
-                "--pidfile",
-                &at("pid"),
-            ])
-            .args(["-H", &format!("unix://{}", at("sock"))])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(home.join("log")).unwrap())
-            .spawn()
-            .unwrap()
-    }
-
-    fn host(&self) -> String {
-        format!("unix://{}", self.home.path().join("sock").display())
-    }
-
-    fn client(&self, arguments: &[&str]) -> bool {
-        let mut command = Command::new("docker");
-        command.env("DOCKER_HOST", self.host()).args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().unwrap().success()
-    }
-
-    fn answers(&self) {
-        for _ in 0..300 {
-            if self.client(&["version"]) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        panic!("{}", std::fs::read_to_string(self.home.path().join("log")).unwrap());
-    }
-
-    /// The engine crashes and comes back; when the power was cut, everything else is gone as well.
-    fn restart(&mut self, cut: &[Pid]) {
-        self.daemon.kill().unwrap();
-        self.daemon.wait().unwrap();
-        for process in cut {
-            kill_process(*process, Signal::KILL).unwrap();
-        }
-        self.daemon = Self::spawn(self.home.path());
-        self.answers();
-    }
-}
-
-impl Drop for OwnEngine {
-    fn drop(&mut self) {
-        _ = kill_process(Pid::from_child(&self.daemon), Signal::TERM);
-        _ = self.daemon.wait();
-        // It mounts its folder onto itself, and a killed one leaves that behind.
-        _ = Command::new("umount").arg(self.home.path().join("data")).output();
-    }
-}
-
 #[tokio::test]
 async fn a_restarted_engine_has_crashed_its_workers_and_is_nobodys_attempt() {
-    let Some(host) = host() else {
-        println!("skipped: no Docker engine");
-        return;
-    };
-    if !rustix::process::getuid().is_root() || Command::new("dockerd").arg("--version").output().is_err() {
-        println!("skipped: only root can start a second engine, where dockerd is installed");
-        return;
-    }
-    if let Err(why) = image(&host) {
-        println!("skipped: no worker image for tests: {why}");
-        return;
-    }
-    let mut engine = OwnEngine::new();
-    let loaded = Command::new("sh")
-        .args(["-c", "docker save roundsman-docker-test:worker | DOCKER_HOST=\"$OWN\" docker load -q"])
-        .env("OWN", engine.host())
-        .env("DOCKER_HOST", &host)
-        .output()
-        .unwrap();
-    assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+    let Some(mut engine) = OwnEngine::start() else { return };
     // No server can be reached from its network: what fetch would leave is put there by hand.
     let bench = on(engine.host(), "127.0.0.1".into(), |_| {}).await;
     let seed = "cd /workspace; git init -q -b main; git config user.name T; git config user.email t@example.invalid

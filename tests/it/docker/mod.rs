@@ -8,6 +8,10 @@ mod cage;
 mod engine;
 mod escapes;
 pub(crate) mod faulty;
+mod mishaps;
+mod own_engine;
 mod sandbox;
+mod stage;
+mod stories;
 
 crate::runtime::suite::contract!(bench::bench);

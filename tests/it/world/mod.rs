@@ -33,10 +33,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::at(std::net::Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// A world whose pretend services listen at this address of the machine.
+    pub(crate) async fn at(address: std::net::IpAddr) -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let universe = Universe::build(home.path(), (std::net::Ipv4Addr::LOCALHOST, 0).into(), None)
-            .await
-            .expect("a universe");
+        let universe = Universe::build(home.path(), (address, 0).into(), None).await.expect("a universe");
         let vars = universe.vars().into_iter().collect();
         Self { universe, vars, ahead: SignedDuration::ZERO, home: std::sync::Arc::new(home) }
     }

@@ -179,11 +179,11 @@ async fn codex_plays_the_demo() {
 #[test]
 fn a_demo_without_its_agent_does_not_begin() {
     let nowhere = tempfile::tempdir().unwrap();
-    for (arguments, says) in [
-        (["--agent", "opencode"], "npm install --global opencode-ai@"),
-        (["--agent", "claude"], "npm install --global @anthropic-ai/claude-code@"),
-        (["--agent", "codex"], "npm install --global @openai/codex@"),
-        (["--runtime", "docker"], "containers"),
+    for (arguments, says, code) in [
+        (["--agent", "opencode"], "npm install --global opencode-ai@", 69),
+        (["--agent", "claude"], "npm install --global @anthropic-ai/claude-code@", 69),
+        (["--agent", "codex"], "npm install --global @openai/codex@", 69),
+        (["--runtime", "docker"], "no `docker` on PATH", 71),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_roundsman"))
             .args(["demo", "--keep", "kept"])
@@ -193,7 +193,7 @@ fn a_demo_without_its_agent_does_not_begin() {
             .output()
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(69), "{arguments:?}: {said}");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(says) && output.stdout.is_empty(), "{arguments:?}: {said}");
         assert!(!nowhere.path().join("kept").exists(), "{arguments:?}: something was started");
     }
