@@ -31,7 +31,7 @@ pub struct Policy {
     pub conflict_attempts: u32,
     /// Turns started again because the cluster lost them, at most. Separate from the agent's attempts.
     pub infrastructure_attempts: u32,
-    /// Turns started again because the agent or its provider failed, at most.
+    /// Turns started again because the agent failed, at most.
     pub redispatch_attempts: u32,
     /// All turns of a run at most, whatever their kind.
     pub max_turns: u16,

@@ -169,10 +169,10 @@ vars! {
         "Turns that merge the target branch, at most",
         "A second conflict means a busy target: one more try, then a person", "0.1.0";
     POLICY_INFRASTRUCTURE_ATTEMPTS: Is("3"),
-        "Turns started again because the executor lost them, at most",
+        "Turns started again because the executor lost them or the model provider failed, at most",
         "A bad afternoon does not end work, and a broken image does not loop", "0.1.0";
     POLICY_REDISPATCH_ATTEMPTS: Is("1"),
-        "Turns started again because the agent or its provider failed, at most",
+        "Turns started again because the agent failed, at most",
         "An agent that failed twice on the same text fails a third time", "0.1.0";
     POLICY_TURN_LIMIT: Is("45m"),
         "Wall-clock limit of a step",

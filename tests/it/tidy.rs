@@ -205,6 +205,26 @@ fn the_readme_documents_every_setting() {
     assert_eq!(table.trim(), roundsman::settings::vars::table().trim());
 }
 
+#[test]
+fn the_handbook_says_of_every_agent_how_far_it_is_believed() {
+    let handbook = fs::read_to_string(root().join("deploy/README.md")).expect("the handbook");
+    let table = between(&handbook, "<!-- agents:begin -->", "<!-- agents:end -->").expect("both markers");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    let expected = roundsman::agents::all().iter().map(|agent| {
+        let believed = if agent.verified.is_some() { "verified" } else { "unverified" };
+        let hosts: Vec<String> = agent.hosts.iter().map(|host| format!("`{host}`")).collect();
+        let hosts = if hosts.is_empty() { "nothing".to_owned() } else { hosts.join(", ") };
+        let name = &agent.name;
+        let image = if roundsman::cli::image::AGENTS.contains(&name.as_str()) {
+            format!("`--agents {name}` ")
+        } else {
+            String::new()
+        };
+        format!("| `{name}` | {believed} | {hosts} | {image}|")
+    });
+    assert_eq!(rows, expected.collect::<Vec<_>>());
+}
+
 // --- the rules, as functions --------------------------------------------------------------------------------------
 
 fn impurities(text: &str) -> Vec<String> {
