@@ -77,7 +77,8 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
         executor::sweep(app).await;
         ring(app).await;
     }
-    Ok(())
+    // Runs only wait for an executor that is away; whoever reads exit codes has to hear of it before they stop waiting.
+    fleet.workers.map(drop).map_err(Failure::from)
 }
 
 /// What would be decided, without doing it.

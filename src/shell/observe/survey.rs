@@ -7,13 +7,15 @@ use crate::{
         BranchName, CommitId, IdentityId, OWN_BRANCH_PREFIX, PullRequest, Repository, Run, RunId, Stage,
         WorkItem, WorkItemId, Worker,
     },
+    runtime,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one invocation read for all runs together.
 pub(in crate::shell) struct Fleet {
     pub(super) items: Result<BTreeMap<WorkItemId, WorkItem>, String>,
-    pub(super) workers: Result<BTreeMap<RunId, Vec<Worker>>, String>,
+    /// None of it is known while the executor is away; the operator hears of that as well.
+    pub(in crate::shell) workers: Result<BTreeMap<RunId, Vec<Worker>>, runtime::Error>,
     pub(super) branches: BTreeMap<String, Result<BTreeMap<BranchName, CommitId>, String>>,
     pub(super) active: BTreeMap<String, Result<Vec<PullRequest>, String>>,
 }
@@ -49,12 +51,7 @@ pub(in crate::shell) async fn survey(app: &App, runs: &[Run], me: &IdentityId) -
     // after it. The other way round, a push in between would look like a person's.
     let workers = app.runtime.workers().await;
     let (items, branches, active) = tokio::join!(items, branches, active);
-    Fleet {
-        items,
-        workers: workers.map_err(|why| why.to_string()),
-        branches: branches.into_iter().collect(),
-        active: active.into_iter().collect(),
-    }
+    Fleet { items, workers, branches: branches.into_iter().collect(), active: active.into_iter().collect() }
 }
 
 /// Whether where our branch is can matter.

@@ -29,7 +29,7 @@ async fn an_engine_that_dies_under_an_agent_charges_nobody_and_loses_nothing() {
         let told = line(&tick, item);
         assert!(told.why.contains("executor"), "{tick:#?}");
         let watch = stage.world.program("roundsman-watcher", &[]).await;
-        assert!([0, 71].contains(&watch.code), "{watch:#?}");
+        assert_eq!(watch.code, 71, "{watch:#?}");
     }
     assert_eq!(stage.world.universe.emulator.writes(), writes);
     assert!(stage.world.comments(second).is_empty());
@@ -119,4 +119,21 @@ async fn an_agent_that_eats_all_memory_is_told_to_people_as_that() {
     assert_eq!(kinds, [TurnKind::Implement, TurnKind::Redispatch]);
     // Its own doing: charged, and tried once more.
     assert_eq!((run.lost(), run.spent(TurnKind::Redispatch)), (0, 1), "{run:#?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_kills_its_supervisor_takes_its_container_along_and_ends_with_a_person() {
+    let Some(mut stage) = Stage::new().await else { return };
+    stage.world.set("ROUNDSMAN_RUNTIME_RETENTION", "1h");
+    // Whoever is left behind would hold the container, and write where the next turn works.
+    stage.agent("(trap '' TERM HUP; sleep 300) & setsid sleep 300 & kill -KILL $PPID; sleep 300");
+    let item = stage.world.ask().await;
+    let told = stage.world.until_handed(item).await;
+    assert!(told.contains("killed"), "{told}");
+    let run = stage.world.run().await;
+    assert_eq!(run.spent(TurnKind::Redispatch), 0, "{run:#?}");
+    let agents = stage.containers(Step::Agent, false);
+    assert!(agents.len() >= 2 && run.turns.len() == agents.len(), "tried again, not for ever: {agents:?}");
+    assert_eq!(stage.containers(Step::Agent, true), [""; 0], "nothing lives on");
+    assert!(stage.world.agent_branches().is_empty());
 }
