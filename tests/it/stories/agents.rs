@@ -178,6 +178,19 @@ async fn a_file_that_looks_like_a_secret_is_never_committed() {
 }
 
 #[tokio::test]
+async fn a_key_of_the_step_is_never_committed() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_AGENT_ENVIRONMENT", "MODEL_API_KEY");
+    world.set("MODEL_API_KEY", "canary+without+any+form");
+    world.agent("echo \"key: $MODEL_API_KEY\" >> README.md");
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("README.md") && told.contains("a credential of this step"), "{told}");
+    assert!(!told.contains("canary"), "{told}");
+    assert!(world.agent_branches().is_empty());
+}
+
+#[tokio::test]
 async fn a_review_can_be_answered_without_a_change() {
     let (mut world, item) = asked(&format!(
         "if test \"$ROUNDSMAN_TURN_KIND\" != respond; then {GOOD}; exit; fi\n\
