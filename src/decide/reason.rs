@@ -412,7 +412,7 @@ pub enum RedispatchCause {
         /// What happened.
         detail: String,
     },
-    /// The agent or its provider failed.
+    /// The agent failed.
     Failed {
         /// How.
         class: AgentFailure,

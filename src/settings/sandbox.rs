@@ -151,13 +151,11 @@ impl Reader {
             retention,
         } = raw;
         let usual = |name: &str| vars.get(name).filter(|value| !value.is_empty()).cloned();
+        let folder = docker_certificates.or_else(|| usual("DOCKER_CERT_PATH")).map(PathBuf::from);
+        let given = docker_host.or_else(|| usual("DOCKER_HOST"));
         Sandbox {
-            engine: self.maybe(
-                &vars::RUNTIME_DOCKER_HOST,
-                docker_host.or_else(|| usual("DOCKER_HOST")),
-                engine,
-            ),
-            engine_certificates: docker_certificates.or_else(|| usual("DOCKER_CERT_PATH")).map(PathBuf::from),
+            engine: self.maybe(&vars::RUNTIME_DOCKER_HOST, given, |text| engine(text, folder.is_some())),
+            engine_certificates: folder,
             image: self.or(&vars::RUNTIME_IMAGE, image, image_name, IMAGE.into()),
             images: self.or(&vars::RUNTIME_IMAGES, images, image_routes, Vec::new()),
             build_images: self.or(&vars::RUNTIME_BUILD_IMAGES, build_images, parse::yes_no, false),
@@ -200,7 +198,15 @@ fn egress_list(text: &str) -> Parsed<Egress> {
     .map(Egress::Listed)
 }
 
-fn engine(text: &str) -> Parsed<String> {
+fn engine(text: &str, has_certificates: bool) -> Parsed<String> {
+    let host = text.split_once("://").map_or("", |(_, rest)| rest);
+    let is_own = ["localhost:", "127.0.0.1:", "[::1]:"].iter().any(|own| host.starts_with(own));
+    if !text.starts_with("unix://") && !is_own && !has_certificates {
+        return Err(wrong(
+            "is another machine's engine, and tokens would travel there readable",
+            "name its certificates in ROUNDSMAN_RUNTIME_DOCKER_CERTIFICATES",
+        ));
+    }
     let is_known = ["unix://", "tcp://", "http://", "https://"].iter().any(|start| text.starts_with(start));
     if is_known && !text.contains(char::is_whitespace) && !text.contains('@') {
         Ok(text.to_owned())
@@ -300,6 +306,20 @@ mod tests {
         assert_eq!(egress_list("models.example, 10.0.0.1:8080").ok(), Some(listed));
         for bad in ["https://models.example", "host:0", "host:x", "a b", "user@host"] {
             assert!(egress_list(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_machines_engine_is_reached_with_certificates_or_not_at_all() {
+        for (text, certificates, fits) in [
+            ("unix:///run/engine.sock", false, true),
+            ("tcp://127.0.0.1:2375", false, true),
+            ("tcp://engine.example:2376", true, true),
+            ("tcp://engine.example:2375", false, false),
+            ("http://127.0.0.1.example:2375", false, false),
+            ("engine.example", true, false),
+        ] {
+            assert_eq!(engine(text, certificates).is_ok(), fits, "{text}");
         }
     }
 

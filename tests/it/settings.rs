@@ -226,7 +226,7 @@ fn the_walls_of_a_step_are_what_was_written() {
     assert_eq!(sandbox.image_of("shop", "WEB"), Some("shop-ci:1"));
     assert_eq!(sandbox.image_of("Shop", "other"), None);
     assert_eq!(sandbox.engine.as_deref(), Some("tcp://engine.example:2376"));
-    let own = good(&[("DOCKER_HOST", "tcp://a.example:1"), ("ROUNDSMAN_RUNTIME_DOCKER_HOST", "unix:///x")]);
+    let own = good(&[("DOCKER_HOST", "tcp://127.0.0.1:1"), ("ROUNDSMAN_RUNTIME_DOCKER_HOST", "unix:///x")]);
     assert_eq!(own.runtime.sandbox.engine.as_deref(), Some("unix:///x"), "our own name wins");
     let told = bad(&[
         ("ROUNDSMAN_RUNTIME_MEMORY", "4GB"),

@@ -18,8 +18,9 @@ use crate::{
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
 
-/// A visit waits for a build; the next visit of cron passes by a run that somebody is with.
-const LIMIT: Duration = Duration::from_mins(10);
+/// A visit waits for a build and is itself ended after ten minutes, as schedulers are told; what takes longer belongs
+/// into an image that the operator names.
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// The image of this turn's agent.
 pub(super) async fn image(engine: &Engine, run: RunId, turn: &Turn) -> Result<Decision, Error> {

@@ -5,8 +5,9 @@
 
 use super::{Options, name::Labels};
 use bollard::models::{
-    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig, Mount,
-    MountPoint, MountType, MountVolumeOptions, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, HealthConfig, HostConfig,
+    HostConfigLogConfig, Mount, MountPoint, MountType, MountVolumeOptions, ResourcesUlimits, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -134,6 +135,8 @@ impl Wish {
             stdin_once: Some(self.takes_input),
             tty: Some(false),
             stop_signal: Some("SIGTERM".to_owned()),
+            // An image's own would be run by the engine, beside the worker and unseen by it.
+            healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
             host_config: Some(self.host_config()),
             ..Default::default()
         }
@@ -204,6 +207,7 @@ impl Wish {
                 stdin_once: body.stdin_once,
                 tty: body.tty,
                 env: body.env,
+                healthcheck: body.healthcheck,
                 ..Default::default()
             }),
             mounts: Some(
@@ -244,13 +248,14 @@ impl Wish {
 type Read = fn(&ContainerInspectResponse) -> Value;
 
 /// Every line that is compared. Where nothing is wanted, nothing must be there.
-const LINES: [(&str, Read); 50] = [
+const LINES: [(&str, Read); 51] = [
     ("User", |c| read_config(c, |c| json!(c.user))),
     ("Entrypoint", |c| read_config(c, |c| json!(c.entrypoint))),
     ("Cmd", |c| read_config(c, |c| json!(c.cmd))),
     ("OpenStdin", |c| read_config(c, |c| json!(c.open_stdin))),
     ("StdinOnce", |c| read_config(c, |c| json!(c.stdin_once))),
     ("Tty", |c| read_config(c, |c| json!(c.tty))),
+    ("Healthcheck", |c| read_config(c, |c| json!(c.healthcheck.as_ref().map(|check| &check.test)))),
     ("Mounts", mounted),
     ("AppArmorProfile", |c| json!(c.app_armor_profile.as_deref() == Some("unconfined"))),
     ("Privileged", |c| read_host(c, |h| json!(h.privileged))),
@@ -399,6 +404,7 @@ mod tests {
             ("OpenStdin", |c| config(c).open_stdin = Some(false)),
             ("StdinOnce", |c| config(c).stdin_once = Some(false)),
             ("Tty", |c| config(c).tty = Some(true)),
+            ("Healthcheck", |c| config(c).healthcheck = None),
             ("Env", |c| config(c).env = Some(vec!["HTTP_PROXY=http://elsewhere".into()])),
             ("Mounts", |c| c.mounts.as_mut().unwrap()[0].rw = Some(false)),
             ("Mounts", |c| c.mounts.as_mut().unwrap().push(MountPoint::default())),
