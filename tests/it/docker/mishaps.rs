@@ -28,6 +28,7 @@ async fn an_engine_that_dies_under_an_agent_charges_nobody_and_loses_nothing() {
         let tick = stage.world.tick().await;
         let told = line(&tick, item);
         assert!(told.why.contains("executor"), "{tick:#?}");
+        assert!(tick.held.as_deref().is_some_and(|why| why.contains("could not be reached")), "{tick:#?}");
         let watch = stage.world.program("roundsman-watcher", &[]).await;
         assert_eq!(watch.code, 71, "{watch:#?}");
     }

@@ -91,14 +91,20 @@ impl OwnEngine {
 
     /// And comes back.
     pub(crate) fn comes_back(&mut self) {
+        let answers = self.starts();
+        assert!(answers, "{}", std::fs::read_to_string(self.home.path().join("log")).unwrap());
+    }
+
+    /// Whether it then answers.
+    fn starts(&mut self) -> bool {
         self.daemon = Some(self.spawn());
         for _ in 0..300 {
             if self.client(&["version"]) {
-                return;
+                return true;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("{}", std::fs::read_to_string(self.home.path().join("log")).unwrap());
+        false
     }
 
     /// Both at once; when the power was cut, everything else is gone as well.
@@ -113,6 +119,12 @@ impl OwnEngine {
 
 impl Drop for OwnEngine {
     fn drop(&mut self) {
+        // Containers outlive an engine that was killed: it has to come back to take them along.
+        if self.daemon.is_some() || self.starts() {
+            let all = "docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes";
+            let mut command = Command::new("sh");
+            _ = command.args(["-c", all]).env("DOCKER_HOST", self.host()).output();
+        }
         if let Some(mut daemon) = self.daemon.take() {
             _ = kill_process(Pid::from_child(&daemon), Signal::TERM);
             _ = daemon.wait();
