@@ -212,7 +212,7 @@ async fn nothing_of_an_outer_session_gets_in_and_everything_it_needs_does() {
     };
     let mut agent = shell(&format!(
         "env | sort > \"$ROUNDSMAN_OUT/env\"; pwd -P > \"$ROUNDSMAN_OUT/pwd\"; cp \"$SSL_CERT_FILE\" \"$ROUNDSMAN_OUT/pem\"\n\
-         echo \"the key is $MODEL_KEY\"; echo \"the key is $MODEL_KEY\" >&2; echo \"$MODEL_KEY\" > new.txt; {}",
+         echo \"the key is $MODEL_KEY\"; echo \"the key is $MODEL_KEY\" >&2; echo sk-proj-0123456789abcdefghij > new.txt; {}",
         step("stop")
     ));
     agent.checks_environment = vec!["FEED_PASSWORD".into()];
