@@ -27,7 +27,7 @@ pub struct WorkerSpec {
     pub places: Places,
     /// Where the code comes from and goes to.
     pub source: Source,
-    /// The text for the agent. Fetch writes it to `<input>/brief.md`; other steps leave it empty.
+    /// The text for the agent. Fetch writes it to `<input>/brief.md`; what the agent step has comes after it.
     pub brief: String,
     /// How the agent is called; only the agent step has it.
     pub agent: Option<AgentCall>,

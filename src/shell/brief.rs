@@ -4,7 +4,10 @@ use super::{App, apply::ApplyError, executor};
 use crate::{
     agents::{self, Wanted},
     domain::{BuildId, FailedTask, Run, Step, Trigger, Turn, TurnEnd, TurnKind},
-    runtime::spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
+    runtime::{
+        environment::Decision,
+        spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
+    },
     words::briefs::{self, Failing, Task},
 };
 
@@ -15,9 +18,13 @@ const MAX_FAILING_TASKS: usize = 8;
 
 /// Everything that one step is told.
 pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<WorkerSpec, ApplyError> {
+    let environment = match step {
+        Step::Agent => executor::environment(app, run, turn).await?,
+        Step::Fetch | Step::Publish => Decision::default(),
+    };
     let brief = match step {
         Step::Fetch => brief(app, run, turn).await?,
-        Step::Agent | Step::Publish => String::new(),
+        Step::Agent | Step::Publish => briefs::environment(&environment.told),
     };
     let settings = &app.settings;
     let wall = match step {
@@ -56,10 +63,7 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
             disk_bytes: settings.runtime.sandbox.disk,
             ..Limits::default()
         },
-        image: match step {
-            Step::Agent => executor::image(app, run, turn).await?,
-            Step::Fetch | Step::Publish => None,
-        },
+        image: environment.image,
     })
 }
 

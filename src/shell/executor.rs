@@ -9,6 +9,7 @@ use crate::{
     runtime::{
         Error, Handover, Runtime,
         docker::{self, DockerRuntime},
+        environment::Decision,
         process::ProcessRuntime,
     },
     settings::{self, Egress, RuntimeKind, Sandbox, Settings},
@@ -98,23 +99,23 @@ fn proxies(sandbox: &Sandbox) -> impl Iterator<Item = (String, String)> {
 
 /// The image of the agent's step where it is not the worker image: the operator's for this repository, else the
 /// repository's own where that is allowed.
-pub(super) async fn image(app: &App, run: &Run, turn: &Turn) -> Result<Option<String>, Error> {
+pub(super) async fn environment(app: &App, run: &Run, turn: &Turn) -> Result<Decision, Error> {
     let settings::Runtime { kind, sandbox, .. } = &app.settings.runtime;
     match kind {
-        RuntimeKind::Process => Ok(None),
+        RuntimeKind::Process => Ok(Decision::default()),
         RuntimeKind::Docker => {
             let repository = &run.repository;
             if let Some(named) = sandbox.image_of(&repository.project, &repository.name) {
-                return Ok(Some(named.to_owned()));
+                return Ok(Decision { image: Some(named.to_owned()), ..Decision::default() });
             }
             if !sandbox.build_images {
-                return Ok(None);
+                return Ok(Decision::default());
             }
             let decision = app.runtime.environment(run.id, turn).await?;
             for said in &decision.told {
                 tracing::info!(run.id = %run.id, "the repository's environment: {said}");
             }
-            Ok(decision.image)
+            Ok(decision)
         }
     }
 }

@@ -156,6 +156,24 @@ pub fn redispatch(inner: &str) -> String {
     )
 }
 
+/// What became of the repository's own environment, to stand after a brief; empty when there is nothing to tell.
+pub fn environment(told: &[String]) -> String {
+    if told.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\n## Where your programs come from\n\n\
+         The repository describes an environment of its own. What became of it follows; where it failed you work in the usual \
+         image, and may repair the description if that belongs to your task.\n\n{}\n",
+        quoted(
+            "notes about the environment, with output of its build",
+            &told.join("\n"),
+            MAX_LOG_TAIL,
+            Keep::End
+        )
+    )
+}
+
 /// First call of a turn: look, think, change nothing. `brief` is the turn's.
 pub fn plan(brief: &str) -> String {
     format!(

@@ -188,7 +188,7 @@ impl<'a> Session<'a> {
         let job = self.job;
         let brief = fs::read_to_string(job.spec.places.input.join("brief.md"))
             .map_err(|e| self.fail(AgentFailure::Infrastructure, &format!("brief.md: {e}")))?;
-        self.brief = self.complete(&brief);
+        self.brief = self.complete(&format!("{brief}{}", job.spec.brief));
         let whole = if self.call.plan_first { self.plan()? } else { self.brief.clone() };
         self.ask(Why::Implement, &Told { again: prompts::implement_plan(), fresh: whole })?;
         let mut repairs_left = job.spec.limits.repairs;

@@ -401,6 +401,19 @@ async fn an_exit_code_is_no_success() {
 }
 
 #[tokio::test]
+async fn what_the_agent_step_has_to_tell_comes_after_the_brief() {
+    let world = World::new();
+    world.fetch(1).await;
+    let mut spec = world.spec(Step::Agent, 1, "cp \"$ROUNDSMAN_BRIEF\" told.md");
+    spec.brief = "## Where your programs come from\n".into();
+    world.step(&spec).await;
+    let told =
+        fs::read_to_string(world.runtime.places(run_id(), TurnNumber(1)).workspace.join("told.md")).unwrap();
+    let place = |part: &str| told.find(part).unwrap_or_else(|| panic!("{part} is not in {told}"));
+    assert!(place("Do it.") < place("Where your programs come from"));
+}
+
+#[tokio::test]
 async fn limits_strike_and_work_is_saved() {
     let mut world = World::new();
     world.limits.idle_seconds = 1;
