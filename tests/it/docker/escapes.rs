@@ -37,6 +37,11 @@ const HOGS: &str = include_str!("../../../fixtures/probe/hogs.sh");
 /// Attempts that some machines cannot make, and why that is all right.
 const UNTESTED: &[(&str, &str)] = &[];
 
+/// What only the repository's checks are given.
+const FEED: &str = "canary-feed-password-0123456789";
+/// With which the doorbell signs.
+const BELL: &str = "canary-bell-secret-0123456789";
+
 /// Fewer attempts than this were not the whole probe.
 const LEAST: usize = 70;
 
@@ -343,15 +348,21 @@ async fn no_credential_is_remembered_told_or_asked_with() {
     let mut world = World::new().await;
     world.set("ROUNDSMAN_AGENT_ENVIRONMENT", "MODEL_API_KEY");
     world.set("MODEL_API_KEY", MODEL_KEY);
+    world.set("ROUNDSMAN_AGENT_CHECKS_ENVIRONMENT", "FEED_PASSWORD");
+    world.set("FEED_PASSWORD", FEED);
+    // Nobody listens there: what is meant for a receiver waits in the memory, its key does not.
+    world.set("ROUNDSMAN_DOORBELL_WEBHOOK", "http://127.0.0.1:9/hooks/canary-hook-0123456789");
+    world.set("ROUNDSMAN_DOORBELL_SECRET", BELL);
     // The key is in what the agent is called with, prints and answers; none of it is for others.
     world.agent(
-        "test -n \"$MODEL_API_KEY\" || exit 9; printf 'A line.\\n' >> README.md; \
+        "test -n \"$MODEL_API_KEY\" || exit 9; test -z \"${FEED_PASSWORD-}\" || exit 9; printf 'A line.\\n' >> README.md; \
          for text in plan.md pr.md title.txt; do echo \"key $MODEL_API_KEY\" > \"$ROUNDSMAN_OUT/$text\"; done; \
          printf '{\"outcome\":\"done\",\"summary\":\"Used %s.\"}' \"$MODEL_API_KEY\" > \"$ROUNDSMAN_OUT/outcome.json\"",
     );
     let item = world.ask().await;
     let pull = world.until_green().await;
-    let needles = [world.universe.token.clone(), MODEL_KEY.to_owned()];
+    let others = [MODEL_KEY, FEED, BELL, "canary-hook-0123456789"].map(str::to_owned);
+    let needles: Vec<String> = others.into_iter().chain([world.universe.token.clone()]).collect();
     let (item, pull) =
         (world.universe.emulator.item(item).unwrap(), world.universe.emulator.pull_request(pull).unwrap());
     let told = format!("{item:?} {pull:?} {:?}", world.universe.emulator.request_log());
