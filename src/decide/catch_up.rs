@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     CommitId, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
-    StepResult, Trigger, TurnEnd, TurnRecord, Usage, Worker, WorkerState,
+    StepResult, Trigger, Turn, TurnEnd, TurnRecord, Worker, WorkerState,
 };
 use jiff::Timestamp;
 
@@ -45,16 +45,8 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
     let Some(workers) = seen.workers.known() else { return };
     for worker in workers {
         if !run.turns.iter().any(|record| record.number == worker.turn.number) {
-            let record = TurnRecord {
-                number: worker.turn.number,
-                kind: worker.turn.kind,
-                trigger: worker.turn.trigger.key(),
-                at: now,
-                end: None,
-                work_of: worker.turn.work_of,
-                usage: Usage::default(),
-            };
-            run.turns.push(record);
+            let Turn { number, kind, ref trigger, work_of, .. } = worker.turn;
+            run.turns.push(TurnRecord { work_of, ..TurnRecord::reserved(number, kind, trigger.key(), now) });
             run.turns.sort_by_key(|record| record.number);
         }
         if let WorkerState::Finished(StepResult::Agent { usage, .. }) = &worker.state

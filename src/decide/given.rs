@@ -7,12 +7,12 @@ pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules
 
 use super::{Checks, Gap, ItemSeen, Observation, Seen, Source, deadline::later, verdict::signature};
 use crate::domain::{
-    AgentResult, Awaiting, Brake, BranchName, Build, BuildId, BuildState, CloseOn, Comment, CommentId,
-    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Generation, Identity, IdentityId,
-    Labels, MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult,
-    PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage,
-    Step, StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber,
-    TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    AgentResult, Awaiting, Brake, BranchName, Build, BuildId, BuildState, Claim, CloseOn, Comment, CommentId,
+    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, Labels,
+    MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest,
+    PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage, Step,
+    StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
+    Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -167,15 +167,7 @@ impl Given {
         let mut turns: Vec<TurnRecord> = Vec::new();
         let mut note = |kind: TurnKind, trigger: Trigger, end: Option<TurnEnd>| {
             let number = TurnNumber(u16::try_from(turns.len()).unwrap() + 1);
-            turns.push(TurnRecord {
-                number,
-                kind,
-                trigger: trigger.key(),
-                at: since,
-                end,
-                work_of: None,
-                usage: Usage::default(),
-            });
+            turns.push(TurnRecord { end, ..TurnRecord::reserved(number, kind, trigger.key(), since) });
             number
         };
         let has_pushed = self.has_pushed();
@@ -246,7 +238,7 @@ impl Given {
         let has_pull_request = has_pushed && self.at != At::Pushed;
         let doubt = self.second_look.then_some(since);
         let has_red = matches!(self.checks, Ck::Failing | Ck::Infrastructure);
-        Run {
+        let claim = Claim {
             id: ID,
             executor: ExecutorId("here".into()),
             nonce: "n".into(),
@@ -256,8 +248,8 @@ impl Given {
             title: "t".into(),
             requested_by: Some(who("ana")),
             claimed_at: since,
-            progress_comment: None,
-            progress_digest: None,
+        };
+        Run {
             stage,
             turns,
             pushed: has_pushed.then(|| Pushed { head: head(), at: since }),
@@ -270,10 +262,10 @@ impl Given {
                 foreign_head_since: doubt,
                 gap_since: doubt,
                 pending_since: doubt,
+                stuck: None,
             },
-            reminded_at: None,
             procedures: if self.past == Past::Spent { spent_procedures() } else { BTreeSet::new() },
-            generation: Generation::NEW,
+            ..Run::claimed(claim)
         }
     }
 

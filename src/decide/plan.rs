@@ -8,7 +8,7 @@ use super::{
     catch_up::{after_push, remember_push},
 };
 use crate::domain::{
-    Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord, Usage,
+    Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
 };
 use jiff::Timestamp;
 
@@ -138,15 +138,7 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
 /// Reserves a turn: it is spent from here on, whatever happens to its worker. Nothing is started yet.
 fn reserve(next: &mut Run, kind: TurnKind, trigger: Trigger, now: Timestamp) -> Vec<Effect> {
     let number = next.next_turn_number();
-    next.turns.push(TurnRecord {
-        number,
-        kind,
-        trigger: trigger.key(),
-        at: now,
-        end: None,
-        work_of: None,
-        usage: Usage::default(),
-    });
+    next.turns.push(TurnRecord::reserved(number, kind, trigger.key(), now));
     let base = next.pushed.as_ref().map(|pushed| pushed.head.clone());
     let turn = Turn { number, kind, trigger, base, work_of: None };
     next.stage = Stage::Working { turn, step: Step::Fetch, since: now, started: Started::NotYet };

@@ -4,8 +4,8 @@
 //! and is no input to a decision; what decisions count (turns by kind, triggers already used) is in [`Run::turns`].
 
 use super::{
-    BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId, Repository, RunId,
-    Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
+    AgentFailure, BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId,
+    Repository, Revision, RunId, Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,18 @@ pub struct Run {
     /// become a write per tick.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub procedures: BTreeSet<String>,
+    /// What the item asked for besides its text, within what the operator allows.
+    #[serde(default, skip_serializing_if = "Choices::is_empty")]
+    pub choices: Choices,
+    /// The last time that a trusted person let the run go on: what was spent before does not count any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+    /// The newest turn whose work was accepted, that is all checks passed on it: money is counted from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<TurnNumber>,
+    /// The revision of the item up to which its discussion was read: a comment makes a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Revision>,
     /// How often it was saved.
     #[serde(skip, default = "new_generation")]
     pub generation: Generation,
@@ -61,6 +73,67 @@ pub struct Run {
 
 fn new_generation() -> Generation {
     Generation::NEW
+}
+
+/// What a claim settles: what never changes in the life of a run.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// See [`Run::id`].
+    pub id: RunId,
+    /// See [`Run::executor`].
+    pub executor: ExecutorId,
+    /// See [`Run::nonce`].
+    pub nonce: String,
+    /// See [`Run::repository`].
+    pub repository: Repository,
+    /// See [`Run::target`].
+    pub target: BranchName,
+    /// See [`Run::kind`].
+    pub kind: String,
+    /// See [`Run::title`].
+    pub title: String,
+    /// See [`Run::requested_by`].
+    pub requested_by: Option<Identity>,
+    /// See [`Run::claimed_at`].
+    pub claimed_at: Timestamp,
+}
+
+/// What an item asks for by label, frozen at the claim. None = what the operator set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choices {
+    /// The agent by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The model, as the agent writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How hard it thinks, as the agent writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// Whether the pull request is opened as a draft.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<bool>,
+}
+
+impl Choices {
+    /// Nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A trusted person let the run go on, by label or by command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// When we heard it.
+    pub at: Timestamp,
+    /// Who.
+    pub by: Option<Identity>,
+    /// The newest turn then: it and those before count against no budget of attempts, and their inputs may be tried
+    /// again.
+    pub after: TurnNumber,
+    /// The revision of the item that they have seen: from now on its text is what is asked for.
+    pub revision: Revision,
 }
 
 /// Where a run stands between two ticks.
@@ -168,9 +241,30 @@ pub struct TurnRecord {
     /// What its agent used up, once that is known.
     #[serde(default, skip_serializing_if = "Usage::is_nothing")]
     pub usage: Usage,
+    /// When its end was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// What failed, where it was lost or failed: tells an outage of the provider from a weak agent, across runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<AgentFailure>,
 }
 
 impl TurnRecord {
+    /// A turn that was just reserved.
+    pub fn reserved(number: TurnNumber, kind: TurnKind, trigger: TriggerKey, at: Timestamp) -> Self {
+        Self {
+            number,
+            kind,
+            trigger,
+            at,
+            end: None,
+            work_of: None,
+            usage: Usage::default(),
+            ended_at: None,
+            fault: None,
+        }
+    }
+
     /// The turn whose agent did the work.
     pub fn work(&self) -> TurnNumber {
         self.work_of.unwrap_or(self.number)
@@ -225,9 +319,63 @@ pub struct Doubts {
     /// has its own clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_since: Option<Timestamp>,
+    /// An effect that was decided could not be performed, and why it last could not; cleared by the next that can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<Stuck>,
+}
+
+/// What could not be performed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, redacted, for people.
+    pub why: String,
 }
 
 impl Run {
+    /// A run as it is right after its claim.
+    pub fn claimed(claim: Claim) -> Self {
+        let Claim { id, executor, nonce, repository, target, kind, title, requested_by, claimed_at } = claim;
+        Self {
+            id,
+            executor,
+            nonce,
+            repository,
+            target,
+            kind,
+            title,
+            requested_by,
+            claimed_at,
+            progress_comment: None,
+            progress_digest: None,
+            stage: Stage::Claimed,
+            turns: Vec::new(),
+            pushed: None,
+            pull_request: None,
+            red_since: None,
+            doubts: Doubts::default(),
+            reminded_at: None,
+            procedures: BTreeSet::new(),
+            choices: Choices::default(),
+            resumed: None,
+            accepted: None,
+            heard: None,
+            generation: Generation::NEW,
+        }
+    }
+
+    /// The revision whose text is what is asked for: the approved one, or the one with which a person let it go on.
+    pub fn text_revision(&self) -> Revision {
+        self.resumed.as_ref().map_or(self.id.revision, |resumed| resumed.revision)
+    }
+
+    /// Turns that count: those since a person last let the run go on.
+    pub fn counted(&self) -> impl Iterator<Item = &TurnRecord> {
+        let after = self.resumed.as_ref().map(|resumed| resumed.after);
+        self.turns.iter().filter(move |turn| after.is_none_or(|after| turn.number > after))
+    }
+
     /// The branch of this run.
     pub fn branch(&self) -> BranchName {
         BranchName::of_run(self.id)
@@ -264,12 +412,12 @@ impl Run {
 
     /// Turns of `kind` that count against its budget: everything that was not lost to the cluster.
     pub fn spent(&self, kind: TurnKind) -> u32 {
-        count(self.turns.iter().filter(|t| t.kind == kind && t.end != Some(TurnEnd::Lost)))
+        count(self.counted().filter(|t| t.kind == kind && t.end != Some(TurnEnd::Lost)))
     }
 
     /// Turns lost to the cluster.
     pub fn lost(&self) -> u32 {
-        count(self.turns.iter().filter(|t| t.end == Some(TurnEnd::Lost)))
+        count(self.counted().filter(|t| t.end == Some(TurnEnd::Lost)))
     }
 
     /// Whether we ever knew `head` as the head of our branch.
@@ -281,7 +429,7 @@ impl Run {
     /// Whether this very input was already answered by a turn that was not lost to the cluster. People's words are
     /// the same input on every head: they were answered when each of them was, in whichever turn.
     pub fn has_answered(&self, trigger: &Trigger) -> bool {
-        let kept = || self.turns.iter().filter(|t| t.end != Some(TurnEnd::Lost)).map(|t| &t.trigger);
+        let kept = || self.counted().filter(|t| t.end != Some(TurnEnd::Lost)).map(|t| &t.trigger);
         match trigger {
             Trigger::Threads { awaiting, head: _ } => {
                 awaiting.iter().all(|word| kept().any(|key| key.is_about(*word)))
@@ -383,13 +531,13 @@ mod tests {
             awaiting: awaiting.to_vec(),
         };
         let record = |number, trigger: &Trigger, end| TurnRecord {
-            number: TurnNumber(number),
-            kind: TurnKind::Respond,
-            trigger: trigger.key(),
-            at: Timestamp::UNIX_EPOCH,
             end,
-            work_of: None,
-            usage: Usage::default(),
+            ..TurnRecord::reserved(
+                TurnNumber(number),
+                TurnKind::Respond,
+                trigger.key(),
+                Timestamp::UNIX_EPOCH,
+            )
         };
         let mut run = sample();
         run.turns = vec![
@@ -407,7 +555,7 @@ mod tests {
     }
 
     fn sample() -> Run {
-        Run {
+        Run::claimed(Claim {
             id: RunId { item: WorkItemId(7), revision: Revision(1) },
             executor: ExecutorId("here".into()),
             nonce: "n".into(),
@@ -424,17 +572,6 @@ mod tests {
             title: "t".into(),
             requested_by: None,
             claimed_at: Timestamp::UNIX_EPOCH,
-            progress_comment: None,
-            progress_digest: None,
-            stage: Stage::Claimed,
-            turns: Vec::new(),
-            pushed: None,
-            pull_request: None,
-            red_since: None,
-            doubts: Doubts::default(),
-            reminded_at: None,
-            procedures: BTreeSet::new(),
-            generation: Generation::NEW,
-        }
+        })
     }
 }

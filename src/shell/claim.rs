@@ -4,7 +4,7 @@
 use super::{App, progress};
 use crate::{
     ado::{self, ItemChange, Written},
-    domain::{Doubts, Generation, LabelledBy, Repository, Run, RunId, Stage, WorkItem},
+    domain::{Claim, LabelledBy, Repository, Run, RunId, WorkItem},
     store::{self, Intent, Saved},
     words::Marker,
 };
@@ -39,7 +39,7 @@ pub(super) async fn claim(
     let Some(target) = repository.default_branch.clone() else {
         return Ok(Claimed::ByOther("its repository has no default branch any more".into()));
     };
-    let run = Run {
+    let run = Run::claimed(Claim {
         id,
         executor: app.settings.runtime.executor.clone(),
         nonce: nonce(app),
@@ -49,18 +49,7 @@ pub(super) async fn claim(
         title: item.title.clone(),
         requested_by: Some(labelled.by.clone()),
         claimed_at: app.now,
-        progress_comment: None,
-        progress_digest: None,
-        stage: Stage::Claimed,
-        turns: Vec::new(),
-        pushed: None,
-        pull_request: None,
-        red_since: None,
-        doubts: Doubts::default(),
-        reminded_at: None,
-        procedures: std::collections::BTreeSet::new(),
-        generation: Generation::NEW,
-    };
+    });
     let text = progress::text(app, &run, None);
     let labels = &app.policy.labels;
     let change = ItemChange {

@@ -4,10 +4,7 @@
 use super::{App, report::Line};
 use crate::{
     ado,
-    domain::{
-        Doubts, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, Usage, WorkItem,
-        WorkItemId,
-    },
+    domain::{Claim, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId},
     store::{self, Saved},
     words::Marker,
 };
@@ -150,7 +147,7 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
         return Ok(Rebuilt::Orphan(format!("its repository `{}` cannot be read", marker.repository)));
     };
     let requested_by = app.ado.labelled_by(id, &app.policy.labels.ready).await?.map(|labelled| labelled.by);
-    let run = Run {
+    let claim = Claim {
         id: marker.run,
         executor: marker.executor.clone(),
         nonce: marker.nonce.clone(),
@@ -160,18 +157,9 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
         title: item.title.clone(),
         requested_by,
         claimed_at: claimed_at(app, &item, &marker).await?,
-        progress_comment: Some(comment),
-        progress_digest: None,
-        stage: Stage::Claimed,
-        turns: turns(app, &marker).await,
-        pushed: None,
-        pull_request: None,
-        red_since: None,
-        doubts: Doubts::default(),
-        reminded_at: None,
-        procedures: BTreeSet::new(),
-        generation: Generation::NEW,
     };
+    let run =
+        Run { progress_comment: Some(comment), turns: turns(app, &marker).await, ..Run::claimed(claim) };
     match app.store.open(&run).await? {
         Saved::Saved(generation) => Ok(Rebuilt::Run(Box::new(Run { generation, ..run }))),
         Saved::Superseded => Ok(Rebuilt::NotOurs),
@@ -194,14 +182,9 @@ async fn turns(app: &App, marker: &Marker) -> Vec<TurnRecord> {
     let kinds = marker.turns.iter().flat_map(|(kind, n)| std::iter::repeat_n(*kind, *n as usize));
     (1..)
         .zip(kinds)
-        .map(|(number, kind)| TurnRecord {
-            number: TurnNumber(number),
-            kind,
-            trigger: TriggerKey("before the memory was lost".into()),
-            at: app.now,
-            end: None,
-            work_of: None,
-            usage: Usage::default(),
+        .map(|(number, kind)| {
+            let trigger = TriggerKey("before the memory was lost".into());
+            TurnRecord::reserved(TurnNumber(number), kind, trigger, app.now)
         })
         .collect()
 }

@@ -4,7 +4,7 @@ use crate::domain::*;
 
 /// A run that asked-for work just claimed.
 pub(crate) fn run() -> Run {
-    Run {
+    Run::claimed(Claim {
         id: "4711-r12".parse().unwrap(),
         executor: ExecutorId("local".into()),
         nonce: "8f3c9a01".into(),
@@ -24,30 +24,14 @@ pub(crate) fn run() -> Run {
             name: "Requester & Co".into(),
         }),
         claimed_at: at(0),
-        progress_comment: None,
-        progress_digest: None,
-        stage: Stage::Claimed,
-        turns: vec![],
-        pushed: None,
-        pull_request: None,
-        red_since: None,
-        doubts: Doubts::default(),
-        reminded_at: None,
-        procedures: std::collections::BTreeSet::new(),
-        generation: Generation::NEW,
-    }
+    })
 }
 
 /// The run with a second, corrective turn at work on its pull request.
 pub(crate) fn fixing() -> Run {
     let record = |number, kind, key: &str, end| TurnRecord {
-        number: TurnNumber(number),
-        kind,
-        trigger: TriggerKey(key.into()),
-        at: at(0),
         end,
-        work_of: None,
-        usage: Usage::default(),
+        ..TurnRecord::reserved(TurnNumber(number), kind, TriggerKey(key.into()), at(0))
     };
     Run {
         turns: vec![

@@ -7,15 +7,15 @@ use jiff::SignedDuration;
 use roundsman::{
     ado::{ItemChange, NewPullRequest, Written},
     domain::{
-        CommitId, Doubts, Generation, IdentityId, Pushed, Run, RunId, Stage, TriggerKey, TurnEnd, TurnKind,
-        TurnNumber, TurnRecord, Usage, WorkItemId,
+        Claim, CommitId, IdentityId, Pushed, Run, RunId, Stage, TriggerKey, TurnEnd, TurnKind, TurnNumber,
+        TurnRecord, WorkItemId,
     },
     emulator::SeedFile,
     shell::{App, report::Report},
     store::Saved,
     words::{Links, Progress, ProgressNote, comments::progress},
 };
-use std::{collections::BTreeSet, fmt::Write};
+use std::fmt::Write;
 
 /// Runs of the fleet.
 const N: u32 = 100;
@@ -29,7 +29,7 @@ async fn in_review(world: &World, app: &App) {
     let target = repository.default_branch.clone().unwrap();
     let run_id = RunId { item: item.id, revision: item.revision };
     let number = TurnNumber::FIRST;
-    let mut run = Run {
+    let mut run = Run::claimed(Claim {
         id: run_id,
         executor: app.settings.runtime.executor.clone(),
         nonce: "0".into(),
@@ -39,18 +39,8 @@ async fn in_review(world: &World, app: &App) {
         title: item.title.clone(),
         requested_by: None,
         claimed_at: app.now,
-        progress_comment: None,
-        progress_digest: None,
-        stage: Stage::InReview { since: app.now },
-        turns: Vec::new(),
-        pushed: None,
-        pull_request: None,
-        red_since: None,
-        doubts: Doubts::default(),
-        reminded_at: None,
-        procedures: BTreeSet::new(),
-        generation: Generation::NEW,
-    };
+    });
+    run.stage = Stage::InReview { since: app.now };
     let labels = &app.policy.labels;
     let change = ItemChange {
         labels: Some(item.labels.changed(&[&labels.in_progress], &[&labels.ready])),
@@ -80,14 +70,10 @@ async fn in_review(world: &World, app: &App) {
     };
     run.pull_request = Some(opened.id);
     run.pushed = Some(Pushed { head: head.clone(), at: app.now });
+    let trigger = TriggerKey(format!("item@{}", item.revision));
     run.turns.push(TurnRecord {
-        number,
-        kind: TurnKind::Implement,
-        trigger: TriggerKey(format!("item@{}", item.revision)),
-        at: app.now,
         end: Some(TurnEnd::Pushed { head }),
-        work_of: None,
-        usage: Usage::default(),
+        ..TurnRecord::reserved(number, TurnKind::Implement, trigger, app.now)
     });
     let saved = app.store.open(&run).await.unwrap();
     assert!(matches!(saved, Saved::Saved(_)));

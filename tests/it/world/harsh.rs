@@ -132,12 +132,7 @@ impl World {
 
     /// Loses the memory: the store's file and what belongs to it.
     pub(crate) fn forget(&self) {
-        let store = self.settings().store.path;
-        let mut lost = 0;
-        for end in ["", "-wal", "-shm"] {
-            lost += usize::from(fs::remove_file(format!("{}{end}", store.display())).is_ok());
-        }
-        assert!(lost > 0, "there was a memory to lose at {}", store.display());
+        assert!(self.lose_memory() > 0, "there was a memory to lose");
     }
 
     /// Ticks, polls and people, with an hour glass that runs once nothing comes of it by itself, until the item is closed

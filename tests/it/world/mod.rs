@@ -29,6 +29,33 @@ pub(crate) struct World {
     /// How far the programs' clock is ahead of the real one.
     ahead: SignedDuration,
     home: std::sync::Arc<TempDir>,
+    memory: Memory,
+}
+
+/// How runs are remembered in every story of one telling; `ROUNDSMAN_STORY_STORE` chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// In a file.
+    Sqlite,
+    /// In Azure DevOps alone.
+    Labels,
+    /// In a file that is deleted before each visit of the watcher.
+    Forgetful,
+}
+
+impl Memory {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever runs the tests chooses; no program of ours reads it"
+    )]
+    pub(crate) fn chosen() -> Self {
+        match std::env::var("ROUNDSMAN_STORY_STORE").as_deref() {
+            Err(_) | Ok("" | "sqlite") => Self::Sqlite,
+            Ok("labels") => Self::Labels,
+            Ok("forgetful") => Self::Forgetful,
+            Ok(other) => panic!("ROUNDSMAN_STORY_STORE is sqlite, labels or forgetful, not {other}"),
+        }
+    }
 }
 
 impl World {
@@ -40,14 +67,24 @@ impl World {
     pub(crate) async fn at(address: std::net::IpAddr) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let universe = Universe::build(home.path(), (address, 0).into(), None).await.expect("a universe");
-        let vars = universe.vars().into_iter().collect();
-        Self { universe, vars, ahead: SignedDuration::ZERO, home: std::sync::Arc::new(home) }
+        let mut vars: BTreeMap<String, String> = universe.vars().into_iter().collect();
+        let memory = Memory::chosen();
+        if memory == Memory::Labels {
+            vars.insert("ROUNDSMAN_STORE_KIND".into(), "labels".into());
+        }
+        Self { universe, vars, ahead: SignedDuration::ZERO, home: std::sync::Arc::new(home), memory }
     }
 
     /// The same world, seen from another host.
     pub(crate) fn elsewhere(&self) -> Self {
-        let Self { universe, vars, ahead, home } = self;
-        Self { universe: universe.clone(), vars: vars.clone(), ahead: *ahead, home: home.clone() }
+        let Self { universe, vars, ahead, home, memory } = self;
+        Self {
+            universe: universe.clone(),
+            vars: vars.clone(),
+            ahead: *ahead,
+            home: home.clone(),
+            memory: *memory,
+        }
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
@@ -83,6 +120,9 @@ impl World {
     }
 
     pub(crate) async fn tick(&self) -> Report {
+        if self.memory == Memory::Forgetful {
+            self.lose_memory();
+        }
         tick::tick(&self.app().await, Mode::Real).await
     }
 
@@ -113,6 +153,13 @@ impl World {
 
     pub(crate) fn is_closed(&self, item: i64) -> bool {
         self.universe.emulator.item(item).is_some_and(|item| item.category == "Completed")
+    }
+
+    /// Deletes the file in which runs are remembered; answers how many files that were.
+    pub(crate) fn lose_memory(&self) -> usize {
+        let store = self.settings().store.path;
+        let parts = ["", "-wal", "-shm"].map(|end| format!("{}{end}", store.display()));
+        parts.into_iter().filter(|part| std::fs::remove_file(part).is_ok()).count()
     }
 
     pub(crate) async fn runs(&self) -> Vec<Run> {
