@@ -337,6 +337,11 @@ impl Emulator {
         })
     }
 
+    /// The page for spectators, as served at the root.
+    pub fn page(&self) -> String {
+        super::page::render(&self.inner)
+    }
+
     /// The emulator's clock.
     pub fn now(&self) -> Timestamp {
         self.inner.look_mut(World::now)

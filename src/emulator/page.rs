@@ -6,6 +6,7 @@ use super::{
     Inner, locked,
     look::{BuildSnapshot, CommentSnapshot, ItemSnapshot, PullSnapshot, everything},
 };
+use pulldown_cmark::{Event, Options, Parser, html};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222;background:#fafafa}\
@@ -50,7 +51,47 @@ fn softened(html: &str) -> String {
         text = text.replace(&format!("&lt;{tag}/&gt;"), &format!("<{tag}>"));
         text = text.replace(&format!("&lt;{tag} /&gt;"), &format!("<{tag}>"));
     }
-    text.replace("&amp;nbsp;", " ")
+    linked(&text.replace("&amp;nbsp;", " "))
+}
+
+/// Lets anchors live again: those that lead to a page as links, those that mention a person as their name.
+fn linked(text: &str) -> String {
+    const OPEN: &str = "&lt;a href=&quot;";
+    let mut page = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(OPEN) {
+        page.push_str(&rest[..at]);
+        let inside = &rest[at + OPEN.len()..];
+        let parts = inside.split_once("&quot;").and_then(|(url, more)| {
+            let (_, more) = more.split_once("&gt;")?;
+            let (label, after) = more.split_once("&lt;/a&gt;")?;
+            Some((url, label, after))
+        });
+        let Some((url, label, after)) = parts else {
+            page.push_str(OPEN);
+            rest = inside;
+            continue;
+        };
+        let _ = if url.starts_with("http://") || url.starts_with("https://") {
+            write!(page, "<a href=\"{url}\">{label}</a>")
+        } else {
+            write!(page, "<b>{label}</b>")
+        };
+        rest = after;
+    }
+    page + rest
+}
+
+/// Markdown as pull requests show it; HTML in it is shown as it was written.
+fn marked_down(text: &str) -> String {
+    let options = Options::ENABLE_TABLES | Options::ENABLE_TASKLISTS | Options::ENABLE_STRIKETHROUGH;
+    let events = Parser::new_ext(text, options).map(|event| match event {
+        Event::Html(html) | Event::InlineHtml(html) => Event::Text(html),
+        other => other,
+    });
+    let mut page = String::new();
+    html::push_html(&mut page, events);
+    page
 }
 
 fn tone(word: &str) -> &'static str {
@@ -72,8 +113,7 @@ fn comment(page: &mut String, names: &Names, comment: &CommentSnapshot) {
     let text = match (comment.deleted, comment.kind.as_str()) {
         (true, _) => "<em>deleted</em>".to_owned(),
         (false, "html") => softened(&comment.text),
-        // Markdown and thread texts are shown as they were written.
-        (false, _) => escape(&comment.text).replace('\n', "<br>"),
+        (false, _) => marked_down(&comment.text),
     };
     let _ = write!(page, "<blockquote><small>{}</small><br>{text}</blockquote>", escape(who));
 }
@@ -119,8 +159,8 @@ fn pull(page: &mut String, names: &Names, pull: &PullSnapshot) {
     if !pull.description.is_empty() {
         let _ = write!(
             page,
-            "<details><summary>Description</summary><pre>{}</pre></details>",
-            escape(&pull.description)
+            "<details open><summary>Description</summary>{}</details>",
+            marked_down(&pull.description)
         );
     }
     for thread in pull.threads.iter().filter(|thread| !thread.is_system()) {

@@ -114,6 +114,44 @@ async fn the_demo_ends_with_its_summary() {
     assert!(events > 10, "{events} events");
 }
 
+/// Each story of the demo is played as a person would play it.
+macro_rules! demo_stories {
+    ($($test:ident: $name:literal),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $test() {
+            let ended = program("roundsman", &["demo", "--json", "--story", $name], []).await;
+            let summary = ended.json();
+            assert_eq!(ended.code, 0, "{summary:#}\n{}", ended.out);
+            let promises = summary["promises"].as_array().expect("promises");
+            assert!(promises.len() >= 6 && promises.iter().all(|promise| promise["kept"] == true), "{summary:#}");
+        }
+    )*
+
+        #[tokio::test]
+        async fn every_story_of_the_demo_is_played() {
+            let help = program("roundsman", &["demo", "--help"], []).await;
+            let listed = help.out.lines().filter_map(|line| line.trim().strip_prefix("- "));
+            let known: Vec<&str> = listed.filter_map(|line| line.split(':').next()).collect();
+            for name in [$($name),*] {
+                assert!(known.contains(&name), "{name}: {}", help.out);
+            }
+            let stories = known.iter().filter(|name| ![$($name),*].contains(*name));
+            let others = ["scripted", "opencode", "claude", "codex", "process", "docker"];
+            assert!(stories.clone().all(|name| others.contains(name)), "not played: {:?}", stories.collect::<Vec<_>>());
+        }
+    };
+}
+
+demo_stories! {
+    the_demo_plays_review_ping_pong: "review-ping-pong",
+    the_demo_plays_a_conflict: "conflict",
+    the_demo_plays_a_budget_that_is_spent: "budget-spent",
+    the_demo_plays_the_brake: "brake",
+    the_demo_plays_a_removed_label: "label-removed",
+    the_demo_plays_a_lost_memory: "lost-memory",
+    the_demo_plays_a_repository_without_checks: "no-checks",
+}
+
 #[tokio::test]
 async fn the_real_programs_take_an_item_to_review() {
     let mut world = World::new().await;

@@ -8,26 +8,20 @@
 mod bell;
 mod cast;
 mod ground;
+mod programs;
 mod promises;
+mod story;
 mod timeline;
 pub mod universe;
 
 use super::{image, program::Surroundings, say};
-use crate::{
-    exit::Exit,
-    settings::Settings,
-    shell::{
-        App, Host,
-        poll::{self, Mode},
-        report::Report,
-        tick,
-    },
-};
+use crate::{exit::Exit, shell::Host};
 use bell::Bell;
 use cast::{Agent, Cast};
 use ground::Ground;
-use jiff::Timestamp;
+use programs::{Programs, now};
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, time::Duration};
+use story::{Story, direct};
 use timeline::{Event, Timeline};
 use universe::Universe;
 
@@ -46,6 +40,12 @@ pub struct Options {
     /// Append all traffic of the pretend Azure DevOps to this file, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// At the end, write what a person would see of work items and pull requests to this file, as HTML.
+    #[arg(long, value_name = "FILE", conflicts_with = "serve")]
+    page: Option<PathBuf>,
+    /// Another road than the straight one; played by processes of this machine, the agent is a script.
+    #[arg(long, value_enum, conflicts_with_all = ["serve", "agent", "runtime"])]
+    story: Option<Story>,
     /// Leave the pretend Azure DevOps running and print how to run poller and watcher by hand.
     #[arg(long)]
     serve: bool,
@@ -117,15 +117,19 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
         (false, false) => timeline::Style::Silent,
     };
     vars.insert("ROUNDSMAN_DOORBELL_WEBHOOK".into(), bell.url());
+    let title = options.story.map_or("one label in, one merged pull request out", Story::title);
+    let timeline = Timeline::begin(style, surroundings.now, title, &universe);
+    if let Some(story) = options.story {
+        let programs = Programs::new(vars, host);
+        let emulator = universe.emulator.clone();
+        let told = Box::pin(direct(story, universe, programs, timeline, bell, &root)).await?;
+        options.page.as_ref().map_or(Ok(()), |file| std::fs::write(file, emulator.page()))?;
+        return Ok(if told { Exit::Ok } else { Exit::SomeFailed });
+    }
     let mut play = Play {
-        vars,
-        host,
-        timeline: Timeline::begin(style, surroundings.now, &universe),
+        programs: Programs::new(vars, host),
+        timeline,
         limit: options.agent.limit(options.runtime),
-        ticks: 0,
-        polls: 0,
-        reads: 0,
-        writes: 0,
         universe,
         bell,
         cast,
@@ -135,6 +139,7 @@ async fn run(options: &Options, surroundings: &Surroundings) -> io::Result<Exit>
     }
     let summary = Box::pin(play.perform()).await?;
     let kept = summary.is_kept();
+    options.page.as_ref().map_or(Ok(()), |file| std::fs::write(file, play.universe.emulator.page()))?;
     play.timeline.end(&summary);
     Ok(if kept { Exit::Ok } else { Exit::SomeFailed })
 }
@@ -143,22 +148,17 @@ struct Play {
     universe: Universe,
     bell: Bell,
     cast: Option<Cast>,
-    vars: BTreeMap<String, String>,
-    host: Host,
+    programs: Programs,
     timeline: Timeline,
     /// When it is stuck.
     limit: Duration,
-    ticks: u32,
-    polls: u32,
-    reads: u32,
-    writes: u32,
 }
 
 impl Play {
     async fn perform(&mut self) -> io::Result<promises::Summary> {
         let begun = now();
         // A watcher that nobody has started would leave claims alone, so the poller waits for its first sign of life.
-        self.watch().await?;
+        self.programs.watch(&mut self.timeline).await?;
         let item = self.universe.file_item(&["ready-for-agent"])?;
         self.timeline.tell(
             &Event::person("product owner", format!("files work item {item} and labels it ready-for-agent"))
@@ -167,8 +167,8 @@ impl Play {
         while !self.is_over(item)
             && now().duration_since(begun) < jiff::SignedDuration::try_from(self.limit).unwrap_or_default()
         {
-            self.poll().await?;
-            self.watch().await?;
+            self.programs.poll(&mut self.timeline).await?;
+            self.programs.watch(&mut self.timeline).await?;
             self.timeline.look(&self.universe);
             for (pull, what) in self.universe.review()? {
                 self.timeline
@@ -180,73 +180,25 @@ impl Play {
         }
         // One more tick on a world in which nothing happens any more.
         let before = self.universe.emulator.writes();
-        self.poll().await?;
-        self.watch().await?;
+        self.programs.poll(&mut self.timeline).await?;
+        self.programs.watch(&mut self.timeline).await?;
         let idle_writes = self.universe.emulator.writes() - before;
         let facts = promises::Facts {
             item,
             idle_writes,
             rings: self.bell.rings(),
             said: self.timeline.said(),
-            ticks: self.ticks,
-            polls: self.polls,
-            reads: self.reads,
-            writes: self.writes,
+            counts: self.programs.counts,
             wall: now().duration_since(begun),
             talk: self.cast.as_ref().map(Cast::talk),
             key: self.cast.as_ref().map(|cast| cast.key.clone()),
         };
-        Ok(promises::check(&self.universe, &self.app().await?, facts).await)
+        Ok(promises::check(&self.universe, &self.programs.app().await?, facts).await)
     }
 
     fn is_over(&self, item: i64) -> bool {
         let is_closed = self.universe.emulator.item(item).is_some_and(|item| item.category == "Completed");
         is_closed && !self.bell.rings().is_empty()
-    }
-
-    async fn app(&self) -> io::Result<App> {
-        let settings = Settings::from_vars(self.vars.clone().into_iter())
-            .map_err(|why| io::Error::other(why.to_string()))?;
-        App::open(settings, self.host.clone(), now()).await.map_err(io::Error::other)
-    }
-
-    async fn poll(&mut self) -> io::Result<()> {
-        let app = self.app().await?;
-        let report = poll::poll(&app, Mode::Real).await;
-        self.polls += 1;
-        self.note("poller", &app, &report).await;
-        Ok(())
-    }
-
-    async fn watch(&mut self) -> io::Result<()> {
-        let app = self.app().await?;
-        let report = tick::tick(&app, Mode::Real).await;
-        self.ticks += 1;
-        self.note("watcher", &app, &report).await;
-        Ok(())
-    }
-
-    /// Tells what a person would want to know of an invocation; its whole report is in `roundsman show`.
-    async fn note(&mut self, who: &'static str, app: &App, report: &Report) {
-        self.reads += report.reads;
-        self.writes += report.writes;
-        for line in &report.lines {
-            let what = match line.what {
-                "claimed" => format!("claims work item {}", line.item),
-                "close" | "escalate" => line.why.clone(),
-                _ if line.failed => line.why.clone(),
-                _ => continue,
-            };
-            let event = Event::program(who, what).item(i64::from(line.item));
-            self.timeline.tell(&match line.run {
-                Some(run) => event.run(run),
-                None => event,
-            });
-        }
-        if let Some(held) = report.held.as_ref().filter(|_| report.exit.is_some()) {
-            self.timeline.tell(&Event::program(who, held.clone()));
-        }
-        self.timeline.follow(&app.store.in_flight().await.unwrap_or_default());
     }
 }
 
@@ -314,13 +266,4 @@ async fn serve(
 /// For a POSIX shell.
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
-}
-
-/// The demo plays a scheduler: it starts invocations, and each has a `now` of its own.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "each pretended invocation reads its clock once, as an entry point does"
-)]
-fn now() -> Timestamp {
-    Timestamp::now()
 }

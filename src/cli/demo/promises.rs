@@ -1,7 +1,11 @@
 //! The promises of the design that can be checked from outside, checked on what is left when the demo is over.
 
-use super::universe::Universe;
-use crate::{domain::RunId, shell::App, words::Marker};
+use super::{programs::Counts, universe::Universe};
+use crate::{
+    domain::{Run, RunId, Stage, Worker, WorkerState},
+    shell::App,
+    words::Marker,
+};
 use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,10 +17,7 @@ pub(super) struct Facts {
     pub(super) idle_writes: usize,
     pub(super) rings: Vec<Value>,
     pub(super) said: String,
-    pub(super) ticks: u32,
-    pub(super) polls: u32,
-    pub(super) reads: u32,
-    pub(super) writes: u32,
+    pub(super) counts: Counts,
     pub(super) wall: SignedDuration,
     /// How often the model was asked, and refused; nothing when there is none.
     pub(super) talk: Option<(usize, usize)>,
@@ -40,13 +41,34 @@ pub(super) struct Summary {
 
 /// One promise.
 #[derive(Clone, Debug, Serialize)]
-struct Promise {
-    name: &'static str,
-    kept: bool,
-    found: String,
+pub(super) struct Promise {
+    pub(super) name: &'static str,
+    pub(super) kept: bool,
+    pub(super) found: String,
 }
 
 impl Summary {
+    /// How a play ended whose runs these are, newest first.
+    pub(super) fn of(runs: &[Run], promises: Vec<Promise>, facts: &Facts) -> Self {
+        let run = runs.first();
+        let outcome = match run.map(|run| &run.stage) {
+            Some(Stage::Closed { outcome, .. }) => outcome.word().to_owned(),
+            Some(stage) => stage.word().to_owned(),
+            None => "nothing claimed".into(),
+        };
+        Self {
+            outcome,
+            run: run.map(|run| run.id),
+            turns: run.map_or(0, |run| run.turns.len()),
+            ticks: facts.counts.ticks,
+            polls: facts.counts.polls,
+            ado_reads: facts.counts.reads,
+            ado_writes: facts.counts.writes,
+            wall_milliseconds: facts.wall.as_millis(),
+            promises,
+        }
+    }
+
     /// Whether all of it happened and every promise was kept.
     pub(super) fn is_kept(&self) -> bool {
         self.promises.iter().all(|promise| promise.kept)
@@ -72,7 +94,6 @@ impl Summary {
 /// Looks at what is left.
 pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summary {
     let runs = app.store.recent(10).await.unwrap_or_default();
-    let run = runs.first();
     let item = universe.emulator.item(facts.item);
     let pulls = universe.emulator.pull_requests();
     let promise = |name, kept, found: String| Promise { name, kept, found };
@@ -108,18 +129,24 @@ pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summa
             thread.comments.iter().filter(|comment| comment.author == universe.bot.id).count() == 1
         });
     promises.push(promise("answered", answered, "every thread has exactly one reply of ours".into()));
-    promises.push(promise(
-        "idle-safe",
-        facts.idle_writes == 0,
-        format!("{} writes in one more poll and tick", facts.idle_writes),
-    ));
-
     if let Some((asked, refused)) = facts.talk {
         let found = format!("the model was asked {asked} times and refused {refused}");
         promises.push(promise("real-agent", asked > 0 && refused == 0, found));
     }
+    promises.extend(always(universe, app, &facts).await);
 
-    let leaks = leaks(universe, &facts);
+    Summary::of(&runs, promises, &facts)
+}
+
+/// What every play must keep, whatever its road.
+pub(super) async fn always(universe: &Universe, app: &App, facts: &Facts) -> Vec<Promise> {
+    let promise = |name, kept, found: String| Promise { name, kept, found };
+    let mut promises = vec![promise(
+        "idle-safe",
+        facts.idle_writes == 0,
+        format!("{} writes in one more poll and tick", facts.idle_writes),
+    )];
+    let leaks = leaks(universe, facts);
     promises.push(promise(
         "no-secret",
         leaks.is_empty(),
@@ -129,12 +156,16 @@ pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summa
             format!("a secret is in {}", leaks.join(", "))
         },
     ));
-    let left = app.runtime.workers().await.map(|workers| workers.len());
-    promises.push(promise(
-        "cleaned",
-        matches!(left, Ok(0)),
-        "nothing is left of the run on the executor".into(),
-    ));
+    let is_open = app.store.in_flight().await.is_ok_and(|runs| !runs.is_empty());
+    let workers = app.runtime.workers().await.map(|all| all.into_values().flatten().collect::<Vec<_>>());
+    let (left, found) = if is_open {
+        // Evidence stays while people are asked.
+        let live = |worker: &Worker| matches!(worker.state, WorkerState::Running { .. });
+        (workers.map(|all| all.iter().filter(|worker| live(worker)).count()), "nothing is at work any more")
+    } else {
+        (workers.map(|all| all.len()), "nothing is left of the run on the executor")
+    };
+    promises.push(promise("cleaned", matches!(left, Ok(0)), found.into()));
     let unknown = universe.emulator.unknown_requests();
     promises.push(promise(
         "understood",
@@ -142,22 +173,7 @@ pub(super) async fn check(universe: &Universe, app: &App, facts: Facts) -> Summa
         format!("{} requests that Azure DevOps does not know", unknown.len()),
     ));
 
-    let outcome = match run.map(|run| &run.stage) {
-        Some(crate::domain::Stage::Closed { outcome, .. }) => outcome.word().to_owned(),
-        Some(stage) => stage.word().to_owned(),
-        None => "nothing claimed".into(),
-    };
-    Summary {
-        outcome,
-        run: run.map(|run| run.id),
-        turns: run.map_or(0, |run| run.turns.len()),
-        ticks: facts.ticks,
-        polls: facts.polls,
-        ado_reads: facts.reads,
-        ado_writes: facts.writes,
-        wall_milliseconds: facts.wall.as_millis(),
-        promises,
-    }
+    promises
 }
 
 /// Everywhere the token, or the form in which it travels, or the model's key was found.

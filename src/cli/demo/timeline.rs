@@ -48,7 +48,15 @@ const AGENT: u8 = 33;
 
 impl Event {
     fn new(actor: &'static str, what: String, hue: u8) -> Self {
-        Self { time: super::now(), actor, what, run: None, work_item: None, pull_request: None, hue }
+        Self {
+            time: super::programs::now(),
+            actor,
+            what,
+            run: None,
+            work_item: None,
+            pull_request: None,
+            hue,
+        }
     }
 
     pub(super) fn person(actor: &'static str, what: String) -> Self {
@@ -81,11 +89,11 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    pub(super) fn begin(style: Style, begun: Timestamp, universe: &Universe) -> Self {
+    pub(super) fn begin(style: Style, begun: Timestamp, title: &str, universe: &Universe) -> Self {
         let timeline = Self { style, begun, known: BTreeSet::new(), said: Vec::new() };
         if let Style::Drawn { .. } = style {
             say("");
-            say("  roundsman demo: one label in, one merged pull request out");
+            say(&format!("  roundsman demo: {title}"));
             say(&format!(
                 "  a pretend Azure DevOps, real git, real builds; look inside at {}",
                 universe.emulator.url()

@@ -20,6 +20,8 @@ pub struct Universe {
     pub repository: RepositoryHandle,
     /// Number of its pipeline.
     pub pipeline: i64,
+    /// Number of the policy that requires its builds.
+    pub build_policy: i64,
     /// Files work items and labels them.
     pub owner: Identity,
     /// Reviews and completes.
@@ -58,7 +60,7 @@ impl Universe {
         let owner = person("Product owner", "owner@fabrikam.example", IdentityKind::Person);
         let reviewer = person("Reviewer", "reviewer@fabrikam.example", IdentityKind::Person);
         let bot = person("roundsman", "roundsman@fabrikam.example", IdentityKind::Service);
-        emulator.require_build(&repository, "refs/heads/main", pipeline, true);
+        let build_policy = emulator.require_build(&repository, "refs/heads/main", pipeline, true);
         emulator.require_reviewers(&repository, "refs/heads/main", 1, false);
 
         let token = token();
@@ -77,6 +79,7 @@ impl Universe {
             emulator,
             repository,
             pipeline,
+            build_policy,
             owner,
             reviewer,
             bot,
@@ -156,7 +159,7 @@ impl Universe {
     }
 }
 
-fn refused(why: impl std::fmt::Debug) -> io::Error {
+pub(super) fn refused(why: impl std::fmt::Debug) -> io::Error {
     io::Error::other(format!("{why:?}"))
 }
 
