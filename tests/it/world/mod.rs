@@ -66,7 +66,9 @@ impl World {
     /// A world whose pretend services listen at this address of the machine.
     pub(crate) async fn at(address: std::net::IpAddr) -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let universe = Universe::build(home.path(), (address, 0).into(), None).await.expect("a universe");
+        let record = traffic(home.path());
+        let universe =
+            Universe::build(home.path(), (address, 0).into(), record.as_deref()).await.expect("a universe");
         let mut vars: BTreeMap<String, String> = universe.vars().into_iter().collect();
         let memory = Memory::chosen();
         if memory == Memory::Labels {
@@ -190,6 +192,13 @@ impl World {
         let unknown = self.universe.emulator.unknown_requests();
         assert!(unknown.is_empty(), "{unknown:#?}");
     }
+}
+
+/// Where all exchanges with this world are recorded, for whoever holds them against the service's own documents.
+fn traffic(home: &Path) -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("ROUNDSMAN_STORY_TRAFFIC").filter(|folder| !folder.is_empty())?;
+    let name = home.file_name().expect("a name").to_string_lossy().into_owned();
+    Some(Path::new(&folder).join(format!("{}.jsonl", name.trim_start_matches('.'))))
 }
 
 /// The worker that cargo built beside these tests.
