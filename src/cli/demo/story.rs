@@ -12,7 +12,7 @@ pub(super) use direction::direct;
 use super::universe::{Universe, refused};
 use crate::{
     domain::{Run, Stage},
-    emulator::SeedFile,
+    emulator::{CommentSnapshot, SeedFile},
 };
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
@@ -268,6 +268,16 @@ impl Scene {
             .comment_pull_request(pull.id, text, Some(("/README.md", 1)), reviewer)
             .map(drop)
             .map_err(refused)
+    }
+
+    /// Says more in the thread that was begun first.
+    fn asks_again(&self, text: &str) -> io::Result<()> {
+        let Universe { emulator, reviewer, .. } = &self.universe;
+        let pull = self.pull().ok_or_else(|| io::Error::other("no pull request"))?;
+        let begun = |comment: &CommentSnapshot| comment.author == reviewer.id;
+        let thread = pull.threads.iter().find(|thread| thread.comments.first().is_some_and(begun));
+        let thread = thread.ok_or_else(|| io::Error::other("no thread"))?;
+        emulator.reply(pull.id, thread.id, text, reviewer).map(drop).map_err(refused)
     }
 
     /// The reviewer is content, settles what is open and completes.

@@ -89,8 +89,8 @@ fn review_ping_pong() -> Plot {
             }),
             remark(
                 |scene| scene.replies() == 1 && scene.is_ready(),
-                "asks again, elsewhere: and the second one?",
-                |scene| scene.remarks("And the second one?"),
+                "asks again in the same thread: and the second one?",
+                |scene| scene.asks_again("Better. And the second one?"),
             ),
             Act { when: |scene| scene.replies() == 2 && scene.is_ready(), ..completes() },
         ],
