@@ -6,6 +6,7 @@
 mod agents;
 #[cfg(feature = "emulator")]
 pub mod demo;
+mod doctor;
 mod evidence;
 pub mod image;
 pub mod program;
@@ -66,6 +67,12 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Try everything that a run needs, without writing anything: token, projects, repositories, executor, memory.
+    Doctor {
+        /// One JSON object per finding and line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at the settings.
     Config {
         #[command(subcommand)]
@@ -119,6 +126,7 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
         Verb::Explain { what, json } => {
             surroundings.with_app(async move |app| runs::explain(&app, &what, json).await)
         }
+        Verb::Doctor { json } => surroundings.with_app(async move |app| doctor::run(&app, json).await),
         Verb::Config { verb: ConfigVerb::Check { json } } => check(surroundings, json),
         Verb::Image { verb } => image::main(&verb, surroundings),
         Verb::Worker { arguments } => return crate::worker::main(arguments),

@@ -6,6 +6,7 @@
 mod apply;
 mod brief;
 mod claim;
+pub mod doctor;
 mod executor;
 pub mod explain;
 mod observe;

@@ -100,6 +100,52 @@ async fn settings_are_checked_without_being_told() {
 }
 
 #[tokio::test]
+async fn the_doctor_tries_what_a_run_needs_and_writes_nothing() {
+    let mut world = World::new().await;
+    let _ = world.tick().await;
+    let _ = world.poll().await;
+    world.universe.emulator.reset_calls();
+    let ended = world.program("roundsman", &["doctor"]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    for said in [
+        "✓ identity: the token belongs to `roundsman`",
+        "✓ project Fabrikam",
+        "✓ repository Fabrikam/greet: `main` is at",
+        "a policy validates pull requests",
+        "✓ executor",
+        "✓ watcher: last ran",
+    ] {
+        assert!(ended.out.contains(said), "{said}: {ended:#?}");
+    }
+    assert!(!ended.out.contains('✗') && !ended.out.contains(&world.universe.token), "{ended:#?}");
+    assert_eq!(world.universe.emulator.writes(), 0, "looking writes nothing");
+
+    // All that is wrong is said in one visit.
+    world.universe.emulator.drop_policy(world.universe.build_policy);
+    world.set("ROUNDSMAN_INTAKE_PROJECTS", "Fabrikam, Nowhere");
+    world.set("ROUNDSMAN_INTAKE_REPOSITORIES", "Fabrikam/greet, Fabrikam/gone");
+    let ended = world.program("roundsman", &["doctor", "--json"]).await;
+    assert_eq!(ended.code, 1, "{ended:#?}");
+    let found: Vec<serde_json::Value> =
+        ended.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let health = |what: &str| -> Vec<&str> {
+        found.iter().filter(|f| f["what"] == what).filter_map(|f| f["health"].as_str()).collect()
+    };
+    assert_eq!(health("project Nowhere"), ["bad"], "{found:#?}");
+    assert_eq!(health("repository Fabrikam/gone"), ["bad"], "{found:#?}");
+    assert_eq!(health("repository Fabrikam/greet"), ["good", "doubtful"], "{found:#?}");
+    assert_eq!(health("executor"), ["good"], "{found:#?}");
+
+    world.universe.emulator.revoke_token(&world.universe.token);
+    let ended = world.program("roundsman", &["doctor"]).await;
+    assert_eq!(ended.code, 1, "{ended:#?}");
+    assert!(
+        ended.out.contains("✗ identity") && ended.out.contains("check that the token is valid"),
+        "{ended:#?}"
+    );
+}
+
+#[tokio::test]
 async fn the_demo_ends_with_its_summary() {
     let ended = program("roundsman", &["demo", "--json"], []).await;
     assert_eq!(ended.code, 0, "{ended:#?}");
