@@ -73,6 +73,8 @@ operations! {
     Reply = "reply", true;
     /// A new thread.
     OpenThread = "open-thread", true;
+    /// A comment taken out of a thread.
+    Unsay = "unsay", true;
     /// A thread's status.
     SetThreadStatus = "set-thread-status", true;
     /// What the branch policies say about a pull request.

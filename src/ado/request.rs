@@ -50,6 +50,10 @@ impl Call {
         Self::new(operation, Method::PATCH, segments, version).body("application/json", body)
     }
 
+    pub(super) fn delete(operation: Operation, segments: &[&str], version: &str) -> Self {
+        Self::new(operation, Method::DELETE, segments, version)
+    }
+
     /// A JSON patch: work items refuse any other content type.
     pub(super) fn json_patch(operation: Operation, segments: &[&str], version: &str, body: &Value) -> Self {
         Self::new(operation, Method::PATCH, segments, version).body("application/json-patch+json", body)

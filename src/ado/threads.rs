@@ -90,6 +90,23 @@ impl Client {
         self.write(&call, |answer| self.parse::<WireThread>(answer)).await.map(|thread| ThreadId(thread.id))
     }
 
+    /// Takes a comment of ours out of its thread; a thread without any is gone. Repeating it is harmless: what is not
+    /// there any more is `NotDone` with [`ErrorKind::NotFound`](super::ErrorKind::NotFound).
+    ///
+    /// REST: Git, Pull Request Thread Comments, *Delete*, 7.1.
+    pub async fn delete_comment(
+        &self,
+        repository: &Repository,
+        id: PullRequestId,
+        thread: ThreadId,
+        comment: CommentId,
+    ) -> Written<()> {
+        let (id, thread, comment) = (id.to_string(), thread.to_string(), comment.to_string());
+        let segments =
+            in_repository(repository, &["pullRequests", &id, "threads", &thread, "comments", &comment]);
+        self.write(&Call::delete(Operation::Unsay, &segments, STABLE), |_| Ok(())).await
+    }
+
     /// Marks a thread. Repeating it is harmless.
     ///
     /// REST: Git, Pull Request Threads, *Update*.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     CommitId, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
-    StepResult, Trigger, Turn, TurnEnd, TurnRecord, Worker, WorkerState,
+    StepResult, Trigger, Turn, TurnEnd, TurnRecord, Worker, WorkerState, policy::SETTLE,
 };
 use jiff::Timestamp;
 
@@ -22,6 +22,8 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
     adopt_workers(&mut run, seen, now);
     adopt_branch(&mut run, seen, now);
     adopt_pull_request(&mut run, seen, now);
+    let settled = |since: Timestamp| super::deadline::later(since, SETTLE) <= now;
+    run.doubts.unheard_since = run.doubts.unheard_since.filter(|since| !settled(*since));
     forgive_held_start(&mut run, seen, policy, now);
     note_doubts(&mut run, seen, now);
     run

@@ -1,9 +1,13 @@
-//! Which threads await us: the newest word in them is a trusted person's, and we have not answered it.
+//! Which threads await us: the newest word in them is a trusted person's, and we have not answered it. What we said
+//! twice. Whether two people pull in opposite directions.
 //!
 //! System threads and deleted comments never get here (`ado` drops them). Whether a person *may* steer is policy; what
 //! they say is never read here.
 
-use crate::domain::{Awaiting, Comment, IdentityId, Policy, Thread, ThreadStatus};
+use crate::domain::{
+    Awaiting, Comment, CommentId, Identity, IdentityId, OwnWord, Policy, ResolveThreads, Reviewer, Said,
+    Thread, ThreadId, ThreadStatus, Vote,
+};
 use jiff::Timestamp;
 
 /// The threads that await an answer of ours.
@@ -16,21 +20,109 @@ pub struct Conversation {
 }
 
 /// Folds the threads of our pull request.
-pub fn conversation(threads: &[Thread], me: &IdentityId, policy: &Policy) -> Conversation {
+pub fn conversation(threads: &[Thread], said: &[OwnWord], me: &IdentityId, policy: &Policy) -> Conversation {
     let mut folded = Conversation::default();
-    for thread in threads.iter().filter(|thread| is_open(thread.status)) {
-        // Comments of people whose words do not count neither ask nor answer.
-        let heard =
-            |comment: &&Comment| comment.author.id == *me || policy.trusted.contains(&comment.author.id);
-        let Some(newest) = thread.comments.iter().rev().find(heard) else { continue };
-        if newest.author.id == *me {
-            continue;
+    for thread in threads {
+        if let Some(newest) = awaiting(thread, said, me, policy) {
+            folded.awaiting.push(Awaiting { thread: thread.id, comment: newest.id });
+            folded.newest_at = folded.newest_at.max(Some(newest.changed_at));
         }
-        folded.awaiting.push(Awaiting { thread: thread.id, comment: newest.id });
-        folded.newest_at = folded.newest_at.max(Some(newest.changed_at));
     }
     folded.awaiting.sort_unstable();
     folded
+}
+
+/// The trusted word in `thread` that we owe an answer.
+fn awaiting<'a>(
+    thread: &'a Thread,
+    said: &[OwnWord],
+    me: &IdentityId,
+    policy: &Policy,
+) -> Option<&'a Comment> {
+    let answers = |comment: &Comment| {
+        said.iter().find(|word| (word.thread, word.comment) == (thread.id, comment.id)).map(|word| word.said)
+    };
+    let is_listened_to = match thread.status {
+        ThreadStatus::Active | ThreadStatus::Pending => true,
+        // A reply does not open a fixed thread again. Where it was us who fixed it, the person's word counts.
+        ThreadStatus::Fixed => {
+            policy.resolve_threads == ResolveThreads::Answered
+                && thread
+                    .comments
+                    .iter()
+                    .any(|comment| matches!(answers(comment), Some(Said::Answer { changed: true, .. })))
+        }
+        ThreadStatus::Settled | ThreadStatus::Other => false,
+    };
+    if !is_listened_to {
+        return None;
+    }
+    // Comments of people whose words do not count neither ask nor answer; robots are such people.
+    let asks = |comment: &&Comment| comment.author.id != *me && policy.trusted.contains(&comment.author.id);
+    let newest = thread.comments.iter().rev().find(asks)?;
+    let is_answered = thread.comments.iter().filter(|comment| comment.author.id == *me).any(|own| {
+        match answers(own) {
+            // An answer to an earlier word can arrive late, and is no answer to this one.
+            Some(Said::Answer { to, .. }) => to >= newest.id,
+            Some(Said::Notice(_)) | None => own.id > newest.id,
+        }
+    });
+    (!is_answered).then_some(newest)
+}
+
+/// The younger copy of a word that we said twice: an answer was lost and its request arrived after all, or two of us
+/// spoke at once. Everybody who looks finds the same copy, so that one of them always stays.
+pub fn said_twice(said: &[OwnWord]) -> Option<(ThreadId, CommentId)> {
+    let mut sorted = said.to_vec();
+    sorted.sort_unstable_by_key(|word| (word.thread, word.comment));
+    let is_again = |(place, word): &(usize, &OwnWord)| sorted[..*place].iter().any(|one| one.repeats(word));
+    sorted.iter().enumerate().find(is_again).map(|(_, word)| (word.thread, word.comment))
+}
+
+/// Two trusted people who want opposite things, the one that spoke last first.
+///
+/// What they say is not read, so only what cannot be a question, a follow-up or a thank-you counts. In one thread that
+/// awaits us, the last word that a commit of ours answered was another person's than the one who speaks now, and either
+///
+/// - *formally*: who speaks now stands against the change by vote, while the other stands for it; or
+/// - *there, back and there again*: commits answered the other, the one who speaks now, and the other again.
+///
+/// A word that was answered without a commit was a question or a thank-you, and is not counted. Everything softer is
+/// the agent's to notice: its brief tells it to ask.
+pub fn contradiction(
+    threads: &[Thread],
+    said: &[OwnWord],
+    talk: &Conversation,
+    reviewers: &[Reviewer],
+    policy: &Policy,
+) -> Option<[Identity; 2]> {
+    let votes = |who: &Identity, wanted: &[Vote]| {
+        reviewers.iter().any(|reviewer| reviewer.who.id == who.id && wanted.contains(&reviewer.vote))
+    };
+    talk.awaiting.iter().find_map(|asked| {
+        let thread = threads.iter().find(|thread| thread.id == asked.thread)?;
+        let author = |id: CommentId| thread.comments.iter().find(|one| one.id == id).map(|one| &one.author);
+        let speaker = author(asked.comment)?;
+        let mut commits: Vec<(CommentId, &Identity)> = said
+            .iter()
+            .filter(|word| word.thread == thread.id)
+            .filter_map(|word| match word.said {
+                Said::Answer { to, changed: true } => Some((to, author(to)?)),
+                Said::Answer { changed: false, .. } | Said::Notice(_) => None,
+            })
+            .filter(|(_, who)| policy.trusted.contains(&who.id))
+            .collect();
+        commits.sort_unstable_by_key(|(to, _)| *to);
+        commits.dedup_by_key(|(to, _)| *to);
+        let served: Vec<&Identity> = commits.into_iter().map(|(_, who)| who).collect();
+        let other = *served.last().filter(|other| other.id != speaker.id)?;
+        let formally = votes(speaker, &[Vote::WaitingForAuthor, Vote::Rejected])
+            && votes(other, &[Vote::Approved, Vote::ApprovedWithSuggestions]);
+        let swings = served.len() >= 3
+            && served[served.len() - 2].id == speaker.id
+            && served[served.len() - 3].id == other.id;
+        (formally || swings).then(|| [speaker.clone(), other.clone()])
+    })
 }
 
 /// Whether `who` said anything on the pull request.
@@ -38,17 +130,10 @@ pub fn has_spoken(threads: &[Thread], who: &IdentityId) -> bool {
     threads.iter().any(|thread| thread.comments.iter().any(|comment| comment.author.id == *who))
 }
 
-fn is_open(status: ThreadStatus) -> bool {
-    match status {
-        ThreadStatus::Active | ThreadStatus::Pending => true,
-        ThreadStatus::Settled | ThreadStatus::Other => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CommentId, Identity, ThreadId};
+    use crate::domain::Notice;
 
     fn who(name: &str) -> Identity {
         Identity { id: IdentityId::new(name), name: name.to_owned() }
@@ -67,9 +152,25 @@ mod tests {
         Thread { id: ThreadId(id), status, place: None, comments }
     }
 
+    fn word(thread: u32, comment: u32, said: Said) -> OwnWord {
+        OwnWord { thread: ThreadId(thread), comment: CommentId(comment), said }
+    }
+
+    fn answer(thread: u32, comment: u32, to: u32, changed: bool) -> OwnWord {
+        word(thread, comment, Said::Answer { to: CommentId(to), changed })
+    }
+
+    fn policy(trusted: &[&str]) -> Policy {
+        Policy { trusted: trusted.iter().map(|name| IdentityId::new(name)).collect(), ..Policy::default() }
+    }
+
+    fn ids(talk: &Conversation) -> Vec<(u32, u32)> {
+        talk.awaiting.iter().map(|a| (a.thread.0, a.comment.0)).collect()
+    }
+
     #[test]
     fn only_the_unanswered_words_of_trusted_people_await_us() {
-        let policy = Policy { trusted: [IdentityId::new("reviewer")].into(), ..Policy::default() };
+        let policy = policy(&["reviewer"]);
         let me = IdentityId::new("bot");
         let threads = [
             thread(4, ThreadStatus::Active, vec![said(1, "reviewer", 10)]),
@@ -81,13 +182,88 @@ mod tests {
             thread(5, ThreadStatus::Active, vec![said(1, "reviewer", 10), said(2, "bot", 11)]),
             thread(6, ThreadStatus::Settled, vec![said(1, "reviewer", 10)]),
             thread(7, ThreadStatus::Active, vec![said(1, "stranger", 10)]),
-            // A stranger's word after the reviewer's does not hide the reviewer's.
-            thread(8, ThreadStatus::Active, vec![said(1, "reviewer", 9), said(2, "stranger", 10)]),
+            // A stranger's word after the reviewer's does not hide the reviewer's; nor does another robot's.
+            thread(8, ThreadStatus::Active, vec![said(1, "reviewer", 9), said(2, "robot", 10)]),
             thread(9, ThreadStatus::Other, vec![said(1, "reviewer", 10)]),
+            thread(10, ThreadStatus::Fixed, vec![said(1, "reviewer", 10)]),
         ];
-        let found = conversation(&threads, &me, &policy);
-        let ids: Vec<_> = found.awaiting.iter().map(|a| (a.thread.0, a.comment.0)).collect();
-        assert_eq!(ids, [(3, 3), (4, 1), (8, 1)]);
+        let found = conversation(&threads, &[], &me, &policy);
+        assert_eq!(ids(&found), [(3, 3), (4, 1), (8, 1)]);
         assert_eq!(found.newest_at, Timestamp::from_second(12).ok());
+    }
+
+    #[test]
+    fn an_answer_that_arrives_late_hides_no_newer_word() {
+        let talk = vec![said(1, "reviewer", 10), said(2, "reviewer", 11), said(3, "bot", 12)];
+        let threads = [thread(3, ThreadStatus::Active, talk)];
+        let (me, policy) = (IdentityId::new("bot"), policy(&["reviewer"]));
+        let late = conversation(&threads, &[answer(3, 3, 1, true)], &me, &policy);
+        assert_eq!(ids(&late), [(3, 2)]);
+        let answered = conversation(&threads, &[answer(3, 3, 2, true)], &me, &policy);
+        assert_eq!(ids(&answered), []);
+        assert_eq!(ids(&conversation(&threads, &[], &me, &policy)), [], "a word of ours without a footer");
+    }
+
+    #[test]
+    fn a_word_in_a_thread_that_we_fixed_still_counts() {
+        let talk = vec![said(1, "reviewer", 10), said(2, "bot", 11), said(3, "reviewer", 12)];
+        let threads = [thread(3, ThreadStatus::Fixed, talk)];
+        let (me, said) = (IdentityId::new("bot"), [answer(3, 2, 1, true)]);
+        let no = policy(&["reviewer"]);
+        assert_eq!(ids(&conversation(&threads, &said, &me, &no)), [], "a person fixed it");
+        let answered = Policy { resolve_threads: ResolveThreads::Answered, ..no };
+        assert_eq!(ids(&conversation(&threads, &said, &me, &answered)), [(3, 3)]);
+        let told_only = [answer(3, 2, 1, false)];
+        assert_eq!(ids(&conversation(&threads, &told_only, &me, &answered)), [], "not fixed by us");
+    }
+
+    #[test]
+    fn of_two_equal_words_the_younger_goes() {
+        let reminder = Said::Notice(Notice::Reminder);
+        let twice = |said: &[OwnWord]| said_twice(said).map(|(thread, comment)| (thread.0, comment.0));
+        assert_eq!(twice(&[answer(3, 2, 1, true), answer(4, 2, 1, true), answer(3, 5, 4, true)]), None);
+        assert_eq!(twice(&[answer(3, 5, 1, false), answer(3, 2, 1, true)]), Some((3, 5)));
+        assert_eq!(twice(&[word(9, 1, reminder), word(7, 1, reminder)]), Some((9, 1)));
+        assert_eq!(twice(&[word(9, 1, reminder), word(7, 1, Said::Notice(Notice::Description))]), None);
+        let three = [answer(3, 2, 1, true), answer(3, 3, 1, true), answer(3, 4, 1, true)];
+        assert_eq!(twice(&three), Some((3, 3)), "one at a time");
+    }
+
+    /// `talk` is one thread: who spoke, or `+`/`-` for our answer to the word before with or without a commit.
+    fn opposed(talk: &[&str], votes: &[(&str, Vote)]) -> Option<String> {
+        let (mut comments, mut own) = (Vec::new(), Vec::new());
+        for (id, name) in (1..).zip(talk) {
+            match *name {
+                "+" | "-" => {
+                    own.push(answer(3, id, id - 1, *name == "+"));
+                    comments.push(said(id, "bot", 10));
+                }
+                name => comments.push(said(id, name, 10)),
+            }
+        }
+        let threads = [thread(3, ThreadStatus::Active, comments)];
+        let policy = policy(&["ana", "ben"]);
+        let reviewers: Vec<Reviewer> =
+            votes.iter().map(|(name, vote)| Reviewer { who: who(name), vote: *vote }).collect();
+        let talk = conversation(&threads, &own, &IdentityId::new("bot"), &policy);
+        contradiction(&threads, &own, &talk, &reviewers, &policy)
+            .map(|[one, other]| format!("{} against {}", one.name, other.name))
+    }
+
+    #[test]
+    fn two_people_contradict_each_other_by_facts_only() {
+        let opposite = [("ana", Vote::WaitingForAuthor), ("ben", Vote::Approved)];
+        let found = Some("ana against ben".to_owned());
+        assert_eq!(opposed(&["ana", "+", "ben", "+", "ana"], &opposite), found, "by vote");
+        assert_eq!(opposed(&["ben", "+", "ana"], &opposite), found, "after one attempt");
+        assert_eq!(opposed(&["ben", "+", "ana", "+", "ben", "+", "ana"], &[]), found, "there and back");
+        // A follow-up, a thank-you, a question, one person alone, and words that we have not tried yet.
+        assert_eq!(opposed(&["ana", "+", "ben", "+", "ana"], &[]), None);
+        assert_eq!(opposed(&["ana", "+", "ben", "+", "ana"], &[("ana", Vote::Approved)]), None);
+        assert_eq!(opposed(&["ben", "-", "ana"], &opposite), None);
+        assert_eq!(opposed(&["ana", "+", "ana"], &opposite), None);
+        assert_eq!(opposed(&["ben", "ana"], &opposite), None);
+        assert_eq!(opposed(&["ben", "+", "ana", "-", "ben", "+", "ana"], &[]), None);
+        assert_eq!(opposed(&["eve", "+", "ana"], &[("ana", Vote::Rejected), ("eve", Vote::Approved)]), None);
     }
 }

@@ -9,10 +9,10 @@ use super::{Checks, Gap, ItemSeen, Observation, Seen, Source, deadline::later, v
 use crate::domain::{
     AgentResult, Awaiting, Brake, BranchName, Build, BuildId, BuildState, Claim, CloseOn, Comment, CommentId,
     CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, Labels,
-    MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest,
-    PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage, Step,
-    StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
-    Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    MergeState, Outcome, OwnWord, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult,
+    PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Said,
+    Stage, Step, StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber,
+    TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -151,7 +151,7 @@ impl Given {
     pub(super) fn world(&self) -> World {
         let policy = Policy {
             brake: self.brake,
-            trusted: [IdentityId::new("ana")].into(),
+            trusted: [IdentityId::new("ana"), IdentityId::new("eva")].into(),
             pause_when_assigned: true,
             close_on: if self.rules == Rules::Green { CloseOn::Green } else { CloseOn::Merged },
             open_as_draft: self.rules == Rules::DraftAndAuto,
@@ -263,6 +263,7 @@ impl Given {
                 gap_since: doubt,
                 pending_since: doubt,
                 stuck: None,
+                unheard_since: (self.fact == Fact::Unheard).then_some(since),
             },
             procedures: if self.past == Past::Spent { spent_procedures() } else { BTreeSet::new() },
             ..Run::claimed(claim)
@@ -291,6 +292,7 @@ impl Given {
                 BTreeSet::new()
             }),
             tests_weakened: Seen::Known(known(Fact::Weakened).then(|| "40 tests became 39".into())),
+            said: self.part(5, Source::Threads, self.said()),
         }
     }
 
@@ -410,6 +412,10 @@ impl Given {
         };
         match self.pr {
             Pr::None => return None,
+            Pr::Current if self.talk == Talk::Opposed => {
+                let ana = Reviewer { who: who("ana"), vote: Vote::Rejected };
+                pr.reviewers = vec![ana, Reviewer { who: who("eva"), vote: Vote::Approved }];
+            }
             Pr::Current => {}
             Pr::Stale => pr.head = Some(commit('9')),
             Pr::Conflicts => pr.merge = MergeState::Conflicts,
@@ -471,6 +477,15 @@ impl Given {
         })
     }
 
+    fn said(&self) -> Seen<Vec<OwnWord>> {
+        Seen::Known(match self.talk {
+            Talk::NotAsked => return Seen::NotAsked,
+            Talk::Silent | Talk::Awaiting | Talk::StillWriting => Vec::new(),
+            Talk::Answered | Talk::Opposed => vec![own_word(2)],
+            Talk::Twice => vec![own_word(2), own_word(3)],
+        })
+    }
+
     fn threads(&self) -> Seen<Vec<Thread>> {
         let said = |id: u32, name: &str, at: Timestamp| Comment {
             id: CommentId(id),
@@ -486,9 +501,18 @@ impl Given {
             Talk::Awaiting => vec![asked],
             Talk::StillWriting => vec![said(1, "ana", now())],
             Talk::Answered => vec![asked, said(2, "bot", now())],
+            Talk::Twice => vec![asked, said(2, "bot", now()), said(3, "bot", now())],
+            Talk::Opposed => {
+                vec![said(1, "eva", an_hour_ago), said(2, "bot", now()), said(3, "ana", an_hour_ago)]
+            }
         };
         Seen::Known(vec![Thread { id: AWAITING.thread, status: ThreadStatus::Active, place: None, comments }])
     }
+}
+
+fn own_word(comment: u32) -> OwnWord {
+    let said = Said::Answer { to: CommentId(1), changed: true };
+    OwnWord { thread: AWAITING.thread, comment: CommentId(comment), said }
 }
 
 fn spent_procedures() -> BTreeSet<String> {

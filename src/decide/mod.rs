@@ -15,7 +15,7 @@
 //! | 8 | a step is due, or ended well | proceed |
 //! | 9 | the turn is over without a result, or a person pushed | redispatch or escalate |
 //! | 10 | pushed, no pull request | proceed: open it |
-//! | 11 | trusted people's threads await us | respond |
+//! | 11 | a word of ours stands there twice; people contradict each other; their threads await us | take it back; escalate; respond |
 //! | 12 | procedure, not work | proceed: do it |
 //! | 13 | the branch conflicts with its target | fix forward by merging |
 //! | 14 | failing on our head | fix forward, park, retry or freeze |
@@ -54,10 +54,10 @@ pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, 
 pub use verdict::{Failing, Procedure, Verdict, verdict};
 
 use crate::domain::{
-    CloseOn, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage, Step,
-    Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState,
+    CloseOn, CommentId, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage,
+    Step, ThreadId, Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState, policy::SETTLE,
 };
-use conversation::{conversation, has_spoken};
+use conversation::{contradiction, conversation, has_spoken, said_twice};
 use deadline::{Deadline, later, stray_due_at, stray_stubborn_at};
 use gaps::{is_stale, needed_gap, stale_gap};
 use jiff::Timestamp;
@@ -118,6 +118,13 @@ pub enum Proceed {
     Do(Procedure),
     /// Remind reviewers, once.
     Remind,
+    /// Take back the younger copy of a word that we said twice.
+    Unsay {
+        /// Its thread.
+        thread: ThreadId,
+        /// The comment.
+        comment: CommentId,
+    },
 }
 
 /// Decides about one run. Same arguments, same answer.
@@ -202,6 +209,10 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
             Wait(WaitReason::StepRunning { since })
         };
     }
+    // What was said without an answer may still arrive: saying it again at once would be saying it twice.
+    if let Some(since) = run.doubts.unheard_since {
+        return Wait(WaitReason::Unheard { until: later(since, SETTLE) });
+    }
     // 8, 9
     match turn_state(run, seen, policy, now) {
         TurnState::None => {}
@@ -247,7 +258,19 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     };
     // 11
     if let Some(threads) = seen.threads.known() {
-        let talk = conversation(threads, &seen.me, policy);
+        let said = seen.said.known().map_or(&[][..], Vec::as_slice);
+        if let Some((thread, comment)) = said_twice(said) {
+            return Go(Proceed::Unsay { thread, comment });
+        }
+        let talk = conversation(threads, said, &seen.me, policy);
+        // People who were asked and let the run go on have settled what they said until then.
+        let heard_at = run.resumed.as_ref().map(|resumed| resumed.at);
+        let is_news = talk.newest_at > heard_at;
+        if let Some(between) =
+            contradiction(threads, said, &talk, &pull_request.reviewers, policy).filter(|_| is_news)
+        {
+            return Escalate(EscalateReason::Contradiction { between });
+        }
         let trigger = Trigger::Threads { head: head.clone(), awaiting: talk.awaiting.clone() };
         if let Some(newest_at) = talk.newest_at {
             let whole_at = later(newest_at, policy.quiet_period);
@@ -552,7 +575,8 @@ impl Decision {
                 | Proceed::TurnAnswered
                 | Proceed::OpenPullRequest
                 | Proceed::Do(_)
-                | Proceed::Remind,
+                | Proceed::Remind
+                | Proceed::Unsay { .. },
             )
             | Self::Wait(_)
             | Self::StopWorkers(_)
@@ -565,7 +589,11 @@ impl Decision {
     fn starts_work(&self) -> bool {
         match self {
             Self::Proceed(
-                Proceed::Start(_) | Proceed::OpenPullRequest | Proceed::Do(_) | Proceed::Remind,
+                Proceed::Start(_)
+                | Proceed::OpenPullRequest
+                | Proceed::Do(_)
+                | Proceed::Remind
+                | Proceed::Unsay { .. },
             ) => true,
             Self::Proceed(
                 Proceed::Implement | Proceed::Next(_) | Proceed::TurnPushed { .. } | Proceed::TurnAnswered,

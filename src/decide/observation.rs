@@ -1,7 +1,7 @@
 //! What one tick learned about one run: read once, possibly stale, possibly incomplete, and honest about it.
 
 use crate::domain::{
-    Build, CommitId, FailedTask, IdentityId, PolicyEvaluation, PullRequest, Thread, WorkItem, Worker,
+    Build, CommitId, FailedTask, IdentityId, OwnWord, PolicyEvaluation, PullRequest, Thread, WorkItem, Worker,
 };
 use std::{collections::BTreeSet, fmt};
 
@@ -28,6 +28,8 @@ pub struct Observation {
     pub known_flakes: Seen<BTreeSet<String>>,
     /// Whether the last fix left fewer tests, or more skipped ones, than the build before.
     pub tests_weakened: Seen<Option<String>>,
+    /// What we said on the pull request, by its keys; read together with the discussions.
+    pub said: Seen<Vec<OwnWord>>,
 }
 
 /// A part of an observation.

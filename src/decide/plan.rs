@@ -8,7 +8,8 @@ use super::{
     catch_up::{after_push, remember_push},
 };
 use crate::domain::{
-    Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
+    CommentId, Identity, Outcome, Run, Stage, Started, Step, ThreadId, Trigger, Turn, TurnEnd, TurnKind,
+    TurnNumber, TurnRecord,
 };
 use jiff::Timestamp;
 
@@ -43,12 +44,21 @@ pub enum Effect {
     OpenPullRequest,
     /// Procedure on the pull request. Key: see [`Procedure::key`].
     Do(Procedure),
-    /// One notice on the pull request that it waits for people.
+    /// One notice on the pull request that it waits for people. Key: its footer.
     Remind,
+    /// Take back the younger copy of a word of ours. Key: the comment; gone is gone.
+    Unsay {
+        /// Its thread.
+        thread: ThreadId,
+        /// The comment.
+        comment: CommentId,
+    },
     /// Hand the item to people: labels and history in one write. Arbiter: its revision.
     HandToPeople {
         /// The reason's sentence.
         reason: String,
+        /// Whom it is about, besides who asked for the run.
+        people: Vec<Identity>,
     },
     /// Let go of the item: labels, state and history in one write. Arbiter: its revision.
     Release {
@@ -98,6 +108,9 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
             next.reminded_at = Some(now);
             vec![Effect::Remind]
         }
+        Decision::Proceed(Proceed::Unsay { thread, comment }) => {
+            vec![Effect::Unsay { thread: *thread, comment: *comment }]
+        }
         Decision::Redispatch(cause) => {
             end_turn(
                 &mut next,
@@ -125,7 +138,8 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
         }
         Decision::Escalate(reason) => {
             next.stage = Stage::Escalated { reason: reason.to_string(), since: now };
-            vec![Effect::StopWorkers, Effect::HandToPeople { reason: reason.to_string() }]
+            let people = reason.people();
+            vec![Effect::StopWorkers, Effect::HandToPeople { reason: reason.to_string(), people }]
         }
         Decision::Close(outcome) => {
             next.stage = Stage::Closed { outcome: *outcome, at: now };

@@ -2,7 +2,7 @@
 //! can always be said (promise *explained*).
 
 use super::observation::Gap;
-use crate::domain::{AgentFailure, Brake, ThreadId, TurnKind, WorkItemId};
+use crate::domain::{AgentFailure, Brake, Identity, ThreadId, TurnKind, WorkItemId};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -33,6 +33,11 @@ pub enum WaitReason {
     },
     /// People were asked.
     AskedPeople,
+    /// Whether something was said is not known; the server may still be at it.
+    Unheard {
+        /// When it is looked for.
+        until: Timestamp,
+    },
     /// Somebody is still writing.
     QuietPeriod {
         /// When the review counts as whole.
@@ -115,6 +120,9 @@ impl fmt::Display for WaitReason {
             Self::StepRunning { since } => write!(f, "a step has been at work since {since}"),
             Self::BackingOff { until } => write!(f, "the turn is started again at {until}"),
             Self::AskedPeople => write!(f, "a person was asked and has not answered yet"),
+            Self::Unheard { until } => {
+                write!(f, "whether something was said is not known; it is looked for at {until}")
+            }
             Self::QuietPeriod { until } => {
                 write!(f, "somebody is still writing; the review counts as whole at {until}")
             }
@@ -199,6 +207,11 @@ pub enum EscalateReason {
         /// Who.
         name: String,
     },
+    /// Two trusted people want opposite things.
+    Contradiction {
+        /// Who; the one that spoke last comes first.
+        between: [Identity; 2],
+    },
     /// In review for too long.
     NobodyReviews,
     /// The run used all its turns.
@@ -263,6 +276,13 @@ impl fmt::Display for EscalateReason {
             Self::VotedDownSilently { name } => {
                 write!(f, "{name} voted against the change without saying why")
             }
+            Self::Contradiction { between: [one, other] } => {
+                write!(
+                    f,
+                    "{} and {} ask for opposite things in one thread; please agree on one",
+                    one.name, other.name
+                )
+            }
             Self::NobodyReviews => write!(f, "nobody has reviewed the pull request for too long"),
             Self::TooManyTurns => write!(f, "the run has used all its turns"),
             Self::CannotMerge => {
@@ -273,6 +293,34 @@ impl fmt::Display for EscalateReason {
 }
 
 impl EscalateReason {
+    /// People who are meant besides whoever asked for the run; nobody is mailed who is not mentioned.
+    pub fn people(&self) -> Vec<Identity> {
+        match self {
+            Self::Contradiction { between } => between.to_vec(),
+            Self::Gap(_)
+            | Self::TurnTooLong
+            | Self::InfrastructureBudget { .. }
+            | Self::AgentFailed { .. }
+            | Self::NothingChanged { .. }
+            | Self::Question { .. }
+            | Self::Refused { .. }
+            | Self::PersonPushed
+            | Self::BudgetSpent(_)
+            | Self::SameInputAgain(_)
+            | Self::RedTooLong
+            | Self::SameFailureAgain
+            | Self::TestsWeakened { .. }
+            | Self::CheckBroken { .. }
+            | Self::PartlyGreen
+            | Self::Canceled
+            | Self::NoVerdict
+            | Self::VotedDownSilently { .. }
+            | Self::NobodyReviews
+            | Self::TooManyTurns
+            | Self::CannotMerge => Vec::new(),
+        }
+    }
+
     /// Whether red work stays in place for a person to look at ("frozen") rather than nothing having come of the turn.
     pub fn is_freeze(&self) -> bool {
         match self {
@@ -300,6 +348,7 @@ impl EscalateReason {
             | Self::Canceled
             | Self::NoVerdict
             | Self::VotedDownSilently { .. }
+            | Self::Contradiction { .. }
             | Self::NobodyReviews
             | Self::TooManyTurns
             | Self::CannotMerge => false,

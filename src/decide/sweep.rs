@@ -29,17 +29,17 @@ macro_rules! names {
 
 names! {
     waits, WAITS: WaitReason {
-        Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, QuietPeriod,
+        Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, Unheard, QuietPeriod,
         NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Cold,
     }
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
-        Canceled, NoVerdict, VotedDownSilently, NobodyReviews, TooManyTurns, CannotMerge,
+        Canceled, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge,
     }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
     proceeds, PROCEEDS: Proceed {
-        Implement, Start, Next, TurnPushed, TurnAnswered, OpenPullRequest, Do, Remind,
+        Implement, Start, Next, TurnPushed, TurnAnswered, OpenPullRequest, Do, Remind, Unsay,
     }
     procedures, PROCEDURES: Procedure { Requeue, LinkWorkItem, Publish, ArmAutoComplete, RetryBuild }
     outcomes, OUTCOMES: Outcome { Merged, Green, Declined, HandedBack, Superseded }
@@ -219,7 +219,7 @@ fn review(digest: &mut Digest) {
                             digest.add(&Given { rules, ..case });
                         }
                         if *talk == Talk::Silent {
-                            for fact in [Fact::TargetRed, Fact::Flake, Fact::Weakened] {
+                            for fact in [Fact::TargetRed, Fact::Flake, Fact::Weakened, Fact::Unheard] {
                                 digest.add(&Given { fact, ..case });
                             }
                             digest.add(&Given { branch: Branch::Foreign, ..case });
@@ -241,69 +241,72 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");
     assert_snapshot!(all.table(), @r#"
-    close        Declined               14210
+    close        Declined               17270
     close        Green                     96
     close        HandedBack             13192
-    close        Merged                 15272
+    close        Merged                 18332
     close        Superseded               288
     do           ArmAutoComplete          168
-    do           LinkWorkItem            1296
+    do           LinkWorkItem            1356
     do           Publish                  504
-    do           Requeue                 2376
-    do           RetryBuild              1728
+    do           Requeue                 2496
+    do           RetryBuild              1808
     escalate     AgentFailed              832
-    escalate     BudgetSpent             1608
+    escalate     BudgetSpent             2508
     escalate     Canceled                  96
-    escalate     CannotMerge             3150
-    escalate     CheckBroken             1104
-    escalate     Gap                    11813
+    escalate     CannotMerge             3260
+    escalate     CheckBroken             1144
+    escalate     Contradiction           1440
+    escalate     Gap                    12263
     escalate     InfrastructureBudget    3584
-    escalate     NoVerdict               1038
-    escalate     NobodyReviews            361
+    escalate     NoVerdict               1056
+    escalate     NobodyReviews            377
     escalate     NothingChanged           784
-    escalate     PartlyGreen             1104
+    escalate     PartlyGreen             1144
     escalate     PersonPushed            2066
     escalate     Question                 448
-    escalate     RedTooLong               340
+    escalate     RedTooLong               364
     escalate     Refused                  448
     escalate     SameFailureAgain          96
     escalate     SameInputAgain           814
     escalate     TestsWeakened            192
-    escalate     TooManyTurns            4408
+    escalate     TooManyTurns            5308
     escalate     TurnTooLong             1101
-    escalate     VotedDownSilently        646
-    fix-forward  conflict                1876
-    fix-forward  fix-forward              216
+    escalate     VotedDownSilently        676
+    fix-forward  conflict                1986
+    fix-forward  fix-forward              232
     proceed      Implement                192
     proceed      Next                     896
-    proceed      OpenPullRequest         2721
-    proceed      Remind                   310
+    proceed      OpenPullRequest         4056
+    proceed      Remind                   326
     proceed      Start                   1326
     proceed      TurnAnswered             112
     proceed      TurnPushed               448
+    proceed      Unsay                   7740
     redispatch   Failed                  1296
     redispatch   Lost                   12678
-    respond      respond                 4500
+    respond      respond                 9180
     stop-workers AskedPeople             1500
     stop-workers Brake                   4176
     stop-workers TooLong                  531
     wait         AskedPeople             5624
-    wait         AwaitingApproval         920
-    wait         AwaitingReview           864
+    wait         AwaitingApproval         952
+    wait         AwaitingReview           896
     wait         BackingOff              6408
-    wait         Brake                  15519
-    wait         ChecksRunning           1642
-    wait         Cold                    1434
-    wait         Gap                    17758
+    wait         Brake                  17679
+    wait         ChecksRunning           1702
+    wait         Cold                    1482
+    wait         Gap                    18838
     wait         LookAgain               6830
-    wait         NoChecks                 400
-    wait         NotCurrentYet            950
+    wait         NoChecks                 416
+    wait         NotCurrentYet            982
     wait         Over                    5184
-    wait         Paused                  9108
+    wait         Paused                 11808
     wait         QuietPeriod             4500
     wait         StaleItem               2160
     wait         StepRunning             1866
     wait         TargetRed                 44
-    199152 cases
+    wait         Unheard                  195
+    229752 cases
     "#);
 }

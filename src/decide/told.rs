@@ -52,6 +52,9 @@ impl fmt::Display for Proceed {
                 write!(f, "run the failed jobs of build {build} once more")
             }
             Self::Remind => write!(f, "remind the reviewers"),
+            Self::Unsay { thread, .. } => {
+                write!(f, "take back what stands twice in thread {thread}")
+            }
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct Policy {
     pub auto_complete: bool,
     /// Whether an item assigned to a person waits.
     pub pause_when_assigned: bool,
+    /// Whether we mark threads that we answered.
+    pub resolve_threads: ResolveThreads,
 }
 
 /// Four at a time keep one small host busy without starving it; ancestors ran 1 to 10.
@@ -124,6 +126,7 @@ impl Default for Policy {
             open_as_draft: false,
             auto_complete: false,
             pause_when_assigned: false,
+            resolve_threads: ResolveThreads::No,
         }
     }
 }
@@ -181,6 +184,18 @@ pub enum CloseOn {
     /// All checks are green; people do the rest without us.
     Green,
 }
+
+/// Which threads we mark as fixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolveThreads {
+    /// None: whoever asked says whether it is settled.
+    No,
+    /// Those that a commit of ours answered.
+    Answered,
+}
+
+/// How long the server may still be working on a request whose answer was lost: before that a word is not said again.
+pub const SETTLE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

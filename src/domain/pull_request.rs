@@ -108,6 +108,8 @@ pub struct Place {
     pub path: String,
     /// Line, from 1.
     pub line: Option<u32>,
+    /// The last line of several.
+    pub last_line: Option<u32>,
 }
 
 /// Status of a thread.
@@ -117,7 +119,9 @@ pub enum ThreadStatus {
     Active,
     /// Waits too; people use it as "I will look".
     Pending,
-    /// Fixed, closed, won't fix, by design: somebody decided that it is settled.
+    /// Fixed: by a person, or by us where the operator wants that.
+    Fixed,
+    /// Closed, won't fix, by design: somebody decided that it is settled.
     Settled,
     /// Unknown or absent.
     Other,

@@ -322,6 +322,9 @@ pub struct Doubts {
     /// An effect that was decided could not be performed, and why it last could not; cleared by the next that can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<Stuck>,
+    /// Something was said and the answer was lost: since when the server may still be at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unheard_since: Option<Timestamp>,
 }
 
 /// What could not be performed.

@@ -8,7 +8,7 @@ use super::{
     vars::{self, Var},
 };
 use crate::{
-    domain::{Brake, CloseOn, LabelNames, Policy},
+    domain::{Brake, CloseOn, LabelNames, Policy, ResolveThreads},
     runtime::Scheme,
 };
 use std::fmt::Write;
@@ -150,6 +150,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         open_as_draft,
         auto_complete,
         pause_when_assigned,
+        resolve_threads,
     } = policy;
     vec![
         (&vars::INTAKE_MAX_RUNS, max_runs.to_string()),
@@ -173,6 +174,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::POLICY_DRAFT, yes_no(*open_as_draft)),
         (&vars::POLICY_AUTO_COMPLETE, yes_no(*auto_complete)),
         (&vars::POLICY_PAUSE_WHEN_ASSIGNED, yes_no(*pause_when_assigned)),
+        (&vars::POLICY_RESOLVE_THREADS, resolve_threads_word(*resolve_threads).into()),
     ]
 }
 
@@ -235,6 +237,13 @@ fn close_on_word(close_on: CloseOn) -> &'static str {
     match close_on {
         CloseOn::Merged => "merged",
         CloseOn::Green => "green",
+    }
+}
+
+fn resolve_threads_word(resolve: ResolveThreads) -> &'static str {
+    match resolve {
+        ResolveThreads::No => "no",
+        ResolveThreads::Answered => "answered",
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{LogFormat, RepositoryPath, Route, RuntimeKind, StoreKind, Webhook};
 use crate::{
     agents,
-    domain::{CloseOn, IdentityId},
+    domain::{CloseOn, IdentityId, ResolveThreads},
     runtime::Scheme,
 };
 use jiff::{Span, SpanRelativeTo};
@@ -88,6 +88,10 @@ pub(super) fn scheme(text: &str) -> Parsed<Scheme> {
 
 pub(super) fn close_on(text: &str) -> Parsed<CloseOn> {
     word(text, &[("merged", CloseOn::Merged), ("green", CloseOn::Green)])
+}
+
+pub(super) fn resolve_threads(text: &str) -> Parsed<ResolveThreads> {
+    word(text, &[("no", ResolveThreads::No), ("answered", ResolveThreads::Answered)])
 }
 
 pub(super) fn store_kind(text: &str) -> Parsed<StoreKind> {

@@ -11,7 +11,7 @@ use super::{
     vars::{self, Var},
 };
 use crate::{
-    domain::{Brake, CloseOn, ExecutorId, LabelNames, Policy, policy},
+    domain::{Brake, CloseOn, ExecutorId, LabelNames, Policy, ResolveThreads, policy},
     runtime::{Scheme, spec::Limits},
 };
 use secrecy::SecretString;
@@ -266,6 +266,7 @@ impl Reader {
             draft,
             auto_complete,
             pause_when_assigned,
+            resolve_threads,
         } = raw;
         let mut p = so_far;
         let attempts = parse::number(0..=MOST_ATTEMPTS);
@@ -292,6 +293,9 @@ impl Reader {
         flag(&vars::POLICY_DRAFT, draft, &mut p.open_as_draft);
         flag(&vars::POLICY_AUTO_COMPLETE, auto_complete, &mut p.auto_complete);
         flag(&vars::POLICY_PAUSE_WHEN_ASSIGNED, pause_when_assigned, &mut p.pause_when_assigned);
+        let no = ResolveThreads::No;
+        p.resolve_threads =
+            self.or(&vars::POLICY_RESOLVE_THREADS, resolve_threads, parse::resolve_threads, no);
         p.close_on = self.or(&vars::POLICY_CLOSE_ON, close_on, parse::close_on, CloseOn::Merged);
 
         // The net must stay larger than what it catches, whatever the operator allows.

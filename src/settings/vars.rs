@@ -210,6 +210,9 @@ vars! {
     POLICY_PAUSE_WHEN_ASSIGNED: Is("no"),
         "Whether an item that is assigned to a person waits",
         "Many teams assign an item to whoever watches the agent", "0.1.0";
+    POLICY_RESOLVE_THREADS: Is("no"),
+        "Which threads are marked as fixed: `no` (none) or `answered` (those that a commit of ours answered)",
+        "Whoever asked says whether it is settled", "0.1.0";
 
     STORE_KIND: Is("sqlite"),
         "Where runs are remembered: `sqlite`",

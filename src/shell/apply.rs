@@ -1,13 +1,13 @@
 //! Performs effects. Each has a key that is known before, a probe, and somebody who refuses a second copy, so that
 //! doing it again after a crash or a lost answer finds the first one (reliability protocol, DESIGN §6).
 
-use super::{App, OpenError, brief, executor, progress};
+use super::{App, OpenError, brief, executor, progress, talk};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Procedure},
     domain::{
-        Labels, Outcome, PullRequest, PullRequestStatus, Run, Stage, StateCategory, Step, Trigger, Turn,
-        WorkItem,
+        BranchName, Identity, Labels, Outcome, PullRequest, PullRequestStatus, Repository, Run, Stage,
+        StateCategory, Step, Turn, WorkItem,
     },
     runtime::{self, Left},
     words::{self, Escalation},
@@ -21,8 +21,12 @@ pub(super) enum Applied {
     Done,
     /// The pull request, opened or adopted.
     PullRequest(Box<PullRequest>),
+    /// Done, in this repository as it is called now and for this target.
+    Moved(Box<Repository>, BranchName),
     /// Whether it went in could not be told: look again next tick.
     Unknown(String),
+    /// The same, for words: nobody refuses a second copy, so they are not said again before the server is surely done.
+    Unheard(String),
     /// The world changed under us: nothing was done, look again.
     Overtaken(String),
 }
@@ -53,57 +57,57 @@ pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Appli
             app.runtime.stop(run.id).await?;
             Ok(Applied::Done)
         }
-        Effect::PostReplies { turn } => post_replies(app, run, turn).await,
+        Effect::PostReplies { turn } => talk::post_replies(app, run, turn).await,
         Effect::OpenPullRequest => open_pull_request(app, run).await,
         Effect::Do(procedure) => carry_out(app, run, procedure).await,
-        Effect::Remind => remind(app, run).await,
-        Effect::HandToPeople { reason } => hand_to_people(app, run, reason).await,
+        Effect::Remind => talk::remind(app, run).await,
+        Effect::Unsay { thread, comment } => talk::unsay(app, run, *thread, *comment).await,
+        Effect::HandToPeople { reason, people } => hand_to_people(app, run, reason, people).await,
         Effect::Release { outcome } => release(app, run, *outcome).await,
     }
 }
 
 async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<Applied, ApplyError> {
-    let spec = brief::spec(app, run, turn, step).await?;
+    let mut current = run.clone();
+    if let Some((repository, target)) = moved(app, run, step).await? {
+        (current.repository, current.target) = (repository, target);
+    }
+    let spec = brief::spec(app, &current, turn, step).await?;
     let handover = executor::handover(app, step)?;
     app.runtime.start(&spec, &handover).await?;
     match step {
         Step::Fetch | Step::Publish => app.runtime.wait(run.id, turn.number, step, SHORT_STEP).await?,
         Step::Agent => {}
     }
-    Ok(Applied::Done)
+    let is_same = (&current.repository, &current.target) == (&run.repository, &run.target);
+    Ok(if is_same { Applied::Done } else { Applied::Moved(Box::new(current.repository), current.target) })
 }
 
-/// One reply per thread, keyed by the comment that it answers: a thread in which we spoke after it is answered.
-async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Applied, ApplyError> {
-    let Trigger::Threads { awaiting, .. } = &turn.trigger else { return Ok(Applied::Done) };
-    let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
-    let me = app.me().await?;
-    let threads = app.ado.threads(&run.repository, pull_request).await?;
-    let head = run.pushed.as_ref().map(|pushed| &pushed.head);
-    let moved = head != turn.base.as_ref();
-    for asked in awaiting {
-        let Some(thread) = threads.iter().find(|thread| thread.id == asked.thread) else { continue };
-        if thread.comments.iter().any(|comment| comment.author.id == me.id && comment.id > asked.comment) {
-            continue;
-        }
-        let said = app.runtime.left(run.id, turn.work(), &Left::Reply(asked.thread)).await?;
-        let text = match (said, head) {
-            (Some(said), Some(head)) if moved => words::comments::reply_to_thread(&said, head),
-            (Some(said), _) => words::comments::nothing_changed_reply(&said),
-            (None, Some(head)) => words::comments::reply_without_agent_text(head),
-            (None, None) => continue,
-        };
-        match app.ado.reply(&run.repository, pull_request, asked.thread, &text).await {
-            Written::Done(_) => {}
-            Written::NotDone(why) => return Err(why.into()),
-            // Said once is better than said twice: the next tick reads the thread before it speaks.
-            Written::Unknown(why) => return Ok(Applied::Unknown(why.to_string())),
-        }
+/// Repository and target as they are now, for a step that uses the network: a repository keeps its id through a change
+/// of name, its clone address does not. Until something was pushed, a run that aims at the default branch follows it;
+/// afterwards the target is the pull request's, and people's.
+async fn moved(app: &App, run: &Run, step: Step) -> Result<Option<(Repository, BranchName)>, ApplyError> {
+    match step {
+        Step::Fetch | Step::Publish => {}
+        Step::Agent => return Ok(None),
     }
-    Ok(Applied::Done)
+    let known = &run.repository;
+    // Disabled or not readable: git says so itself, and why.
+    let Some(found) = app.repository(&known.project_id, &known.id).await? else { return Ok(None) };
+    let aims_at_default = run.pushed.is_none() && known.default_branch.as_ref() == Some(&run.target);
+    let target = match (&found.default_branch, step) {
+        // Publish judges against what fetch fetched.
+        (Some(now), Step::Fetch) if aims_at_default => now.clone(),
+        (Some(_) | None, Step::Fetch | Step::Agent | Step::Publish) => run.target.clone(),
+    };
+    Ok(Some((found, target)))
 }
 
-async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> {
+/// What title and description of the pull request are made from.
+pub(super) async fn told(
+    app: &App,
+    run: &Run,
+) -> Result<(String, words::pull_request::Description), ApplyError> {
     let left = |file| async move {
         match run.turns.last() {
             Some(turn) => app.runtime.left(run.id, turn.work(), &file).await,
@@ -113,10 +117,15 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
     let title = left(Left::Title).await?.filter(|title| !title.trim().is_empty());
     let description =
         words::pull_request::Description { filled: left(Left::PullRequest).await?, ..Default::default() };
+    Ok((title.unwrap_or_else(|| run.title.clone()), description))
+}
+
+async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> {
+    let (title, description) = told(app, run).await?;
     let new = NewPullRequest {
         source: run.branch(),
         target: run.target.clone(),
-        title: words::pull_request::title(title.as_deref().unwrap_or(&run.title), run.id.item),
+        title: words::pull_request::title(&title, run.id.item),
         description: words::pull_request::description(run, &description),
         is_draft: app.policy.open_as_draft,
         work_item: Some(run.id.item),
@@ -169,20 +178,19 @@ fn settle<T>(written: Written<T>) -> Result<Applied, ApplyError> {
     }
 }
 
-async fn remind(app: &App, run: &Run) -> Result<Applied, ApplyError> {
-    let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
-    let reviewers = app.ado.reviewers(&run.repository, pull_request).await?;
-    let mut people: Vec<_> = reviewers.into_iter().map(|reviewer| reviewer.who).collect();
-    if people.is_empty() {
-        people.extend(run.requested_by.clone());
-    }
-    let text = words::comments::reminder(&people);
-    settle(app.ado.open_thread(&run.repository, pull_request, &text, ado::ThreadMark::Closed).await)
-}
-
-async fn hand_to_people(app: &App, run: &Run, reason: &str) -> Result<Applied, ApplyError> {
+async fn hand_to_people(
+    app: &App,
+    run: &Run,
+    reason: &str,
+    people: &[Identity],
+) -> Result<Applied, ApplyError> {
     let labels = &app.policy.labels;
-    let escalation = Escalation { reason: reason.to_owned(), tried: tried(run), agent_text: None };
+    let escalation = Escalation {
+        reason: reason.to_owned(),
+        tried: tried(run),
+        agent_text: None,
+        people: people.to_vec(),
+    };
     let history = words::comments::escalated(run, &escalation, &progress::links(app, run), labels);
     change_item(app, run, |item| {
         (!is_handed(app, &item.labels)).then(|| ItemChange {

@@ -15,6 +15,7 @@ mod progress;
 mod recover;
 pub mod report;
 mod route;
+mod talk;
 pub mod tick;
 mod turnstile;
 

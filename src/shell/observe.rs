@@ -5,6 +5,7 @@
 //! run id, so that a thousand runs in review cost a handful of calls.
 
 mod checks;
+mod said;
 mod survey;
 
 use super::{App, poll::category};
@@ -13,6 +14,7 @@ use crate::{
     domain::{CommitId, IdentityId, PullRequest, PullRequestStatus, Run, Stage},
 };
 use checks::checks;
+pub(super) use said::said;
 use std::time::Duration;
 use survey::needs_branch;
 pub(super) use survey::{Fleet, survey};
@@ -41,6 +43,11 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         }
         Some(_) | None => (Seen::NotAsked, Seen::NotAsked),
     };
+    let own_words = match &threads {
+        Seen::Known(threads) => Seen::Known(said(threads, me)),
+        Seen::Unknown(gap) => Seen::Unknown(gap.clone()),
+        Seen::NotAsked => Seen::NotAsked,
+    };
     Observation {
         me: me.clone(),
         item,
@@ -52,6 +59,7 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         target_failures: Seen::NotAsked,
         known_flakes: Seen::NotAsked,
         tests_weakened: Seen::NotAsked,
+        said: own_words,
     }
 }
 

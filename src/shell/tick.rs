@@ -8,11 +8,11 @@ use super::{
     poll::{Failure, Mode, WATCHER},
     progress, recover,
     report::{Line, Report},
-    turnstile,
+    talk, turnstile,
 };
 use crate::{
     decide::{Decision, Effect, Observation, WaitReason, catch_up, decide, plan},
-    domain::{IdentityId, Run, Stage},
+    domain::{Doubts, IdentityId, Run, Stage},
     doorbell,
     store::{Note, Ring, RingKind, Saved},
     words,
@@ -133,6 +133,14 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         };
         tracing::debug!(run.id = %run.id, stage = run.stage.word(), "{decision}");
         let said = decision.to_string();
+        if let Some(why) = owes_rest(app, &stored, &run).await {
+            let unheard_since = run.doubts.unheard_since.or(Some(app.now));
+            let next = Run { doubts: Doubts { unheard_since, ..stored.doubts.clone() }, ..stored.clone() };
+            return match remember(app, &stored, next, &why).await {
+                Ok(_) => line(&stored, "unsettled", why),
+                Err(why) => failed(&stored, why),
+            };
+        }
         let acted = match act(app, run, &seen, &decision).await {
             Ok(acted) => acted,
             Err(why) => return failed(&stored, format!("{said}, but {why}")),
@@ -192,10 +200,24 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
         let done = apply(app, &next_for(effect, &run, &next), effect).await.map_err(|why| why.to_string())?;
         match done {
             Applied::Done => {}
+            Applied::Moved(repository, target) => (next.repository, next.target) = (*repository, target),
             Applied::PullRequest(found) => {
                 next.pull_request = Some(found.id);
                 next.stage = Stage::InReview { since: app.now };
+                match talk::tell_rest(app, &next).await {
+                    Ok(Applied::Unheard(why)) => return Ok(unheard(app, run, why)),
+                    Ok(_) => {}
+                    // The pull request is found again, and with it what it still lacks.
+                    Err(why) => {
+                        return Ok(Acted {
+                            next: run,
+                            did_something: true,
+                            unsettled: Some(why.to_string()),
+                        });
+                    }
+                }
             }
+            Applied::Unheard(why) => return Ok(unheard(app, run, why)),
             Applied::Unknown(why) | Applied::Overtaken(why) => {
                 // Memory stays where it was; only what the world showed is kept.
                 return Ok(Acted { next: run, did_something: true, unsettled: Some(why) });
@@ -203,6 +225,29 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
         }
     }
     Ok(Acted { next, did_something: !plan.effects.is_empty(), unsettled: None })
+}
+
+/// Memory stays where it was, and what was said may still arrive: it is looked for before it is said again.
+fn unheard(app: &App, run: Run, why: String) -> Acted {
+    let doubts = Doubts { unheard_since: Some(app.now), ..run.doubts };
+    Acted { next: Run { doubts, ..run }, did_something: true, unsettled: Some(why) }
+}
+
+/// A pull request that was found and not opened: we died between opening it and telling what it has no room for. Why
+/// that is not told yet.
+async fn owes_rest(app: &App, stored: &Run, run: &Run) -> Option<String> {
+    let is_found = stored.pull_request.is_none() && matches!(run.stage, Stage::InReview { .. });
+    if !is_found || !app.policy.brake.allows_turns() {
+        return None;
+    }
+    if run.doubts.unheard_since.is_some() {
+        return Some("whether the whole description was told is not known yet".into());
+    }
+    match talk::tell_rest(app, run).await {
+        Ok(Applied::Unheard(why)) => Some(why),
+        Ok(_) => None,
+        Err(why) => Some(why.to_string()),
+    }
 }
 
 /// Terminal effects speak of the run as it was; all others of the run as it will be.
@@ -218,7 +263,8 @@ fn is_last(effect: &Effect) -> bool {
         | Effect::PostReplies { .. }
         | Effect::OpenPullRequest
         | Effect::Do(_)
-        | Effect::Remind => false,
+        | Effect::Remind
+        | Effect::Unsay { .. } => false,
     }
 }
 

@@ -304,11 +304,16 @@ pub struct Escalation {
     pub tried: Vec<String>,
     /// The agent's own words, for example its question.
     pub agent_text: Option<String>,
+    /// Whom it is about, besides who asked for the run.
+    pub people: Vec<Identity>,
 }
 
 /// We need a person: why, what was tried, where to look, how to go on. HTML, mentions who asked for the run.
 pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &LabelNames) -> String {
-    let to = run.requested_by.as_ref().map(|who| format!("{}: ", mention(who))).unwrap_or_default();
+    let mut to: Vec<&Identity> = run.requested_by.iter().collect();
+    to.extend(escalation.people.iter().filter(|who| run.requested_by.as_ref() != Some(who)));
+    let to: Vec<String> = to.into_iter().map(mention).collect();
+    let to = if to.is_empty() { String::new() } else { format!("{}: ", to.join(", ")) };
     // It quotes what the agent asks or answers: nobody can answer half a question.
     let reason = foreign(&escalation.reason, MAX_SENTENCE + MAX_AGENT_TEXT);
     let mut out = vec![format!("<p>{to}<b>this run needs a person.</b> {reason}</p>")];

@@ -7,6 +7,7 @@
 pub mod briefs;
 pub mod comments;
 pub mod doorbell;
+pub mod footer;
 pub mod marker;
 pub mod neutral;
 pub mod pull_request;

@@ -11,6 +11,9 @@ pub const MAX_TITLE: usize = 250;
 /// The service refuses descriptions over 4,000, probably counted in UTF-16 units; a margin for what it may add.
 pub const MAX_DESCRIPTION: usize = 3_900;
 
+/// Characters of either in a comment, which may have 150,000 and needs some for itself.
+const MAX_REST: usize = 40_000;
+
 /// Ends a description that had to be cut.
 const CUT: &str = "\n\n(Cut here: Azure DevOps allows 4,000 characters.)";
 
@@ -53,6 +56,21 @@ pub fn description(run: &Run, from: &Description) -> String {
     let close = if fences % 2 == 1 { "\n```" } else { "" };
     let kept = &kept[..kept.len() - kept.chars().rev().take(close.len()).map(char::len_utf8).sum::<usize>()];
     format!("{}{close}{CUT}", kept.trim_end())
+}
+
+/// What title and description had no room for: both in full, for a comment; nothing if all of it stands there. A
+/// comment has room for more than any agent may leave.
+pub fn rest(wanted: &str, run: &Run, from: &Description) -> Option<String> {
+    let is_cut = neutral::line(wanted, usize::MAX).encode_utf16().count() > MAX_TITLE;
+    let description = description(run, from);
+    let body = from.filled.as_deref().filter(|_| description.ends_with(CUT));
+    if !is_cut && body.is_none() {
+        return None;
+    }
+    let mut parts = vec!["Azure DevOps has no room for all of it above. In full:".to_owned()];
+    parts.extend(is_cut.then(|| format!("**{}**", neutral::markdown(&neutral::line(wanted, MAX_REST)))));
+    parts.extend(body.map(|body| neutral::cap(neutral::markdown(body).trim(), MAX_REST)));
+    Some(parts.join("\n\n"))
 }
 
 fn own_structure(run: &Run, from: &Description) -> String {

@@ -198,6 +198,7 @@ pub(crate) struct WireThread {
 struct Context {
     file_path: Option<String>,
     right_file_start: Option<Position>,
+    right_file_end: Option<Position>,
 }
 
 #[derive(Deserialize)]
@@ -239,12 +240,14 @@ impl WireThread {
             status: match self.status.unwrap_or_default().to_ascii_lowercase().as_str() {
                 "active" => ThreadStatus::Active,
                 "pending" => ThreadStatus::Pending,
-                "fixed" | "wontfix" | "closed" | "bydesign" => ThreadStatus::Settled,
+                "fixed" => ThreadStatus::Fixed,
+                "wontfix" | "closed" | "bydesign" => ThreadStatus::Settled,
                 _ => ThreadStatus::Other,
             },
             place: self.thread_context.and_then(|context| {
                 let line = context.right_file_start.and_then(|start| start.line);
-                Some(Place { path: context.file_path?.trim_start_matches('/').to_owned(), line })
+                let last_line = context.right_file_end.and_then(|end| end.line);
+                Some(Place { path: context.file_path?.trim_start_matches('/').to_owned(), line, last_line })
             }),
             comments,
         })

@@ -98,7 +98,7 @@ axis! {
         PeopleOpen, Expired, LinkMissing, NeverStarted, Approval,
     }
     /// The threads.
-    Talk { NotAsked, Silent, Awaiting, StillWriting, Answered }
+    Talk { NotAsked, Silent, Awaiting, StillWriting, Answered, Twice, Opposed }
     /// The work item.
     Item {
         Here, Over, Gone, LabelGone, StopLabel, StopAsked, Paused, Assigned, Asked, AskedAndReady, Claimed, Stale,
@@ -108,7 +108,7 @@ axis! {
     /// Everything began this long ago.
     Age { Seconds, Minutes, Hour, Hours, Days, Weeks }
     /// Facts that refine red and green.
-    Fact { None, TargetRed, Flake, Weakened }
+    Fact { None, TargetRed, Flake, Weakened, Unheard }
     /// Settings.
     Rules { Default, Green, DraftAndAuto }
     /// What a part that is missing is.

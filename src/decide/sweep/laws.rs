@@ -51,6 +51,7 @@ pub(super) fn obeys_the_laws(given: &Given) -> Decision {
     case.stops_before_the_end();
     case.waits_idly_and_not_for_ever();
     case.stays_escalated();
+    case.speaks_once();
     decision
 }
 
@@ -138,6 +139,7 @@ impl Case<'_> {
             | Effect::OpenPullRequest
             | Effect::Do(_)
             | Effect::Remind
+            | Effect::Unsay { .. }
             | Effect::HandToPeople { .. }
             | Effect::Release { .. } => true,
         };
@@ -150,7 +152,11 @@ impl Case<'_> {
             return;
         }
         let is_new = |effect: &Effect| match effect {
-            Effect::StartStep { .. } | Effect::OpenPullRequest | Effect::Do(_) | Effect::Remind => true,
+            Effect::StartStep { .. }
+            | Effect::OpenPullRequest
+            | Effect::Do(_)
+            | Effect::Remind
+            | Effect::Unsay { .. } => true,
             Effect::StopWorkers
             | Effect::PostReplies { .. }
             | Effect::HandToPeople { .. }
@@ -330,6 +336,7 @@ impl Case<'_> {
             | WaitReason::LookAgain(_)
             | WaitReason::StepRunning { .. }
             | WaitReason::BackingOff { .. }
+            | WaitReason::Unheard { .. }
             | WaitReason::QuietPeriod { .. }
             | WaitReason::NotCurrentYet
             | WaitReason::ChecksRunning
@@ -341,6 +348,33 @@ impl Case<'_> {
         };
         let later = self.at(&self.plan.next, self.seen, years_later(self.now));
         law!(self, is_somebodys || name(&later) != name(self.decision), "no wait is for ever");
+    }
+
+    fn speaks_once(&self) {
+        let speaks = |effect: &Effect| match effect {
+            Effect::PostReplies { .. } | Effect::Remind => true,
+            Effect::StartStep { .. }
+            | Effect::StopWorkers
+            | Effect::OpenPullRequest
+            | Effect::Do(_)
+            | Effect::Unsay { .. }
+            | Effect::HandToPeople { .. }
+            | Effect::Release { .. } => false,
+        };
+        let is_unheard = self.caught.doubts.unheard_since.is_some();
+        law!(
+            self,
+            !is_unheard || !self.plan.effects.iter().any(speaks),
+            "nothing is said while what was said last may still arrive"
+        );
+        let Decision::Proceed(Proceed::Unsay { thread, comment }) = self.decision else { return };
+        let said = self.seen.said.known().map_or(&[][..], Vec::as_slice);
+        let own = said.iter().find(|word| (word.thread, word.comment) == (*thread, *comment));
+        let stays = own.is_some_and(|own| {
+            said.iter()
+                .any(|elder| elder.repeats(own) && (elder.thread, elder.comment) < (own.thread, own.comment))
+        });
+        law!(self, stays, "what is taken back was said before, and stays said");
     }
 
     fn stays_escalated(&self) {

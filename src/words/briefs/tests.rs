@@ -153,7 +153,7 @@ fn thread(id: u32, text: &str) -> Thread {
     Thread {
         id: ThreadId(id),
         status: ThreadStatus::Active,
-        place: Some(Place { path: "src/a.rs".into(), line: Some(3) }),
+        place: Some(Place { path: "src/a.rs".into(), line: Some(3), last_line: Some(3) }),
         comments: vec![
             Comment { id: CommentId(1), author: by("Requester", "a"), text: text.into(), changed_at: at(0) },
             Comment {
