@@ -13,6 +13,7 @@ pub mod poll;
 mod progress;
 mod recover;
 pub mod report;
+mod ring;
 mod route;
 pub mod tick;
 mod turnstile;
