@@ -30,6 +30,7 @@
 
 pub mod admit;
 mod catch_up;
+mod cause;
 pub mod conversation;
 pub mod deadline;
 mod gaps;
@@ -48,6 +49,7 @@ pub mod verdict;
 
 pub use admit::{Admission, Candidate, Load, admit};
 pub use catch_up::catch_up;
+pub use cause::cause;
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
 pub use plan::{Effect, Plan, plan};
 pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, WaitReason};

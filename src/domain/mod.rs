@@ -18,7 +18,7 @@ pub use ids::*;
 pub use labels::{LabelNames, Labels, REPOSITORY_LABEL_PREFIX};
 pub use policy::{Brake, CloseOn, Policy, ResolveThreads};
 pub use pull_request::*;
-pub use ring::{Ring, RingKind};
+pub use ring::{Cause, Priority, Receiver, Ring, RingKind};
 pub use run::*;
 pub use said::{Notice, OwnWord, Said};
 pub use turn::*;

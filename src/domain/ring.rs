@@ -1,13 +1,14 @@
-//! A notification: what is told to the doorbell, once per run and transition.
+//! A notification: what is told to the doorbells, once per run, transition and receiver.
 
 use super::{Outcome, RunId, WorkItemId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// A notification on its way: one per run and transition.
+/// A notification on its way: one per run, transition and receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
-    /// Unique: run and transition. Receivers may fold on it.
+    /// Unique: run and transition, and the receiver where that is not the webhook. Receivers may fold on it.
     pub key: String,
     /// What it is about.
     pub kind: RingKind,
@@ -25,10 +26,28 @@ pub struct Ring {
     pub attempts: u32,
     /// When it was noted.
     pub at: Timestamp,
+    /// Who is to hear it: a receiver that is down holds up nobody else's.
+    #[serde(default, skip_serializing_if = "Receiver::is_webhook")]
+    pub receiver: Receiver,
+    /// Why, where others may ring for the very same cause: a storm of them is told as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+}
+
+impl Ring {
+    /// The same news for this receiver, with a key of its own.
+    #[must_use]
+    pub fn for_receiver(self, receiver: Receiver) -> Self {
+        let key = match receiver {
+            Receiver::Webhook => self.key,
+            Receiver::Teams | Receiver::Slack | Receiver::Ntfy => format!("{}/{receiver}", self.key),
+        };
+        Self { key, receiver, ..self }
+    }
 }
 
 /// Kinds of notification: a closed vocabulary, so that receivers can filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RingKind {
     /// A run closed as people wanted.
@@ -40,6 +59,9 @@ pub enum RingKind {
 }
 
 impl RingKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::Done, Self::NeedsHuman, Self::Frozen];
+
     /// For a run that closed.
     pub fn of(outcome: Outcome) -> Option<Self> {
         match outcome {
@@ -48,4 +70,92 @@ impl RingKind {
             Outcome::Declined | Outcome::HandedBack | Outcome::Superseded => None,
         }
     }
+
+    /// As it stands in settings, keys and payloads.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::NeedsHuman => "needs-human",
+            Self::Frozen => "frozen",
+        }
+    }
+
+    /// How urgently a person should look.
+    pub fn priority(self) -> Priority {
+        match self {
+            Self::Done => Priority::Normal,
+            Self::NeedsHuman | Self::Frozen => Priority::High,
+        }
+    }
+}
+
+/// How urgently a person should look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Priority {
+    /// News.
+    Normal,
+    /// Something waits for them.
+    High,
+}
+
+/// Kinds of receiver: what they are sent, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Receiver {
+    /// Anything that takes our own JSON.
+    #[default]
+    Webhook,
+    /// A workflow of Microsoft Teams.
+    Teams,
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A topic of ntfy.
+    Ntfy,
+}
+
+impl Receiver {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Webhook, Self::Teams, Self::Slack, Self::Ntfy];
+
+    fn is_webhook(&self) -> bool {
+        *self == Self::Webhook
+    }
+}
+
+impl fmt::Display for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Webhook => "webhook",
+            Self::Teams => "teams",
+            Self::Slack => "slack",
+            Self::Ntfy => "ntfy",
+        })
+    }
+}
+
+/// Why something rings, as far as many runs may share it. What is equal is one trouble and not many.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "cause")]
+pub enum Cause {
+    /// The model provider does not answer.
+    Provider,
+    /// The executor loses or cannot start workers, or is away.
+    Executor,
+    /// Azure DevOps does not show what is needed.
+    Service,
+    /// The target branch itself is red in the same way.
+    TargetRed {
+        /// `project/repository`.
+        repository: String,
+        /// The branch.
+        branch: String,
+        /// What fails.
+        signature: String,
+    },
+    /// The same reason, by its one word.
+    Reason {
+        /// The word.
+        reason: String,
+    },
 }

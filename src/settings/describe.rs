@@ -2,8 +2,8 @@
 //! their files, a webhook's path, and an agent's arguments.
 
 use super::{
-    Ado, Agent, Commit, Doorbell, Intake, Log, LogFormat, Runtime, RuntimeKind, Secret, Settings, Store,
-    StoreKind,
+    Ado, Agent, Commit, Intake, Log, LogFormat, Runtime, RuntimeKind, Secret, Settings, Store, StoreKind,
+    doorbells as bells,
     parse::duration_text,
     vars::{self, Var},
 };
@@ -51,16 +51,17 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
                 cost_limit,
                 plan_first,
             },
-        doorbell,
+        doorbells,
         log: Log { level, format },
+        record,
+        metrics,
         commit: Commit { name: commit_name, email: commit_email },
         policy,
     } = settings;
     let LabelNames { ready, in_progress, human, paused, stop } = &policy.labels;
     let [given_token, token_file] = secret(Some(token));
-    let (webhook, [given_key, key_file]) = match doorbell {
-        Some(Doorbell { webhook, secret: key }) => (webhook.to_string(), secret(key.as_ref())),
-        None => (String::new(), secret(None)),
+    let path = |path: &Option<std::path::PathBuf>| {
+        path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
     };
     let names = |given: &std::collections::BTreeMap<String, _>| joined(given.keys().cloned(), ", ");
     let optional = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -111,11 +112,13 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         (&vars::AGENT_COST_LIMIT, super::parse::dollars_text(*cost_limit)),
         (&vars::AGENT_CHECKS_ENVIRONMENT, names(checks_environment)),
         (&vars::AGENT_PLAN_FIRST, yes_no(*plan_first)),
-        (&vars::DOORBELL_WEBHOOK, webhook),
-        (&vars::DOORBELL_SECRET, given_key),
-        (&vars::DOORBELL_SECRET_FILE, key_file),
+    ]);
+    all.extend(bells::describe(doorbells, secret));
+    all.extend([
         (&vars::LOG_LEVEL, level.as_str().to_ascii_lowercase()),
         (&vars::LOG_FORMAT, format_word(*format).into()),
+        (&vars::RECORD_FILE, path(record)),
+        (&vars::METRICS_DIR, path(metrics)),
         (&vars::COMMIT_NAME, commit_name.clone()),
         (&vars::COMMIT_EMAIL, commit_email.clone()),
     ]);

@@ -5,6 +5,7 @@
 //! target repository may decide for itself (`.roundsman.toml`) is not known here.
 
 mod describe;
+mod doorbells;
 mod parse;
 mod problems;
 mod raw;
@@ -13,6 +14,7 @@ mod sandbox;
 mod secret;
 pub mod vars;
 
+pub use doorbells::{Address, AddressError, Doorbell, Webhook};
 pub use problems::{Problem, Problems};
 pub use sandbox::{Egress, ImageRoute, Sandbox};
 pub use secret::{Secret, SecretError};
@@ -56,9 +58,13 @@ pub struct Settings {
     /// What does the work.
     pub agent: Agent,
     /// Who is rung, if anybody.
-    pub doorbell: Option<Doorbell>,
+    pub doorbells: Vec<Doorbell>,
     /// What is logged.
     pub log: Log,
+    /// Where looks and decisions are recorded, if anywhere.
+    pub record: Option<PathBuf>,
+    /// Where each program leaves its counters, if anywhere.
+    pub metrics: Option<PathBuf>,
     /// In whose name commits are made.
     pub commit: Commit,
     policy: Policy,
@@ -123,10 +129,6 @@ impl Settings {
             self.policy.max_runs_per_repository > self.policy.max_runs,
             "ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY is larger than ROUNDSMAN_INTAKE_MAX_RUNS, which holds",
         );
-        warn(
-            self.doorbell.as_ref().is_some_and(|doorbell| doorbell.webhook.is_readable_on_the_way()),
-            "ROUNDSMAN_DOORBELL_WEBHOOK is not encrypted: titles of work items can be read on the way",
-        );
         let known = agents::find(&self.agent.name);
         warn(
             known.is_some_and(|agent| agent.unverified.is_some()),
@@ -152,9 +154,8 @@ impl Settings {
             self.ado.is_readable_on_the_way(),
             "ROUNDSMAN_ADO_ALLOW_HTTP is `yes`: the token can be read on the way",
         );
-        let secrets =
-            [Some(&self.ado.secret), self.doorbell.as_ref().and_then(|doorbell| doorbell.secret.as_ref())];
-        said.extend(secrets.into_iter().flatten().filter_map(Secret::warning));
+        said.extend(self.ado.secret.warning());
+        said.extend(doorbells::warnings(&self.doorbells));
         said
     }
 
@@ -297,43 +298,6 @@ pub struct Agent {
 impl Agent {
     /// The agent that is whatever the operator's command is.
     pub const OF_THE_OPERATOR: &str = "command";
-}
-
-/// Who is rung.
-#[derive(Clone, Debug)]
-pub struct Doorbell {
-    /// The receiver.
-    pub webhook: Webhook,
-    /// The key to sign with, if the receiver checks.
-    pub secret: Option<Secret>,
-}
-
-/// A receiver's address. Many chats put their token into it, so it is never shown whole.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Webhook(pub(crate) Url);
-
-impl Webhook {
-    /// For the one who sends.
-    pub fn url(&self) -> &Url {
-        &self.0
-    }
-
-    fn is_readable_on_the_way(&self) -> bool {
-        self.0.scheme() == "http" && !parse::is_loopback(&self.0)
-    }
-}
-
-/// Scheme and host.
-impl fmt::Display for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}/…", self.0.scheme(), self.0.host_str().unwrap_or_default())
-    }
-}
-
-impl fmt::Debug for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Webhook({self})")
-    }
 }
 
 /// What is logged.

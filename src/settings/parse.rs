@@ -3,7 +3,7 @@
 use super::{LogFormat, RepositoryPath, Route, RuntimeKind, StoreKind, Webhook};
 use crate::{
     agents,
-    domain::{CloseOn, IdentityId, ResolveThreads},
+    domain::{CloseOn, IdentityId, ResolveThreads, RingKind},
     runtime::Scheme,
 };
 use jiff::{Span, SpanRelativeTo};
@@ -149,6 +149,16 @@ pub(super) fn organization_url(text: &str, allow_http: bool) -> Parsed<Url> {
 
 pub(super) fn webhook(text: &str) -> Parsed<Webhook> {
     web_url(text, "write the receiver's address, for example `https://hooks.example/roundsman`").map(Webhook)
+}
+
+/// What a receiver wants to hear.
+pub(super) fn ring_kinds(text: &str) -> Parsed<BTreeSet<RingKind>> {
+    let words = RingKind::ALL.map(|kind| (kind.word(), kind));
+    let all: BTreeSet<RingKind> = split(text, ',', |item| word(item, &words))?.into_iter().collect();
+    if all.is_empty() {
+        return Err(wrong("names nothing", "write what is to be heard, or remove the receiver's address"));
+    }
+    Ok(all)
 }
 
 pub(super) fn web_url(text: &str, advice: &str) -> Parsed<Url> {

@@ -85,13 +85,20 @@ raw! {
         name, command, environment, model, effort, step_limit, token_limit, cost_limit, checks_environment, plan_first,
     }
     /// `ROUNDSMAN_DOORBELL_*`
-    RawDoorbell { webhook, secret, secret_file }
+    RawDoorbell {
+        webhook, webhook_file, webhook_events, secret, secret_file, teams, teams_file, teams_events, slack, slack_file,
+        slack_events, ntfy, ntfy_file, ntfy_events,
+    }
     /// `ROUNDSMAN_LOG_*`
     RawLog { level, format }
     /// `ROUNDSMAN_COMMIT_*`
     RawCommit { name, email }
     /// `ROUNDSMAN_WATCHER_*`
     RawWatcher { silence }
+    /// `ROUNDSMAN_RECORD_*`
+    RawRecord { file }
+    /// `ROUNDSMAN_METRICS_*`
+    RawMetrics { dir }
 }
 
 #[cfg(test)]
@@ -113,5 +120,7 @@ mod tests {
         let _: RawLog = given.section("ROUNDSMAN_LOG_");
         let _: RawCommit = given.section("ROUNDSMAN_COMMIT_");
         let _: RawWatcher = given.section("ROUNDSMAN_WATCHER_");
+        let _: RawRecord = given.section("ROUNDSMAN_RECORD_");
+        let _: RawMetrics = given.section("ROUNDSMAN_METRICS_");
     }
 }

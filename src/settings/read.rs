@@ -1,12 +1,12 @@
 //! From variables to [`Settings`]: reads every concern, notes every problem, and only then looks whether there was one.
 
 use super::{
-    Ado, Agent, Commit, Doorbell, Intake, Log, LogFormat, Problem, Problems, Runtime, RuntimeKind, Secret,
-    Settings, Store, StoreKind,
+    Ado, Agent, Commit, Intake, Log, LogFormat, Problem, Problems, Runtime, RuntimeKind, Secret, Settings,
+    Store, StoreKind, doorbells,
     parse::{self, Wrong},
     raw::{
-        Given, RawAdo, RawAgent, RawCommit, RawDoorbell, RawIntake, RawLog, RawPolicy, RawRuntime, RawStore,
-        RawWatcher,
+        Given, RawAdo, RawAgent, RawCommit, RawIntake, RawLog, RawMetrics, RawPolicy, RawRecord, RawRuntime,
+        RawStore, RawWatcher,
     },
     vars::{self, Var},
 };
@@ -59,8 +59,10 @@ pub(super) fn settings(vars: &BTreeMap<String, String>) -> Result<Settings, Prob
     let store = read.store(given.section("ROUNDSMAN_STORE_"), &state_dir);
     let runtime = read.runtime(given.section("ROUNDSMAN_RUNTIME_"), vars);
     let agent = read.agent(given.section("ROUNDSMAN_AGENT_"), vars);
-    let doorbell = read.doorbell(given.section("ROUNDSMAN_DOORBELL_"));
+    let doorbells = doorbells::read(&mut read, given.section("ROUNDSMAN_DOORBELL_"));
     let log = read.log(given.section("ROUNDSMAN_LOG_"));
+    let RawRecord { file: record } = given.section("ROUNDSMAN_RECORD_");
+    let RawMetrics { dir: metrics } = given.section("ROUNDSMAN_METRICS_");
     let commit = read.commit(given.section("ROUNDSMAN_COMMIT_"));
 
     let mut problems = read.problems;
@@ -78,8 +80,10 @@ pub(super) fn settings(vars: &BTreeMap<String, String>) -> Result<Settings, Prob
             store,
             runtime,
             agent,
-            doorbell,
+            doorbells,
             log,
+            record: record.map(PathBuf::from),
+            metrics: metrics.map(PathBuf::from),
             commit,
             policy,
         }),
@@ -118,13 +122,13 @@ impl Reader {
         }
     }
 
-    fn problem(&mut self, var: &Var, wrong: &str, advice: &str) {
+    pub(super) fn problem(&mut self, var: &Var, wrong: &str, advice: &str) {
         let problem = Problem { variable: var.name.into(), wrong: wrong.into(), advice: advice.into() };
         self.problems.push(problem);
     }
 
     /// A secret that is given in at most one of two ways.
-    fn secret(
+    pub(super) fn secret(
         &mut self,
         [var, file_var]: [&Var; 2],
         value: Option<String>,
@@ -373,19 +377,6 @@ impl Reader {
             cost_limit: self.or(&vars::AGENT_COST_LIMIT, cost_limit, parse::dollars, usual.cost_micro_usd),
             plan_first: self.or(&vars::AGENT_PLAN_FIRST, plan_first, parse::yes_no, true),
         }
-    }
-
-    fn doorbell(&mut self, raw: RawDoorbell) -> Option<Doorbell> {
-        let RawDoorbell { webhook, secret, secret_file } = raw;
-        for (var, given) in [(&vars::DOORBELL_SECRET, &secret), (&vars::DOORBELL_SECRET_FILE, &secret_file)] {
-            if webhook.is_none() && given.is_some() {
-                let advice = "write the receiver's address, or remove its secret";
-                self.problem(&vars::DOORBELL_WEBHOOK, &format!("is not set, but {} is", var.name), advice);
-            }
-        }
-        let secret = self.secret([&vars::DOORBELL_SECRET, &vars::DOORBELL_SECRET_FILE], secret, secret_file);
-        let webhook = self.maybe(&vars::DOORBELL_WEBHOOK, webhook, parse::webhook)?;
-        Some(Doorbell { webhook, secret })
     }
 
     fn log(&mut self, raw: RawLog) -> Log {

@@ -308,14 +308,47 @@ vars! {
         "The plan is the cheapest moment to see that something is misunderstood", "0.1.0";
 
     DOORBELL_WEBHOOK: Means("none: nobody is rung"),
-        "Address to which notifications are posted as JSON",
+        "Address to which notifications are posted as JSON. At most one of this and `ROUNDSMAN_DOORBELL_WEBHOOK_FILE`",
         "Azure DevOps mails whoever is mentioned; this is for chats and pagers", "0.1.0";
+    DOORBELL_WEBHOOK_FILE: Means("none"),
+        "A file that holds this address, read afresh for each use",
+        "There is no usual place for it", "0.1.0";
+    DOORBELL_WEBHOOK_EVENTS: Means("all"),
+        "What the webhook is told, comma separated: `done`, `needs-human`, `frozen`",
+        "A program that listens filters better than we do", "0.1.0";
     DOORBELL_SECRET: Means("none: not signed"),
-        "Key with which notifications are signed. At most one of this and `ROUNDSMAN_DOORBELL_SECRET_FILE`",
+        "Key with which the webhook's notifications are signed. At most one of this and `ROUNDSMAN_DOORBELL_SECRET_FILE`",
         "Many receivers cannot check a signature", "0.1.0";
     DOORBELL_SECRET_FILE: Means("none: not signed"),
         "A file that holds this key, read afresh for each use",
         "There is no usual place for it", "0.1.0";
+    DOORBELL_TEAMS: Means("none"),
+        "Address of a Teams workflow that is started by a webhook request; it is sent an Adaptive Card. At most one of this and `ROUNDSMAN_DOORBELL_TEAMS_FILE`",
+        "Few teams want the same news in two chats", "0.1.0";
+    DOORBELL_TEAMS_FILE: Means("none"),
+        "A file that holds this address, read afresh for each use: whoever knows it can write there",
+        "There is no usual place for it", "0.1.0";
+    DOORBELL_TEAMS_EVENTS: Means("all"),
+        "What Teams is told, comma separated: `done`, `needs-human`, `frozen`",
+        "Whoever names a receiver wants to hear", "0.1.0";
+    DOORBELL_SLACK: Means("none"),
+        "Address of an incoming webhook of Slack. At most one of this and `ROUNDSMAN_DOORBELL_SLACK_FILE`",
+        "Few teams want the same news in two chats", "0.1.0";
+    DOORBELL_SLACK_FILE: Means("none"),
+        "A file that holds this address, read afresh for each use: whoever knows it can write there",
+        "There is no usual place for it", "0.1.0";
+    DOORBELL_SLACK_EVENTS: Means("all"),
+        "What Slack is told, comma separated: `done`, `needs-human`, `frozen`",
+        "Whoever names a receiver wants to hear", "0.1.0";
+    DOORBELL_NTFY: Means("none"),
+        "Address of a topic of ntfy, for example `https://ntfy.example/agents`; a token goes into `?auth=…`. At most one of this and `ROUNDSMAN_DOORBELL_NTFY_FILE`",
+        "Few people want to be woken", "0.1.0";
+    DOORBELL_NTFY_FILE: Means("none"),
+        "A file that holds this address, read afresh for each use: whoever knows it can write there",
+        "There is no usual place for it", "0.1.0";
+    DOORBELL_NTFY_EVENTS: Means("all"),
+        "What ntfy is told, comma separated: `done`, `needs-human`, `frozen`",
+        "Whoever names a receiver wants to hear", "0.1.0";
 
     LOG_LEVEL: Is("info"),
         "`error`, `warn`, `info`, `debug` or `trace`",
@@ -323,6 +356,12 @@ vars! {
     LOG_FORMAT: Is("auto"),
         "`text`, `json`, or `auto`: text on a terminal, JSON elsewhere",
         "People read terminals, collectors read everything else", "0.1.0";
+    RECORD_FILE: Means("none: nothing is recorded"),
+        "File to which each look at each run and its decision is added, one JSON line each, for `roundsman replay`; two files of 16 MiB at most",
+        "Texts of work items are in it, so somebody should want it", "0.1.0";
+    METRICS_DIR: Means("none: nothing is counted"),
+        "Directory in which each program leaves `roundsman-<program>.prom` with what its last invocation came to, as node exporter's textfile collector reads it",
+        "Few hosts have a collector", "0.1.0";
 
     COMMIT_NAME: Is("roundsman"),
         "Author and committer of commits",

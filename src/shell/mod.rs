@@ -14,6 +14,7 @@ pub mod poll;
 mod progress;
 mod recover;
 pub mod report;
+mod ring;
 mod route;
 mod talk;
 pub mod tick;

@@ -1,6 +1,6 @@
 //! What one invocation did: counted, listed, explained. Rendered as a log line, as JSON and as an exit code.
 
-use crate::{ado::Operation, domain::RunId, exit::Exit};
+use crate::{ado::Operation, domain::RunId, doorbell, exit::Exit};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -19,6 +19,8 @@ pub struct Report {
     pub reads: u32,
     /// Of these, writes.
     pub writes: u32,
+    /// What became of the doorbells' rings.
+    pub rings: doorbell::Report,
     /// What failed beyond single runs.
     #[serde(skip)]
     pub exit: Option<Exit>,

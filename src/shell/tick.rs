@@ -8,14 +8,13 @@ use super::{
     poll::{Failure, Mode, WATCHER},
     progress, recover,
     report::{Line, Report},
+    ring::{self, rings, transition},
     talk, turnstile,
 };
 use crate::{
-    decide::{Decision, Effect, Observation, WaitReason, catch_up, decide, plan},
-    domain::{Doubts, IdentityId, Run, Stage},
-    doorbell,
-    store::{Note, Ring, RingKind, Saved},
-    words,
+    decide::{Decision, Effect, Observation, WaitReason, catch_up, cause, decide, plan},
+    domain::{Cause, Doubts, IdentityId, Run, Stage},
+    store::{Note, Ring, Saved},
 };
 use futures_util::{StreamExt, stream};
 
@@ -75,7 +74,7 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     report.lines.extend(lines);
     if mode == Mode::Real {
         executor::sweep(app).await;
-        ring(app).await;
+        report.rings = ring::deliver(app).await;
     }
     // Runs only wait for an executor that is away; whoever reads exit codes has to hear of it before they stop waiting.
     fleet.workers.map(drop).map_err(Failure::from)
@@ -136,7 +135,7 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         if let Some(why) = owes_rest(app, &stored, &run).await {
             let unheard_since = run.doubts.unheard_since.or(Some(app.now));
             let next = Run { doubts: Doubts { unheard_since, ..stored.doubts.clone() }, ..stored.clone() };
-            return match remember(app, &stored, next, &why).await {
+            return match remember(app, &stored, next, &why, None).await {
                 Ok(_) => line(&stored, "unsettled", why),
                 Err(why) => failed(&stored, why),
             };
@@ -146,7 +145,17 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
             Err(why) => return failed(&stored, format!("{said}, but {why}")),
         };
         let moved = acted.next.stage != stored.stage;
-        match remember(app, &stored, acted.next, &said).await {
+        let why = match &decision {
+            Decision::Escalate(reason) => Some(cause(&stored, &seen, reason)),
+            Decision::Wait(_)
+            | Decision::StopWorkers(_)
+            | Decision::Proceed(_)
+            | Decision::Redispatch(_)
+            | Decision::FixForward(_)
+            | Decision::Respond(_)
+            | Decision::Close(_) => None,
+        };
+        match remember(app, &stored, acted.next, &said, why).await {
             Ok(Some(saved)) => stored = saved,
             Ok(None) => {
                 return line(&stored, "superseded", "another process of ours is ahead with this run".into());
@@ -171,7 +180,7 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         let mut next = stored.clone();
         // What cannot be told now is told by the next visit.
         if tell(app, &mut next, &seen, &decision).await.is_ok()
-            && let Ok(Some(saved)) = remember(app, &stored, next, &why).await
+            && let Ok(Some(saved)) = remember(app, &stored, next, &why, None).await
         {
             stored = saved;
         }
@@ -289,47 +298,23 @@ async fn tell(
 }
 
 /// Saves what changed, with what is to be rung, in one transaction. None when another process was faster.
-async fn remember(app: &App, stored: &Run, next: Run, said: &str) -> Result<Option<Run>, String> {
+async fn remember(
+    app: &App,
+    stored: &Run,
+    next: Run,
+    said: &str,
+    cause: Option<Cause>,
+) -> Result<Option<Run>, String> {
     if next == *stored {
         return Ok(Some(next));
     }
-    let rings: Vec<Ring> = transition(stored, &next)
-        .map(|kind| {
-            let link = progress::links(app, &next).pull_request;
-            words::doorbell::ring(kind, &next, said, link, app.now)
-        })
-        .into_iter()
-        .collect();
+    let rings: Vec<Ring> =
+        transition(stored, &next).map_or(Vec::new(), |kind| rings(app, kind, &next, said, cause));
     let note = Note { at: app.now, stage: next.stage.word().to_owned(), text: said.to_owned() };
     match app.store.save(&next, &rings, Some(&note)).await {
         Ok(Saved::Saved(generation)) => Ok(Some(Run { generation, ..next })),
         Ok(Saved::Superseded) => Ok(None),
         Err(why) => Err(why.to_string()),
-    }
-}
-
-/// What a move of the stage is worth ringing for.
-fn transition(from: &Run, to: &Run) -> Option<RingKind> {
-    match (&from.stage, &to.stage) {
-        (Stage::Escalated { .. }, Stage::Escalated { .. }) => None,
-        (_, Stage::Escalated { .. }) if to.red_since.is_some() => Some(RingKind::Frozen),
-        (_, Stage::Escalated { .. }) => Some(RingKind::NeedsHuman),
-        (_, Stage::Closed { outcome, .. }) => RingKind::of(*outcome),
-        (_, Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. } | Stage::InReview { .. }) => None,
-    }
-}
-
-/// Ringing is the last phase of a tick and must not hold up the next one.
-const RINGING: std::time::Duration = std::time::Duration::from_secs(20);
-
-async fn ring(app: &App) {
-    let Some(settings) = &app.settings.doorbell else { return };
-    let bell = match doorbell::Doorbell::new(settings) {
-        Ok(bell) => bell,
-        Err(why) => return tracing::warn!("the doorbell cannot be used: {why}"),
-    };
-    if let Err(why) = doorbell::deliver(app.store.as_ref(), &bell, app.now, RINGING).await {
-        tracing::warn!("the doorbell could not be rung: {why}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 pub mod sqlite;
 
-pub use crate::domain::{Ring, RingKind};
+pub use crate::domain::{Cause, Priority, Receiver, Ring, RingKind};
 
 use crate::domain::{Generation, Run, RunId};
 use async_trait::async_trait;

@@ -2,8 +2,8 @@
 
 use jiff::{Timestamp, ToSpan};
 use roundsman::{
-    domain::Run,
-    doorbell::{self, Doorbell, Report, SIGNATURE_HEADER},
+    domain::{Cause, Receiver, Run, RunId, WorkItemId},
+    doorbell::{self, Doorbells, Report, SIGNATURE_HEADER},
     settings::Settings,
     store::{Ring, RingKind, RunStore, Saved, sqlite::Sqlite},
 };
@@ -16,39 +16,45 @@ fn now() -> Timestamp {
     "2026-11-20T20:00:00Z".parse().expect("a time")
 }
 
-fn bell(url: &str, secret: Option<&str>) -> Doorbell {
-    let mut vars = vec![
-        ("ROUNDSMAN_ADO_URL", "https://dev.azure.com/acme"),
-        ("ROUNDSMAN_ADO_TOKEN", "t"),
-        ("ROUNDSMAN_DOORBELL_WEBHOOK", url),
-    ];
+fn bells(more: &[(&str, &str)]) -> Doorbells {
+    let least = [("ROUNDSMAN_ADO_URL", "https://dev.azure.com/acme"), ("ROUNDSMAN_ADO_TOKEN", "t")];
+    let vars = least.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Doorbells::new(&Settings::from_vars(vars).expect("good settings").doorbells).expect("a client")
+}
+
+fn bell(url: &str, secret: Option<&str>) -> Doorbells {
+    let mut vars = vec![("ROUNDSMAN_DOORBELL_WEBHOOK", url)];
     vars.extend(secret.map(|secret| ("ROUNDSMAN_DOORBELL_SECRET", secret)));
-    let vars = vars.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let settings = Settings::from_vars(vars).expect("good settings").doorbell.expect("a doorbell");
-    Doorbell::new(&settings).expect("a client")
+    bells(&vars)
 }
 
 /// A memory with rings of these keys, all due.
 async fn outbox(keys: &[&str]) -> (tempfile::TempDir, Sqlite) {
+    filled(|run| keys.iter().map(|key| Ring { key: (*key).into(), ..ring(run) }).collect()).await
+}
+
+fn ring(run: RunId) -> Ring {
+    Ring {
+        key: "k".into(),
+        kind: RingKind::Frozen,
+        run,
+        item: run.item,
+        title: "frozen".into(),
+        text: "still red".into(),
+        link: None,
+        attempts: 0,
+        at: now(),
+        receiver: Receiver::Webhook,
+        cause: None,
+    }
+}
+
+async fn filled(rings: impl FnOnce(RunId) -> Vec<Ring>) -> (tempfile::TempDir, Sqlite) {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Sqlite::open(&dir.path().join("runs.sqlite")).await.expect("it opens").store;
     let run: Run = serde_json::from_str(include_str!("../../fixtures/runs/v1-claimed.json")).expect("a run");
     let Ok(Saved::Saved(generation)) = store.open(&run).await else { panic!("a new run") };
-    let rings: Vec<Ring> = keys
-        .iter()
-        .map(|key| Ring {
-            key: (*key).into(),
-            kind: RingKind::Frozen,
-            run: run.id,
-            item: run.id.item,
-            title: "frozen".into(),
-            text: "still red".into(),
-            link: None,
-            attempts: 0,
-            at: now(),
-        })
-        .collect();
-    let saved = store.save(&Run { generation, ..run }, &rings, None).await;
+    let saved = store.save(&Run { generation, ..run.clone() }, &rings(run.id), None).await;
     assert!(matches!(saved, Ok(Saved::Saved(_))));
     (dir, store)
 }
@@ -155,4 +161,104 @@ async fn old_news_are_dropped() {
     let late = now() + 73.hours();
     assert_eq!(doorbell::deliver(&store, &bell, late, BUDGET).await.unwrap().dropped, 1);
     assert_eq!(doorbell::deliver(&store, &bell, late + 99.hours(), BUDGET).await.unwrap(), Report::default());
+}
+
+/// One ring for each receiver.
+fn for_all(run: RunId) -> Vec<Ring> {
+    Receiver::ALL.into_iter().map(|receiver| ring(run).for_receiver(receiver)).collect()
+}
+
+#[tokio::test]
+async fn one_receiver_that_is_down_holds_up_no_other() {
+    let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let slow = receiver(ResponseTemplate::new(200).set_delay(Duration::from_secs(30))).await;
+    let slack = receiver(ResponseTemplate::new(200)).await;
+    let ntfy = receiver(ResponseTemplate::new(200)).await;
+    let bells = bells(&[
+        ("ROUNDSMAN_DOORBELL_WEBHOOK", &format!("http://{down}/")),
+        ("ROUNDSMAN_DOORBELL_TEAMS", &slow.uri()),
+        ("ROUNDSMAN_DOORBELL_SLACK", &slack.uri()),
+        ("ROUNDSMAN_DOORBELL_NTFY", &format!("{}/agents", ntfy.uri())),
+    ]);
+    let (_dir, store) = filled(for_all).await;
+    let began = Instant::now();
+    let report = doorbell::deliver(&store, &bells, now(), Duration::from_secs(1)).await.unwrap();
+    assert_eq!(report, Report { delivered: 2, failed: 2, ..Report::default() });
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let text = slack.received_requests().await.unwrap()[0].body_json::<serde_json::Value>().unwrap();
+    assert_eq!(text["text"], "frozen");
+    let posts = ntfy.received_requests().await.unwrap();
+    assert_eq!((posts[0].url.path(), posts[0].headers["title"].to_str().unwrap()), ("/agents", "frozen"));
+    assert_eq!(posts[0].body, b"still red");
+    // Those that were told are not told again while the others are tried.
+    doorbell::deliver(&store, &bells, now() + 2.minutes(), Duration::from_secs(1)).await.unwrap();
+    assert_eq!(slack.received_requests().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_listens_for_any_more_is_dropped() {
+    let server = receiver(ResponseTemplate::new(200)).await;
+    let (_dir, store) = filled(for_all).await;
+    let report = doorbell::deliver(&store, &bell(&server.uri(), None), now(), BUDGET).await.unwrap();
+    assert_eq!(report, Report { delivered: 1, dropped: 3, ..Report::default() });
+    assert!(store.due_rings(now() + 99.hours(), 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_a_pause_gets_it() {
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "7200");
+    let server = receiver(busy).await;
+    let (_dir, store) = outbox(&["a", "b", "c"]).await;
+    let bell = bell(&server.uri(), None);
+    let report = doorbell::deliver(&store, &bell, now(), BUDGET).await.unwrap();
+    assert_eq!(report.failed, 3, "it holds for all");
+    assert_eq!(server.received_requests().await.unwrap().len(), 1, "asked once");
+    let quiet = doorbell::deliver(&store, &bell, now() + 119.minutes(), BUDGET).await.unwrap();
+    assert_eq!(quiet, Report::default());
+    assert_eq!(store.due_rings(now() + 2.hours(), 9).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_not_read() {
+    let server = receiver(ResponseTemplate::new(200).set_body_bytes(vec![b'x'; 64 << 20])).await;
+    let (_dir, store) = outbox(&["a"]).await;
+    let began = Instant::now();
+    let report = doorbell::deliver(&store, &bell(&server.uri(), None), now(), BUDGET).await.unwrap();
+    assert_eq!(report.delivered, 1);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_address_in_a_file_is_read_afresh() {
+    let server = receiver(ResponseTemplate::new(200)).await;
+    let (dir, store) = outbox(&["a"]).await;
+    let file = dir.path().join("address");
+    std::fs::write(&file, "not an address").unwrap();
+    let bells = bells(&[("ROUNDSMAN_DOORBELL_WEBHOOK_FILE", file.to_str().unwrap())]);
+    assert_eq!(doorbell::deliver(&store, &bells, now(), BUDGET).await.unwrap().failed, 1);
+    std::fs::write(&file, format!("{}\n", server.uri())).unwrap();
+    assert_eq!(doorbell::deliver(&store, &bells, now() + 1.minute(), BUDGET).await.unwrap().delivered, 1);
+}
+
+#[tokio::test]
+async fn two_hundred_rings_of_one_cause_are_one_message() {
+    let server = receiver(ResponseTemplate::new(200)).await;
+    let (_dir, store) = filled(|run| {
+        let storm = (1..=200).map(|item| Ring {
+            key: format!("{item}-r1/frozen"),
+            item: WorkItemId(item),
+            cause: Some(Cause::Provider),
+            ..ring(run)
+        });
+        storm.chain([Ring { key: "other".into(), ..ring(run) }]).collect()
+    })
+    .await;
+    let report = doorbell::deliver(&store, &bell(&server.uri(), None), now(), BUDGET).await.unwrap();
+    assert_eq!(report.delivered, 201, "each is told");
+    let posts = server.received_requests().await.unwrap();
+    assert_eq!(posts.len(), 2, "the storm, and what is none of it");
+    let bodies: Vec<serde_json::Value> = posts.iter().map(|post| post.body_json().unwrap()).collect();
+    let storm = bodies.iter().find(|body| body["count"] == 200).expect("a storm");
+    assert_eq!(storm["rings"].as_array().map(Vec::len), Some(200));
+    assert!(storm["title"].as_str().unwrap().contains("200 runs"), "{storm:#}");
 }

@@ -1,7 +1,7 @@
 //! Settings as an operator meets them: variables in, one value or all problems out.
 
 use roundsman::{
-    domain::{Brake, CloseOn},
+    domain::{Brake, CloseOn, Receiver, RingKind},
     settings::{Egress, Problems, Settings, vars},
 };
 use secrecy::ExposeSecret;
@@ -96,6 +96,9 @@ fn no_value_is_ever_repeated() {
     let settings = good(&[
         ("ROUNDSMAN_DOORBELL_WEBHOOK", "https://hooks.example/canary-hook"),
         ("ROUNDSMAN_DOORBELL_SECRET", "canary-key"),
+        ("ROUNDSMAN_DOORBELL_SLACK", "https://hooks.example/canary-slack"),
+        ("ROUNDSMAN_DOORBELL_NTFY", "https://ntfy.example/agents?auth=canary"),
+        ("ROUNDSMAN_DOORBELL_TEAMS_FILE", "/canary/teams"),
         ("ROUNDSMAN_AGENT_COMMAND", "agent --key canary-argument"),
         ("ROUNDSMAN_AGENT_ENVIRONMENT", "MODEL_KEY"),
         ("MODEL_KEY", "canary-model"),
@@ -103,7 +106,7 @@ fn no_value_is_ever_repeated() {
     let shown = format!("{}{:?}", settings.describe(), settings.warnings());
     assert!(!shown.contains("canary"), "{shown}");
     // What a log line could hold by accident; the command is not a secret there.
-    let debug = format!("{:?} {:?} {:?}", settings.ado, settings.doorbell, settings.agent.environment);
+    let debug = format!("{:?} {:?} {:?}", settings.ado, settings.doorbells, settings.agent.environment);
     assert!(!debug.contains("canary"), "{debug}");
 }
 
@@ -185,6 +188,32 @@ fn a_secret_has_one_source() {
     assert!(told.contains("ROUNDSMAN_DOORBELL_WEBHOOK is not set, but"), "{told}");
     let told = bad(&[("ROUNDSMAN_AGENT_ENVIRONMENT", "PATH, ROUNDSMAN_ADO_TOKEN")]);
     assert!(told.contains("agents never get our settings"), "{told}");
+}
+
+#[test]
+fn a_receiver_has_one_address_and_hears_what_it_wants() {
+    let bells = good(&[
+        ("ROUNDSMAN_DOORBELL_SLACK", "https://hooks.example/x"),
+        ("ROUNDSMAN_DOORBELL_NTFY_FILE", "/run/ntfy"),
+        ("ROUNDSMAN_DOORBELL_NTFY_EVENTS", "Frozen, needs-human"),
+    ])
+    .doorbells;
+    assert_eq!(bells.iter().map(|bell| bell.receiver).collect::<Vec<_>>(), [Receiver::Slack, Receiver::Ntfy]);
+    assert_eq!(bells[0].events, RingKind::ALL.into());
+    assert_eq!(bells[1].events, [RingKind::NeedsHuman, RingKind::Frozen].into());
+    let told = bad(&[
+        ("ROUNDSMAN_DOORBELL_SLACK", "https://hooks.example/x"),
+        ("ROUNDSMAN_DOORBELL_SLACK_FILE", "/run/slack"),
+        ("ROUNDSMAN_DOORBELL_TEAMS_EVENTS", "done"),
+        ("ROUNDSMAN_DOORBELL_NTFY", "https://ntfy.example/agents"),
+        ("ROUNDSMAN_DOORBELL_NTFY_EVENTS", "done, never"),
+    ]);
+    assert!(
+        told.contains("ROUNDSMAN_DOORBELL_SLACK is set, and ROUNDSMAN_DOORBELL_SLACK_FILE too"),
+        "{told}"
+    );
+    assert!(told.contains("ROUNDSMAN_DOORBELL_TEAMS is not set, but"), "{told}");
+    assert!(told.contains("ROUNDSMAN_DOORBELL_NTFY_EVENTS has an item, number 2"), "{told}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use jiff::{Timestamp, ToSpan};
 use roundsman::{
-    domain::{Generation, Outcome, Revision, Run, RunId, Stage, WorkItemId},
+    domain::{Generation, Outcome, Receiver, Revision, Run, RunId, Stage, WorkItemId},
     store::{Error, Intent, Note, Ring, RingKind, RingOutcome, RunStore, Saved, sqlite::Sqlite},
 };
 use std::{
@@ -51,6 +51,8 @@ fn ring(key: &str, run: &Run, second: i64) -> Ring {
         link: Some("https://dev.azure.com/acme".into()),
         attempts: 0,
         at: at(second),
+        receiver: Receiver::Webhook,
+        cause: None,
     }
 }
 
