@@ -369,7 +369,14 @@ impl Given {
             Work::FetchMoved => fetch(FetchResult::Moved { found: Some(commit('f')) }),
             Work::FetchFailed => fetch(FetchResult::Failed { detail: detail() }),
             Work::Worked => {
-                agent(AgentResult::Worked { summary: "did it".into(), checks_passed: None, changed, replies })
+                agent(AgentResult::Worked {
+                    summary: "did it".into(),
+                    checks_passed: None,
+                    changed,
+                    replies,
+                    red_before: Vec::new(),
+                    review: None,
+                })
             }
             Work::Replied => agent(AgentResult::NothingChanged { answer: "as designed".into(), replies }),
             Work::Nothing => {
@@ -377,7 +384,7 @@ impl Given {
             }
             Work::Question => agent(AgentResult::Question { question: "which shop?".into() }),
             Work::Failed(class) => agent(AgentResult::Failed { class, detail: detail() }),
-            Work::Pushed => publish(PublishResult::Pushed { head: commit('b'), changed }),
+            Work::Pushed => publish(PublishResult::Pushed { head: commit('b'), changed, doubts: Vec::new() }),
             Work::Refused => publish(PublishResult::Refused { rules: vec!["`ci.yml` is protected".into()] }),
             Work::Diverged => publish(PublishResult::Diverged { found: Some(commit('f')) }),
             Work::PublishFailed => publish(PublishResult::Failed { detail: detail() }),

@@ -2,7 +2,7 @@
 //! their files, a webhook's path, and an agent's arguments.
 
 use super::{
-    Ado, Agent, Commit, Doorbell, Intake, Log, LogFormat, Runtime, RuntimeKind, Secret, Settings, Store,
+    Ado, Agent, Commit, Doorbell, Intake, Log, LogFormat, Reviewer, Runtime, RuntimeKind, Secret, Settings, Store,
     StoreKind,
     parse::duration_text,
     vars::{self, Var},
@@ -50,7 +50,10 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
                 token_limit,
                 cost_limit,
                 plan_first,
+                base_checks,
             },
+        reviewer,
+        brief_file,
         doorbell,
         log: Log { level, format },
         commit: Commit { name: commit_name, email: commit_email },
@@ -62,6 +65,8 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         Some(Doorbell { webhook, secret: key }) => (webhook.to_string(), secret(key.as_ref())),
         None => (String::new(), secret(None)),
     };
+    let nobody = || Reviewer { name: String::new(), command: Vec::new(), model: None, effort: None };
+    let second = reviewer.clone().unwrap_or_else(nobody);
     let names = |given: &std::collections::BTreeMap<String, _>| joined(given.keys().cloned(), ", ");
     let optional = |text: &Option<String>| text.clone().unwrap_or_default();
     let allow_http = url.scheme() == "http" && !super::parse::is_loopback(url);
@@ -111,6 +116,12 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         (&vars::AGENT_COST_LIMIT, super::parse::dollars_text(*cost_limit)),
         (&vars::AGENT_CHECKS_ENVIRONMENT, names(checks_environment)),
         (&vars::AGENT_PLAN_FIRST, yes_no(*plan_first)),
+        (&vars::AGENT_BASE_CHECKS, yes_no(*base_checks)),
+        (&vars::BRIEF_FILE, brief_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+        (&vars::REVIEWER_AGENT, second.name),
+        (&vars::REVIEWER_COMMAND, command_text(&second.command)),
+        (&vars::REVIEWER_MODEL, optional(&second.model)),
+        (&vars::REVIEWER_EFFORT, optional(&second.effort)),
         (&vars::DOORBELL_WEBHOOK, webhook),
         (&vars::DOORBELL_SECRET, given_key),
         (&vars::DOORBELL_SECRET_FILE, key_file),
@@ -150,6 +161,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         open_as_draft,
         auto_complete,
         pause_when_assigned,
+        proposals,
     } = policy;
     vec![
         (&vars::INTAKE_MAX_RUNS, max_runs.to_string()),
@@ -173,6 +185,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::POLICY_DRAFT, yes_no(*open_as_draft)),
         (&vars::POLICY_AUTO_COMPLETE, yes_no(*auto_complete)),
         (&vars::POLICY_PAUSE_WHEN_ASSIGNED, yes_no(*pause_when_assigned)),
+        (&vars::POLICY_PROPOSALS, proposals.to_string()),
     ]
 }
 

@@ -11,9 +11,11 @@ pub mod explain;
 mod observe;
 pub mod poll;
 mod progress;
+mod proposals;
 mod recover;
 pub mod report;
 mod route;
+mod rules;
 pub mod tick;
 mod turnstile;
 
@@ -67,6 +69,8 @@ struct Lookups {
     states: Mutex<BTreeMap<(String, String), Arc<States>>>,
     repositories: Mutex<BTreeMap<String, Option<Repository>>>,
     validated: Mutex<BTreeMap<(String, String), bool>>,
+    /// By repository and target branch.
+    rules: Mutex<BTreeMap<(String, String), Arc<rules::InForce>>>,
 }
 
 impl App {

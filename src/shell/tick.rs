@@ -8,10 +8,10 @@ use super::{
     poll::{Failure, Mode, WATCHER},
     progress, recover,
     report::{Line, Report},
-    turnstile,
+    rules, turnstile,
 };
 use crate::{
-    decide::{Decision, Effect, Observation, WaitReason, catch_up, decide, plan},
+    decide::{Decision, Effect, Observation, Pause, WaitReason, catch_up, decide, plan},
     domain::{IdentityId, Run, Stage},
     doorbell,
     store::{Note, Ring, RingKind, Saved},
@@ -106,8 +106,29 @@ pub(super) async fn consider(
     let me: &IdentityId = &app.me().await?.id;
     let seen = observe(app, fleet, run, me).await;
     let run = catch_up(run, &seen, &app.policy, app.now);
-    let decision = decide(&run, &seen, &app.policy, app.now);
+    let mut decision = decide(&run, &seen, &app.policy, app.now);
+    if depends_on_rules(&decision) {
+        // The repository's own rules only narrow: whatever is decided without them that starts nothing stays decided.
+        let rules = rules::in_force(app, &run).await?;
+        let policy = app.policy.narrowed(&rules.rules());
+        decision = decide(&run, &seen, &policy, app.now);
+    }
     Ok(Considered { run, seen, decision })
+}
+
+/// Whether a repository's own rules could lead to another decision: what spends an attempt, and what drafts mean.
+fn depends_on_rules(decision: &Decision) -> bool {
+    match decision {
+        Decision::Wait(WaitReason::Paused(Pause::Draft)) => true,
+        Decision::Wait(_)
+        | Decision::StopWorkers(_)
+        | Decision::Proceed(_)
+        | Decision::Redispatch(_)
+        | Decision::FixForward(_)
+        | Decision::Respond(_)
+        | Decision::Escalate(_)
+        | Decision::Close(_) => decision.starts_turn(),
+    }
 }
 
 /// Visits one run: as long as something can be done at once, it is.
