@@ -176,6 +176,11 @@ impl Error {
         matches!(&self.kind, ErrorKind::Rejected { type_key, .. } if type_key.as_deref() == Some(RULE_BROKEN))
     }
 
+    /// Whether something in the request itself was refused.
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.kind, ErrorKind::Rejected { .. })
+    }
+
     /// How long to stay away, if the service said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {

@@ -80,10 +80,58 @@ impl Client {
         branch: &BranchName,
     ) -> Result<Option<String>, Error> {
         // The version is a short name; a full one is not found.
+        self.file_of(repository, path, ("branch", branch.as_str())).await
+    }
+
+    /// A text file as a commit has it; absent if it has no such file. Untrusted.
+    ///
+    /// REST: Git, Items, *Get*.
+    pub async fn file_at(
+        &self,
+        repository: &Repository,
+        path: &str,
+        commit: &CommitId,
+    ) -> Result<Option<String>, Error> {
+        self.file_of(repository, path, ("commit", commit.as_str())).await
+    }
+
+    /// The newest commits of a branch that changed a file, newest first, at most `top`.
+    ///
+    /// REST: Git, Commits, *Get Commits* (`searchCriteria.itemPath`).
+    pub async fn commits_of(
+        &self,
+        repository: &Repository,
+        branch: &BranchName,
+        path: &str,
+        top: u32,
+    ) -> Result<Vec<CommitId>, Error> {
+        // Paging is asked for without the prefix: the prefixed names are reported to be ignored.
+        let call = Call::get(Operation::Commits, &in_repository(repository, &["commits"]), STABLE)
+            .with("searchCriteria.itemPath", format!("/{}", path.trim_start_matches('/')))
+            .with("searchCriteria.itemVersion.version", branch)
+            .with("searchCriteria.itemVersion.versionType", "branch")
+            .with("$top", top);
+        let list: List<git::CommitReference> = self.json(&call).await?;
+        let mut commits = Vec::new();
+        for one in list.entries() {
+            commits.push(one.commit_id.unwrap_or_default().parse().map_err(|_| {
+                let message = "not a commit id".to_owned();
+                self.after_answer(&call, ErrorKind::Malformed { at: "commitId".into(), message })
+            })?);
+        }
+        Ok(commits)
+    }
+
+    async fn file_of(
+        &self,
+        repository: &Repository,
+        path: &str,
+        (kind, version): (&str, &str),
+    ) -> Result<Option<String>, Error> {
         let call = Call::get(Operation::File, &in_repository(repository, &["items"]), STABLE)
             .with("path", format!("/{}", path.trim_start_matches('/')))
-            .with("versionDescriptor.version", branch)
-            .with("versionDescriptor.versionType", "branch")
+            .with("versionDescriptor.version", version)
+            .with("versionDescriptor.versionType", kind)
             .with("includeContent", true)
             .with("$format", "json");
         match self.json::<git::File>(&call).await {

@@ -3,7 +3,7 @@
 use super::{
     Client, Operation, Written,
     request::{Call, STABLE},
-    wire::item::Item,
+    wire::item::{Item, RELATED},
 };
 use crate::domain::{Labels, PullRequestId, Repository, Revision, WorkItem, WorkItemId};
 use serde_json::{Value, json};
@@ -45,6 +45,21 @@ impl PullRequestLink {
             self.project_id, self.repository_id, self.pull_request
         )
     }
+}
+
+/// A new work item beside another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewItem {
+    /// Name of its type.
+    pub kind: String,
+    /// One line.
+    pub title: String,
+    /// HTML.
+    pub description: String,
+    /// Where it belongs.
+    pub area: String,
+    /// The item that it has to do with.
+    pub related: WorkItemId,
 }
 
 impl ItemChange {
@@ -89,6 +104,26 @@ impl Client {
         let segments = ["_apis", "wit", "workitems", &id.to_string()];
         let call = Call::json_patch(Operation::ChangeWorkItem, &segments, STABLE, &change.patch(revision))
             .with("$expand", "relations");
+        self.write(&call, |answer| self.parse::<Item>(answer)).await.map(|item| item.work_item())
+    }
+
+    /// Makes a work item that is related to another one. There is no guard against a second copy: look at the other item's
+    /// links before, and after an `Unknown`.
+    ///
+    /// REST: Work Item Tracking, Work Items, *Create*.
+    pub async fn create_work_item(&self, project: &str, new: &NewItem) -> Written<WorkItem> {
+        let set = |field: &str, value: &str| json!({ "op": "add", "path": format!("/fields/{field}"), "value": value });
+        let url = format!("{}/_apis/wit/workItems/{}", self.base(), new.related);
+        let relation = json!({ "rel": RELATED, "url": url, "attributes": { "comment": "proposed while working on it" } });
+        let patch = json!([
+            set("System.Title", &new.title),
+            set("System.Description", &new.description),
+            set("System.AreaPath", &new.area),
+            json!({ "op": "add", "path": "/relations/-", "value": relation }),
+        ]);
+        let kind = format!("${}", new.kind);
+        let segments = [project, "_apis", "wit", "workitems", kind.as_str()];
+        let call = Call::json_patch_new(Operation::CreateWorkItem, &segments, STABLE, &patch);
         self.write(&call, |answer| self.parse::<Item>(answer)).await.map(|item| item.work_item())
     }
 }

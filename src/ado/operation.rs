@@ -41,6 +41,8 @@ operations! {
     States = "states", false;
     /// The guarded patch of a work item.
     ChangeWorkItem = "change-work-item", true;
+    /// A new work item.
+    CreateWorkItem = "create-work-item", true;
     /// A page of a work item's comments.
     Comments = "comments", false;
     /// A new comment on a work item.
@@ -55,6 +57,8 @@ operations! {
     Refs = "refs", false;
     /// One file.
     File = "file", false;
+    /// Commits that changed a file.
+    Commits = "commits", false;
     /// A page of pull requests.
     PullRequests = "pull-requests", false;
     /// One pull request.

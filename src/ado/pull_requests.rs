@@ -46,6 +46,8 @@ pub struct NewPullRequest {
     pub work_item: Option<WorkItemId>,
     /// Labels of the pull request.
     pub labels: Vec<String>,
+    /// Optional reviewers by id; one that the service does not know refuses the whole.
+    pub reviewers: Vec<IdentityId>,
 }
 
 /// What to change; what is absent stays.
@@ -105,6 +107,9 @@ impl NewPullRequest {
         }
         if !self.labels.is_empty() {
             body["labels"] = self.labels.iter().map(|name| json!({ "name": name })).collect();
+        }
+        if !self.reviewers.is_empty() {
+            body["reviewers"] = self.reviewers.iter().map(|id| json!({ "id": id })).collect();
         }
         body
     }

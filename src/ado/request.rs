@@ -59,6 +59,16 @@ impl Call {
         Self::new(operation, Method::PATCH, segments, version).body("application/json-patch+json", body)
     }
 
+    /// A JSON patch on nothing: a new work item.
+    pub(super) fn json_patch_new(
+        operation: Operation,
+        segments: &[&str],
+        version: &str,
+        body: &Value,
+    ) -> Self {
+        Self::new(operation, Method::POST, segments, version).body("application/json-patch+json", body)
+    }
+
     /// Asks for plain text: logs.
     pub(super) fn plain(self) -> Self {
         Self { accept: "text/plain", ..self }
@@ -100,7 +110,11 @@ fn encode(text: &str) -> String {
 fn encode_segment(text: &str) -> String {
     match text {
         "" | "." | ".." => "_".to_owned(),
-        _ => encode(text),
+        // The type of a new work item stands behind a plain `$`.
+        _ => match text.strip_prefix('$') {
+            Some(kind) => format!("${}", encode(kind)),
+            None => encode(text),
+        },
     }
 }
 

@@ -370,16 +370,21 @@ impl Given {
             Work::FetchGone => fetch(FetchResult::Moved { found: None }),
             Work::FetchMoved => fetch(FetchResult::Moved { found: Some(commit('f')) }),
             Work::FetchFailed => fetch(FetchResult::Failed { detail: detail() }),
-            Work::Worked => {
-                agent(AgentResult::Worked { summary: "did it".into(), checks_passed: None, changed, replies })
-            }
+            Work::Worked => agent(AgentResult::Worked {
+                summary: "did it".into(),
+                checks_passed: None,
+                changed,
+                replies,
+                red_before: Vec::new(),
+                review: None,
+            }),
             Work::Replied => agent(AgentResult::NothingChanged { answer: "as designed".into(), replies }),
             Work::Nothing => {
                 agent(AgentResult::NothingChanged { answer: "as designed".into(), replies: Vec::new() })
             }
             Work::Question => agent(AgentResult::Question { question: "which shop?".into() }),
             Work::Failed(class) => agent(AgentResult::Failed { class, detail: detail() }),
-            Work::Pushed => publish(PublishResult::Pushed { head: commit('b'), changed }),
+            Work::Pushed => publish(PublishResult::Pushed { head: commit('b'), changed, doubts: Vec::new() }),
             Work::Refused => publish(PublishResult::Refused { rules: vec!["`ci.yml` is protected".into()] }),
             Work::Diverged => publish(PublishResult::Diverged { found: Some(commit('f')) }),
             Work::PublishFailed => publish(PublishResult::Failed { detail: detail() }),

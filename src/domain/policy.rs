@@ -59,6 +59,8 @@ pub struct Policy {
     pub pause_when_assigned: bool,
     /// Whether we mark threads that we answered.
     pub resolve_threads: ResolveThreads,
+    /// Follow-up work items that a run may propose.
+    pub proposals: u32,
 }
 
 /// Four at a time keep one small host busy without starving it; ancestors ran 1 to 10.
@@ -97,6 +99,11 @@ pub const REMIND_AFTER: Duration = Duration::from_hours(72);
 /// Fourteen days: nobody is going to look at it unasked.
 pub const REVIEW_LIMIT: Duration = Duration::from_hours(336);
 
+/// None: whoever does not expect items of an agent's making finds them a flood. Three are a useful number where people do.
+pub const PROPOSALS: u32 = 0;
+/// More proposals of one run are nobody's reading.
+pub const MOST_PROPOSALS: u32 = 10;
+
 impl Default for Policy {
     /// Disarmed: brake on, nobody trusted, no repository allowed.
     fn default() -> Self {
@@ -127,6 +134,7 @@ impl Default for Policy {
             auto_complete: false,
             pause_when_assigned: false,
             resolve_threads: ResolveThreads::No,
+            proposals: PROPOSALS,
         }
     }
 }

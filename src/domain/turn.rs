@@ -299,6 +299,12 @@ pub enum AgentResult {
         changed: DiffStat,
         /// Threads for which a reply was left.
         replies: Vec<ThreadId>,
+        /// Checks that fail, and failed before this run changed anything.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        red_before: Vec<String>,
+        /// What a second agent said about the change, where one was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        review: Option<Review>,
     },
     /// Ended properly and changed nothing: for review turns an answer can be enough.
     NothingChanged {
@@ -318,6 +324,34 @@ pub enum AgentResult {
         class: AgentFailure,
         /// Redacted, bounded, for people.
         detail: String,
+    },
+}
+
+/// What a second agent said about the change. A claim like everything else that agents say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// The second agent's name.
+    pub by: String,
+    /// What it said.
+    #[serde(flatten)]
+    pub said: ReviewSaid,
+}
+
+/// How a second agent's look ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "said")]
+pub enum ReviewSaid {
+    /// Nothing to object to.
+    Approved,
+    /// Something; the first agent was given it once.
+    Findings {
+        /// Redacted, bounded.
+        text: String,
+    },
+    /// It could not be asked, or its answer could not be understood. Holds nothing up.
+    Failed {
+        /// Redacted, bounded.
+        why: String,
     },
 }
 
@@ -373,6 +407,9 @@ pub enum PublishResult {
         head: CommitId,
         /// Files changed against the base, as git counts them.
         changed: DiffStat,
+        /// What the agent says about files and git does not.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        doubts: Vec<Doubt>,
     },
     /// A rule forbids the push; nothing was pushed.
     Refused {
@@ -388,6 +425,19 @@ pub enum PublishResult {
     Failed {
         /// Redacted, bounded, for people.
         detail: String,
+    },
+}
+
+/// A claim about files that the change itself does not bear out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "doubt")]
+pub enum Doubt {
+    /// Tests are said to be added or changed, and no file of the change looks like one.
+    NoTest,
+    /// A file is said to be changed that is not part of the change.
+    NotChanged {
+        /// As the agent wrote it.
+        path: String,
     },
 }
 

@@ -38,6 +38,8 @@ pub struct WorkItem {
 pub enum Link {
     /// This item waits for that one.
     Predecessor(WorkItemId),
+    /// That item has to do with this one.
+    Related(WorkItemId),
     /// A branch, in a repository given by project and repository GUID.
     Branch {
         /// GUID of the repository.

@@ -124,6 +124,17 @@ pub enum Left {
     Reply(crate::domain::ThreadId),
     /// `question.md`: what it needs to know.
     Question,
+    /// `proposals.json`: a list of [`Proposal`], made by the worker from what the agent left.
+    Proposals,
+}
+
+/// Work that an agent proposes to do later. Foreign text, redacted and bounded.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Proposal {
+    /// One line.
+    pub title: String,
+    /// Markdown.
+    pub text: String,
 }
 
 impl Left {
@@ -135,6 +146,7 @@ impl Left {
             Self::Title => "title.txt".into(),
             Self::Reply(thread) => format!("replies/{thread}.md"),
             Self::Question => "question.md".into(),
+            Self::Proposals => "proposals.json".into(),
         }
     }
 }

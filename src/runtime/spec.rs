@@ -3,7 +3,7 @@
 //! Pure data, made by the shell, stored beside the worker, read by `worker`. Additive only: a worker of an older
 //! image refuses a [`SCHEMA`] that it does not know.
 
-use crate::domain::{BranchName, CommitId, RunId, Step, Turn};
+use crate::domain::{BranchName, CommitId, Rules, RunId, Step, Turn};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -38,6 +38,12 @@ pub struct WorkerSpec {
     /// The image in which the step runs instead of the worker image; only the agent step may have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The repository's rules that hold for this run; none = the step looks at its own base revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
+    /// A second agent that looks at the change before it is published; only the agent step may have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer: Option<AgentCall>,
 }
 
 impl WorkerSpec {
@@ -248,6 +254,12 @@ pub struct Limits {
     pub max_file_bytes: u64,
     /// Bytes that all changed files may have together.
     pub max_total_bytes: u64,
+    /// Seconds that the repository's checks may take on the untouched base; 0 = they are not run there.
+    #[serde(default)]
+    pub base_checks_seconds: u64,
+    /// Follow-up proposals that are taken from one turn.
+    #[serde(default)]
+    pub proposals: u32,
 }
 
 impl Limits {
@@ -303,6 +315,9 @@ impl Default for Limits {
             max_file_bytes: 1 << 20,
             // Five MiB in total, as peers limit a patch.
             max_total_bytes: 5 << 20,
+            // Both are the operator's to switch on.
+            base_checks_seconds: 0,
+            proposals: 0,
         }
     }
 }

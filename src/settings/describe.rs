@@ -2,8 +2,8 @@
 //! their files, a webhook's path, and an agent's arguments.
 
 use super::{
-    Ado, Agent, Commit, Intake, Log, LogFormat, Runtime, RuntimeKind, Secret, Settings, Store, StoreKind,
-    doorbells as bells,
+    Ado, Agent, Commit, Intake, Log, LogFormat, Reviewer, Runtime, RuntimeKind, Secret, Settings, Store,
+    StoreKind, doorbells as bells,
     parse::duration_text,
     vars::{self, Var},
 };
@@ -50,8 +50,11 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
                 token_limit,
                 cost_limit,
                 plan_first,
+                base_checks,
             },
         doorbells,
+        reviewer,
+        brief_file,
         log: Log { level, format },
         record,
         metrics,
@@ -63,6 +66,8 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
     let path = |path: &Option<std::path::PathBuf>| {
         path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
     };
+    let nobody = || Reviewer { name: String::new(), command: Vec::new(), model: None, effort: None };
+    let second = reviewer.clone().unwrap_or_else(nobody);
     let names = |given: &std::collections::BTreeMap<String, _>| joined(given.keys().cloned(), ", ");
     let optional = |text: &Option<String>| text.clone().unwrap_or_default();
     let allow_http = url.scheme() == "http" && !super::parse::is_loopback(url);
@@ -115,6 +120,12 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
     ]);
     all.extend(bells::describe(doorbells, secret));
     all.extend([
+        (&vars::AGENT_BASE_CHECKS, yes_no(*base_checks)),
+        (&vars::BRIEF_FILE, brief_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
+        (&vars::REVIEWER_AGENT, second.name),
+        (&vars::REVIEWER_COMMAND, command_text(&second.command)),
+        (&vars::REVIEWER_MODEL, optional(&second.model)),
+        (&vars::REVIEWER_EFFORT, optional(&second.effort)),
         (&vars::LOG_LEVEL, level.as_str().to_ascii_lowercase()),
         (&vars::LOG_FORMAT, format_word(*format).into()),
         (&vars::RECORD_FILE, path(record)),
@@ -154,6 +165,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         auto_complete,
         pause_when_assigned,
         resolve_threads,
+        proposals,
     } = policy;
     vec![
         (&vars::INTAKE_MAX_RUNS, max_runs.to_string()),
@@ -178,6 +190,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::POLICY_AUTO_COMPLETE, yes_no(*auto_complete)),
         (&vars::POLICY_PAUSE_WHEN_ASSIGNED, yes_no(*pause_when_assigned)),
         (&vars::POLICY_RESOLVE_THREADS, resolve_threads_word(*resolve_threads).into()),
+        (&vars::POLICY_PROPOSALS, proposals.to_string()),
     ]
 }
 

@@ -57,6 +57,10 @@ pub struct Settings {
     pub runtime: Runtime,
     /// What does the work.
     pub agent: Agent,
+    /// What looks at the work before it is published, if anything.
+    pub reviewer: Option<Reviewer>,
+    /// The operator's own rules for briefs.
+    pub brief_file: Option<PathBuf>,
     /// Who is rung, if anybody.
     pub doorbells: Vec<Doorbell>,
     /// What is logged.
@@ -293,6 +297,21 @@ pub struct Agent {
     pub cost_limit: u64,
     /// Whether a plan is made first.
     pub plan_first: bool,
+    /// Whether the repository's checks are run before the agent is called.
+    pub base_checks: bool,
+}
+
+/// A second agent, which reviews.
+#[derive(Clone, Debug)]
+pub struct Reviewer {
+    /// Its name.
+    pub name: String,
+    /// The operator's own words for it.
+    pub command: Vec<String>,
+    /// The model.
+    pub model: Option<String>,
+    /// How hard it thinks.
+    pub effort: Option<String>,
 }
 
 impl Agent {

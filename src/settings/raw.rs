@@ -71,7 +71,7 @@ raw! {
     RawPolicy {
         fix_forward_attempts, fix_forward_window, respond_attempts, conflict_attempts, infrastructure_attempts,
         redispatch_attempts, turn_limit, idle_limit, verdict_limit, checks_grace, quiet_period, gap_limit,
-        remind_after, review_limit, close_on, draft, auto_complete, pause_when_assigned, resolve_threads,
+remind_after, review_limit, close_on, draft, auto_complete, pause_when_assigned, resolve_threads, proposals,
     }
     /// `ROUNDSMAN_STORE_*`
     RawStore { kind, path }
@@ -83,7 +83,12 @@ raw! {
     /// `ROUNDSMAN_AGENT_*`
     RawAgent {
         name, command, environment, model, effort, step_limit, token_limit, cost_limit, checks_environment, plan_first,
+        base_checks,
     }
+    /// `ROUNDSMAN_REVIEWER_*`
+    RawReviewer { agent, command, model, effort }
+    /// `ROUNDSMAN_BRIEF_*`
+    RawBrief { file }
     /// `ROUNDSMAN_DOORBELL_*`
     RawDoorbell {
         webhook, webhook_file, webhook_events, secret, secret_file, teams, teams_file, teams_events, slack, slack_file,
@@ -117,6 +122,8 @@ mod tests {
         let _: RawRuntime = given.section("ROUNDSMAN_RUNTIME_");
         let _: RawAgent = given.section("ROUNDSMAN_AGENT_");
         let _: RawDoorbell = given.section("ROUNDSMAN_DOORBELL_");
+        let _: RawReviewer = given.section("ROUNDSMAN_REVIEWER_");
+        let _: RawBrief = given.section("ROUNDSMAN_BRIEF_");
         let _: RawLog = given.section("ROUNDSMAN_LOG_");
         let _: RawCommit = given.section("ROUNDSMAN_COMMIT_");
         let _: RawWatcher = given.section("ROUNDSMAN_WATCHER_");

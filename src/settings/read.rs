@@ -1,12 +1,12 @@
 //! From variables to [`Settings`]: reads every concern, notes every problem, and only then looks whether there was one.
 
 use super::{
-    Ado, Agent, Commit, Intake, Log, LogFormat, Problem, Problems, Runtime, RuntimeKind, Secret, Settings,
-    Store, StoreKind, doorbells,
+    Ado, Agent, Commit, Intake, Log, LogFormat, Problem, Problems, Reviewer, Runtime, RuntimeKind, Secret,
+    Settings, Store, StoreKind, doorbells,
     parse::{self, Wrong},
     raw::{
-        Given, RawAdo, RawAgent, RawCommit, RawIntake, RawLog, RawMetrics, RawPolicy, RawRecord, RawRuntime,
-        RawStore, RawWatcher,
+        Given, RawAdo, RawAgent, RawBrief, RawCommit, RawIntake, RawLog, RawMetrics, RawPolicy, RawRecord,
+        RawReviewer, RawRuntime, RawStore, RawWatcher,
     },
     vars::{self, Var},
 };
@@ -60,6 +60,9 @@ pub(super) fn settings(vars: &BTreeMap<String, String>) -> Result<Settings, Prob
     let runtime = read.runtime(given.section("ROUNDSMAN_RUNTIME_"), vars);
     let agent = read.agent(given.section("ROUNDSMAN_AGENT_"), vars);
     let doorbells = doorbells::read(&mut read, given.section("ROUNDSMAN_DOORBELL_"));
+    let reviewer = read.reviewer(given.section("ROUNDSMAN_REVIEWER_"));
+    let RawBrief { file } = given.section("ROUNDSMAN_BRIEF_");
+    let brief_file = file.map(PathBuf::from);
     let log = read.log(given.section("ROUNDSMAN_LOG_"));
     let RawRecord { file: record } = given.section("ROUNDSMAN_RECORD_");
     let RawMetrics { dir: metrics } = given.section("ROUNDSMAN_METRICS_");
@@ -81,6 +84,8 @@ pub(super) fn settings(vars: &BTreeMap<String, String>) -> Result<Settings, Prob
             runtime,
             agent,
             doorbells,
+            reviewer,
+            brief_file,
             log,
             record: record.map(PathBuf::from),
             metrics: metrics.map(PathBuf::from),
@@ -271,6 +276,7 @@ impl Reader {
             auto_complete,
             pause_when_assigned,
             resolve_threads,
+            proposals,
         } = raw;
         let mut p = so_far;
         let attempts = parse::number(0..=MOST_ATTEMPTS);
@@ -301,6 +307,9 @@ impl Reader {
         p.resolve_threads =
             self.or(&vars::POLICY_RESOLVE_THREADS, resolve_threads, parse::resolve_threads, no);
         p.close_on = self.or(&vars::POLICY_CLOSE_ON, close_on, parse::close_on, CloseOn::Merged);
+
+        let most = parse::number(0..=policy::MOST_PROPOSALS);
+        p.proposals = self.or(&vars::POLICY_PROPOSALS, proposals, most, p.proposals);
 
         // The net must stay larger than what it catches, whatever the operator allows.
         let all = 1
@@ -347,6 +356,7 @@ impl Reader {
             cost_limit,
             checks_environment,
             plan_first,
+            base_checks,
         } = raw;
         let usual = Limits::default();
         let mut absent = Vec::new();
@@ -376,7 +386,23 @@ impl Reader {
             token_limit: self.or(&vars::AGENT_TOKEN_LIMIT, token_limit, parse::count, usual.tokens),
             cost_limit: self.or(&vars::AGENT_COST_LIMIT, cost_limit, parse::dollars, usual.cost_micro_usd),
             plan_first: self.or(&vars::AGENT_PLAN_FIRST, plan_first, parse::yes_no, true),
+            base_checks: self.or(&vars::AGENT_BASE_CHECKS, base_checks, parse::yes_no, true),
         }
+    }
+
+    fn reviewer(&mut self, raw: RawReviewer) -> Option<Reviewer> {
+        let RawReviewer { agent, command, model, effort } = raw;
+        let is_incomplete = agent.is_none() && (command.is_some() || model.is_some() || effort.is_some());
+        if is_incomplete {
+            let advice =
+                "write the name of the second agent, or remove the other variables of ROUNDSMAN_REVIEWER_";
+            self.problem(&vars::REVIEWER_AGENT, "is not set, but what it is to be told is", advice);
+        }
+        let command = self.or(&vars::REVIEWER_COMMAND, command, parse::command, Vec::new());
+        let model = self.maybe(&vars::REVIEWER_MODEL, model, parse::one_line);
+        let effort = self.maybe(&vars::REVIEWER_EFFORT, effort, parse::plain_name);
+        let name = self.maybe(&vars::REVIEWER_AGENT, agent, parse::agent)?;
+        Some(Reviewer { name, command, model, effort })
     }
 
     fn log(&mut self, raw: RawLog) -> Log {

@@ -213,6 +213,9 @@ vars! {
     POLICY_RESOLVE_THREADS: Is("no"),
         "Which threads are marked as fixed: `no` (none) or `answered` (those that a commit of ours answered)",
         "Whoever asked says whether it is settled", "0.1.0";
+    POLICY_PROPOSALS: Is("0"),
+        "Follow-up work items that a run may propose, at most; they are linked and carry no label of ours",
+        "Items of an agent's making are a surprise where nobody asked for them; 3 are a useful number where people did", "0.1.0";
 
     STORE_KIND: Is("sqlite"),
         "Where runs are remembered: `sqlite`",
@@ -306,6 +309,24 @@ vars! {
     AGENT_PLAN_FIRST: Is("yes"),
         "Whether the agent makes a plan before it changes anything",
         "The plan is the cheapest moment to see that something is misunderstood", "0.1.0";
+    AGENT_BASE_CHECKS: Is("yes"),
+        "Whether the repository's checks are run on the untouched base before the agent is called, for a quarter of the turn limit and ten minutes at most",
+        "What was red before is not the agent's to repair; switch it off where checks are slow", "0.1.0";
+    BRIEF_FILE: Means("none"),
+        "A file with rules of the operator for every brief, a template with `{{ item }}`, `{{ run }}`, `{{ turn }}`, `{{ kind }}`, `{{ project }}`, `{{ repository }}`, `{{ target }}`; read afresh for each brief",
+        "Most rules belong to a repository, in its `.roundsman.toml`", "0.1.0";
+    REVIEWER_AGENT: Means("none: nobody reviews before people do"),
+        "A second agent that looks at the change before it is published, one of those that `roundsman agents` lists; it holds nothing up",
+        "It costs as much as a short turn", "0.1.0";
+    REVIEWER_COMMAND: Means("none"),
+        "As `ROUNDSMAN_AGENT_COMMAND`, for the second agent",
+        "Most agents need no more than their name", "0.1.0";
+    REVIEWER_MODEL: Means("the agent's own default"),
+        "As `ROUNDSMAN_AGENT_MODEL`, for the second agent; another model than the first one's sees more",
+        "Models come and go faster than versions of this program", "0.1.0";
+    REVIEWER_EFFORT: Means("the agent's own default"),
+        "As `ROUNDSMAN_AGENT_EFFORT`, for the second agent",
+        "Not every model has levels", "0.1.0";
 
     DOORBELL_WEBHOOK: Means("none: nobody is rung"),
         "Address to which notifications are posted as JSON. At most one of this and `ROUNDSMAN_DOORBELL_WEBHOOK_FILE`",

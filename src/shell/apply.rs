@@ -1,13 +1,13 @@
 //! Performs effects. Each has a key that is known before, a probe, and somebody who refuses a second copy, so that
 //! doing it again after a crash or a lost answer finds the first one (reliability protocol, DESIGN §6).
 
-use super::{App, OpenError, brief, executor, progress, talk};
+use super::{App, OpenError, brief, executor, progress, proposals, rules, talk};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Procedure},
     domain::{
-        BranchName, Identity, Labels, Outcome, PullRequest, PullRequestStatus, Repository, Run, Stage,
-        StateCategory, Step, Turn, WorkItem,
+        AgentResult, BranchName, Identity, Labels, Outcome, PublishResult, PullRequest, PullRequestStatus,
+        Repository, Run, Stage, StateCategory, Step, StepResult, Turn, TurnRecord, WorkItem, WorkerState,
     },
     runtime::{self, Left},
     words::{self, Escalation},
@@ -44,6 +44,8 @@ pub(super) enum ApplyError {
     NoAgent(String),
     #[error("the run has no pull request to speak of")]
     NoPullRequest,
+    #[error("the rules of the operator in ROUNDSMAN_BRIEF_FILE cannot be used: {0}")]
+    HouseRules(String),
 }
 
 /// A fetch or publish step takes seconds; waiting for it here saves a cron period.
@@ -68,11 +70,17 @@ pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Appli
 }
 
 async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<Applied, ApplyError> {
+    let rules = rules::in_force(app, run).await?;
+    if let (Step::Fetch, Some(complaint)) = (step, &rules.complaint)
+        && let unsettled @ Applied::Unknown(_) = rules::tell(app, run, complaint).await?
+    {
+        return Ok(unsettled);
+    }
     let mut current = run.clone();
     if let Some((repository, target)) = moved(app, run, step).await? {
         (current.repository, current.target) = (repository, target);
     }
-    let spec = brief::spec(app, &current, turn, step).await?;
+    let spec = brief::spec(app, &current, turn, step, &rules).await?;
     let handover = executor::handover(app, step)?;
     app.runtime.start(&spec, &handover).await?;
     match step {
@@ -115,23 +123,41 @@ pub(super) async fn told(
         }
     };
     let title = left(Left::Title).await?.filter(|title| !title.trim().is_empty());
-    let description =
-        words::pull_request::Description { filled: left(Left::PullRequest).await?, ..Default::default() };
+    let description = words::pull_request::Description {
+        filled: left(Left::PullRequest).await?,
+        ..measured(app, run).await
+    };
     Ok((title.unwrap_or_else(|| run.title.clone()), description))
 }
 
 async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> {
+    // Before the pull request: whatever is lost on the way, the run comes back here.
+    if let unsettled @ Applied::Unknown(_) = proposals::file(app, run).await? {
+        return Ok(unsettled);
+    }
+    let rules = rules::in_force(app, run).await?.rules();
     let (title, description) = told(app, run).await?;
-    let new = NewPullRequest {
+    let mut new = NewPullRequest {
         source: run.branch(),
         target: run.target.clone(),
         title: words::pull_request::title(&title, run.id.item),
         description: words::pull_request::description(run, &description),
-        is_draft: app.policy.open_as_draft,
+        is_draft: app.policy.narrowed(&rules).open_as_draft,
         work_item: Some(run.id.item),
         labels: Vec::new(),
+        reviewers: rules.reviewers(),
     };
-    match app.ado.create_pull_request(&run.repository, &new).await {
+    let mut written = app.ado.create_pull_request(&run.repository, &new).await;
+    if let Written::NotDone(why) = &written
+        && why.is_rejected()
+        && !new.reviewers.is_empty()
+    {
+        // A reviewer who left must not keep the work from everybody else.
+        tracing::warn!(run.id = %run.id, "opened without the repository's own reviewers: {why}");
+        new.reviewers.clear();
+        written = app.ado.create_pull_request(&run.repository, &new).await;
+    }
+    match written {
         Written::Done(opened) => Ok(Applied::PullRequest(Box::new(opened))),
         // Azure DevOps has one already for this source and target: ours, from a life we do not remember.
         Written::NotDone(why) if why.is_exists() => {
@@ -144,6 +170,39 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
         Written::NotDone(why) => Err(why.into()),
         Written::Unknown(why) => Ok(Applied::Unknown(why.to_string())),
     }
+}
+
+/// What the steps of the newest turn report: the agent's a claim, publish's measured. What cannot be read is left out.
+async fn measured(app: &App, run: &Run) -> words::pull_request::Description {
+    let mut from = words::pull_request::Description::default();
+    let Some(work) = run.turns.last().map(TurnRecord::work) else { return from };
+    for worker in app.runtime.workers_of(run.id).await.unwrap_or_default() {
+        match worker.state {
+            WorkerState::Finished(StepResult::Agent {
+                result:
+                    AgentResult::Worked { summary, checks_passed, red_before, review, changed: _, replies: _ },
+                usage: _,
+            }) if worker.turn.number == work => {
+                from.summary = Some(summary);
+                from.checks_passed = checks_passed;
+                from.red_before = red_before;
+                from.review = review;
+            }
+            WorkerState::Finished(StepResult::Publish(PublishResult::Pushed {
+                changed,
+                doubts,
+                head: _,
+            })) if worker.turn.work() == work => {
+                from.changed = Some(changed);
+                from.doubts = doubts;
+            }
+            WorkerState::Finished(_)
+            | WorkerState::Created
+            | WorkerState::Running { .. }
+            | WorkerState::Crashed { .. } => {}
+        }
+    }
+    from
 }
 
 async fn carry_out(app: &App, run: &Run, procedure: &Procedure) -> Result<Applied, ApplyError> {

@@ -1,36 +1,66 @@
 //! Builds what a worker is told: limits and places from settings, the brief from what Azure DevOps says now.
 
-use super::{App, apply::ApplyError, executor};
+use super::{
+    App,
+    apply::ApplyError,
+    executor,
+    rules::{self, InForce},
+};
 use crate::{
     agents::{self, Wanted},
-    domain::{BuildId, FailedTask, Run, Step, Trigger, Turn, TurnEnd, TurnKind},
+    domain::{
+        BuildId, Ceiling, Choices, FailedTask, Link, Run, Step, Trigger, Turn, TurnEnd, TurnKind, WorkItemId,
+    },
     runtime::{
         environment::Decision,
         spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
     },
-    words::briefs::{self, Failing, Task},
+    words::{
+        Marker,
+        briefs::{self, Around, Failing, Said, Task},
+        house,
+    },
 };
+use std::time::Duration;
 
 /// Lines of a log that the agent gets to see; the end is where the cause is.
 const LOG_TAIL_LINES: u32 = 200;
 /// More failing tasks than this are one cause.
 const MAX_FAILING_TASKS: usize = 8;
 
+/// Comments of a discussion that a brief quotes: the newest say what holds.
+const MOST_COMMENTS: usize = 20;
+/// Bytes of the operator's own rules; a template of this size is a handbook.
+const HOUSE_RULES_LIMIT: u64 = 64 << 10;
+/// The repository's checks on the untouched base: what takes longer is no check before work but work.
+const BASE_CHECKS: Duration = Duration::from_mins(10);
+/// The part of the turn limit that they may take, whatever it is.
+const BASE_CHECKS_SHARE: u32 = 4;
+
 /// Everything that one step is told.
-pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<WorkerSpec, ApplyError> {
+pub(super) async fn spec(
+    app: &App,
+    run: &Run,
+    turn: &Turn,
+    step: Step,
+    in_force: &InForce,
+) -> Result<WorkerSpec, ApplyError> {
+    let rules = in_force.rules();
+    let Ceiling { policy, steps, tokens, cost_micro_usd, files, .. } = rules.narrow(&rules::ceiling(app));
+    let choices = rules.choices(&run.choices);
     let environment = match step {
         Step::Agent => executor::environment(app, run, turn).await?,
         Step::Fetch | Step::Publish => Decision::default(),
     };
     let brief = match step {
-        Step::Fetch => brief(app, run, turn).await?,
+        Step::Fetch => brief(app, run, turn, in_force).await?,
         Step::Agent | Step::Publish => briefs::environment(&environment.told),
     };
     let settings = &app.settings;
     let wall = match step {
-        Step::Agent => settings.policy().turn_limit,
+        Step::Agent => policy.turn_limit,
         // Network and git only: a repository that takes longer to clone needs another design.
-        Step::Fetch | Step::Publish => settings.policy().turn_limit.min(std::time::Duration::from_mins(15)),
+        Step::Fetch | Step::Publish => policy.turn_limit.min(Duration::from_mins(15)),
     };
     Ok(WorkerSpec {
         schema: SCHEMA,
@@ -46,7 +76,7 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
         },
         brief,
         agent: match step {
-            Step::Agent => Some(agent(app)?),
+            Step::Agent => Some(agent(app, &choices)?),
             Step::Fetch | Step::Publish => None,
         },
         commit: CommitIdentity {
@@ -57,18 +87,39 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
         limits: Limits {
             wall_seconds: wall.as_secs(),
             idle_seconds: settings.idle_limit.as_secs(),
-            steps: settings.agent.step_limit,
-            tokens: settings.agent.token_limit,
-            cost_micro_usd: settings.agent.cost_limit,
+            steps,
+            tokens,
+            cost_micro_usd,
+            max_files: files,
+            base_checks_seconds: if settings.agent.base_checks {
+                BASE_CHECKS.min(policy.turn_limit / BASE_CHECKS_SHARE).as_secs()
+            } else {
+                0
+            },
+            proposals: policy.proposals,
             disk_bytes: settings.runtime.sandbox.disk,
             ..Limits::default()
         },
         image: environment.image,
+        rules: in_force.rules.clone(),
+        reviewer: match step {
+            Step::Agent => reviewer(app)?,
+            Step::Fetch | Step::Publish => None,
+        },
     })
 }
 
-fn agent(app: &App) -> Result<AgentCall, ApplyError> {
-    let wanted = &app.settings.agent;
+/// The agent that was chosen; what is the operator's word for one agent is not said to another.
+fn agent(app: &App, choices: &Choices) -> Result<AgentCall, ApplyError> {
+    let settings = &app.settings.agent;
+    let is_other = choices.agent.as_ref().is_some_and(|chosen| *chosen != settings.name);
+    let wanted = crate::settings::Agent {
+        name: choices.agent.clone().unwrap_or_else(|| settings.name.clone()),
+        command: if is_other { Vec::new() } else { settings.command.clone() },
+        model: choices.model.clone().or_else(|| settings.model.clone().filter(|_| !is_other)),
+        effort: choices.effort.clone().or_else(|| settings.effort.clone().filter(|_| !is_other)),
+        ..settings.clone()
+    };
     let known = agents::find(&wanted.name).ok_or_else(|| ApplyError::NoAgent(wanted.name.clone()))?;
     if known.needs_command && wanted.command.is_empty() {
         return Err(ApplyError::NoAgent("ROUNDSMAN_AGENT_COMMAND is empty".into()));
@@ -83,9 +134,75 @@ fn agent(app: &App) -> Result<AgentCall, ApplyError> {
     }))
 }
 
-async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {
-    let item = app.ado.work_item_text(run.id.item, run.id.revision).await?;
-    let task = Task { run, item: &item, additions: "" };
+fn reviewer(app: &App) -> Result<Option<AgentCall>, ApplyError> {
+    let Some(wanted) = &app.settings.reviewer else { return Ok(None) };
+    let known = agents::find(&wanted.name).ok_or_else(|| ApplyError::NoAgent(wanted.name.clone()))?;
+    if known.needs_command && wanted.command.is_empty() {
+        return Err(ApplyError::NoAgent("ROUNDSMAN_REVIEWER_COMMAND is empty".into()));
+    }
+    let own = &app.settings.agent;
+    Ok(Some(known.call(Wanted {
+        command: &wanted.command,
+        worker: &executor::worker(&app.settings.runtime, &app.worker),
+        model: wanted.model.as_deref(),
+        effort: wanted.effort.as_deref(),
+        plan_first: false,
+        checks_environment: &own.checks_environment.keys().cloned().collect::<Vec<_>>(),
+    })))
+}
+
+/// The operator's own rules for this turn.
+fn house_rules(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {
+    let Some(path) = &app.settings.brief_file else { return Ok(String::new()) };
+    let bad = ApplyError::HouseRules;
+    let size = std::fs::metadata(path).map_err(|why| bad(why.kind().to_string()))?.len();
+    if size > HOUSE_RULES_LIMIT {
+        return Err(bad(format!("it has {size} bytes; {HOUSE_RULES_LIMIT} are allowed")));
+    }
+    let template = std::fs::read_to_string(path).map_err(|why| bad(why.kind().to_string()))?;
+    house::render(&template, run, turn).map_err(bad)
+}
+
+/// What stands around the task: what trusted people said, what it builds on, what others want said.
+async fn around(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<Around, ApplyError> {
+    let mut around = Around {
+        house_rules: house_rules(app, run, turn)?,
+        context: in_force.rules().brief.context,
+        proposals: app.policy.proposals,
+        ..Around::default()
+    };
+    // An item that is gone is a matter for the ladder; the brief is made from what is left.
+    let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(around) };
+    let mut comments = app.ado.comments(&item.project, item.id).await?;
+    let is_said = |comment: &crate::ado::ItemComment| {
+        app.policy.trusted.contains(&comment.author.id)
+            && Marker::find(&comment.text).is_none()
+            && !comment.text.trim_start().starts_with("/agent")
+    };
+    comments.retain(is_said);
+    let skipped = comments.len().saturating_sub(MOST_COMMENTS);
+    let said = comments.into_iter().skip(skipped);
+    around.discussion = said.map(|comment| Said { by: comment.author.name, text: comment.text }).collect();
+    let before: Vec<WorkItemId> = item
+        .links
+        .iter()
+        .filter_map(|link| match link {
+            Link::Predecessor(id) => Some(*id),
+            Link::Related(_) | Link::Branch { .. } | Link::PullRequest { .. } => None,
+        })
+        .collect();
+    if !before.is_empty() {
+        let items = app.ado.work_items(&before).await?;
+        around.finished = items.into_iter().map(|item| format!("{}: {}", item.id, item.title)).collect();
+    }
+    Ok(around)
+}
+
+async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<String, ApplyError> {
+    let item = app.ado.work_item_text(run.id.item, run.text_revision()).await?;
+    let around = around(app, run, turn, in_force).await?;
+    let rules = in_force.rules();
+    let task = Task { run, item: &item, additions: &rules.brief.rules, around: &around };
     let attempt = run.spent(turn.kind).max(1);
     let text = match &turn.trigger {
         Trigger::WorkItem { .. } => briefs::implement(task),

@@ -76,7 +76,14 @@ fn egress(settings: &Settings) -> docker::Egress {
     let allow = match &sandbox.egress {
         Egress::Listed(hosts) => hosts.clone(),
         Egress::OfTheAgent => {
-            agents::find(&settings.agent.name).map(|agent| agent.hosts.clone()).unwrap_or_default()
+            let names = [&settings.agent.name]
+                .into_iter()
+                .chain(settings.reviewer.as_ref().map(|second| &second.name));
+            let mut hosts: Vec<String> =
+                names.filter_map(|name| agents::find(name)).flat_map(|agent| agent.hosts.clone()).collect();
+            hosts.sort();
+            hosts.dedup();
+            hosts
         }
     };
     if allow.is_empty() {

@@ -12,10 +12,12 @@ pub mod explain;
 mod observe;
 pub mod poll;
 mod progress;
+mod proposals;
 mod recover;
 pub mod report;
 mod ring;
 mod route;
+mod rules;
 mod talk;
 pub mod tick;
 mod turnstile;
@@ -70,6 +72,8 @@ struct Lookups {
     states: Mutex<BTreeMap<(String, String), Arc<States>>>,
     repositories: Mutex<BTreeMap<String, Option<Repository>>>,
     validated: Mutex<BTreeMap<(String, String), bool>>,
+    /// By repository and target branch.
+    rules: Mutex<BTreeMap<(String, String), Arc<rules::InForce>>>,
 }
 
 impl App {

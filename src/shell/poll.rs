@@ -221,7 +221,7 @@ async fn predecessors(app: &App, item: &WorkItem) -> Seen<Vec<WorkItemId>> {
         .iter()
         .filter_map(|link| match link {
             Link::Predecessor(id) => Some(*id),
-            Link::Branch { .. } | Link::PullRequest { .. } => None,
+            Link::Related(_) | Link::Branch { .. } | Link::PullRequest { .. } => None,
         })
         .collect();
     if ids.is_empty() {

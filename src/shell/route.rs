@@ -31,7 +31,7 @@ pub(super) async fn repository(app: &App, item: &WorkItem) -> Result<Result<Repo
 fn linked(item: &WorkItem) -> Option<String> {
     item.links.iter().find_map(|link| match link {
         Link::Branch { repository_id, .. } => Some(repository_id.clone()),
-        Link::PullRequest { .. } | Link::Predecessor(_) => None,
+        Link::PullRequest { .. } | Link::Predecessor(_) | Link::Related(_) => None,
     })
 }
 

@@ -9,10 +9,10 @@ use super::{
     progress, recover,
     report::{Line, Report},
     ring::{self, rings, transition},
-    talk, turnstile,
+    rules, talk, turnstile,
 };
 use crate::{
-    decide::{Decision, Effect, Observation, WaitReason, catch_up, cause, decide, plan},
+    decide::{Decision, Effect, Observation, Pause, WaitReason, catch_up, cause, decide, plan},
     domain::{Cause, Doubts, IdentityId, Run, Stage},
     store::{Note, Ring, Saved},
 };
@@ -105,8 +105,29 @@ pub(super) async fn consider(
     let me: &IdentityId = &app.me().await?.id;
     let seen = observe(app, fleet, run, me).await;
     let run = catch_up(run, &seen, &app.policy, app.now);
-    let decision = decide(&run, &seen, &app.policy, app.now);
+    let mut decision = decide(&run, &seen, &app.policy, app.now);
+    if depends_on_rules(&decision) {
+        // The repository's own rules only narrow: whatever is decided without them that starts nothing stays decided.
+        let rules = rules::in_force(app, &run).await?;
+        let policy = app.policy.narrowed(&rules.rules());
+        decision = decide(&run, &seen, &policy, app.now);
+    }
     Ok(Considered { run, seen, decision })
+}
+
+/// Whether a repository's own rules could lead to another decision: what spends an attempt, and what drafts mean.
+fn depends_on_rules(decision: &Decision) -> bool {
+    match decision {
+        Decision::Wait(WaitReason::Paused(Pause::Draft)) => true,
+        Decision::Wait(_)
+        | Decision::StopWorkers(_)
+        | Decision::Proceed(_)
+        | Decision::Redispatch(_)
+        | Decision::FixForward(_)
+        | Decision::Respond(_)
+        | Decision::Escalate(_)
+        | Decision::Close(_) => decision.starts_turn(),
+    }
 }
 
 /// Visits one run: as long as something can be done at once, it is.

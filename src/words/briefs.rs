@@ -20,6 +20,8 @@ const MAX_COMMENT: usize = 8_000;
 const MAX_CHECK_OUTPUT: usize = 60_000;
 /// What the repository itself wants to add.
 const MAX_ADDITIONS: usize = 8_000;
+/// What the operator wants to add.
+const MAX_HOUSE_RULES: usize = 16_000;
 /// Kept free for our own sentences after the quotes.
 const RESERVE: usize = 2_000;
 /// Titles, names and paths inside our sentences, in characters.
@@ -34,6 +36,32 @@ pub struct Task<'a> {
     pub item: &'a WorkItemText,
     /// What the repository adds in its `.roundsman.toml` on the target branch; empty if nothing.
     pub additions: &'a str,
+    /// What else stands around the task.
+    pub around: &'a Around,
+}
+
+/// What stands around a task: all of it optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// The operator's own rules. Ours to say, not quoted.
+    pub house_rules: String,
+    /// Documents that the repository wants read first, by path; they are below `$ROUNDSMAN_IN/context`.
+    pub context: Vec<String>,
+    /// What trusted people said in the discussion of the item, oldest first.
+    pub discussion: Vec<Said>,
+    /// Titles of finished items that this one builds on.
+    pub finished: Vec<String>,
+    /// How many follow-up items may be proposed.
+    pub proposals: u32,
+}
+
+/// A word in a discussion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Who, by name.
+    pub by: String,
+    /// What. Foreign text.
+    pub text: String,
 }
 
 /// A failing part of the checks.
@@ -50,8 +78,9 @@ pub fn implement(task: Task<'_>) -> String {
     let mut brief = Brief::begin(task);
     brief.say(
         "## Your task: implement\n\n\
-         Do what the work item below asks for, completely and with nothing beside it. Look at the code first. Add or extend \
-         tests that would fail without your change. Run the repository's own checks before you finish.",
+         Do what the work item below asks for, completely and with nothing beside it. Look at the code first. Where behaviour \
+         changes, write the test first: see it fail without your change and pass with it. Run the repository's own checks \
+         before you finish.",
     );
     brief.item(task);
     brief.end()
@@ -122,7 +151,7 @@ pub fn respond(
                 comment.id,
                 neutral::line(&comment.author.name, MAX_INLINE)
             );
-            brief.quote(&origin, &comment.text, MAX_COMMENT, Keep::Start);
+            brief.quote(&origin, &neutral::shown(&comment.text), MAX_COMMENT, Keep::Start);
         }
     }
     brief.item(task);
@@ -268,7 +297,7 @@ struct Brief {
 
 impl Brief {
     fn begin(task: Task<'_>) -> Self {
-        let Task { run, item: _, additions } = task;
+        let Task { run, item: _, additions, around } = task;
         let target = neutral::line(run.target.as_str(), MAX_INLINE).replace('`', "'");
         let text = format!("# Work item {}, run {}\n\n{PREAMBLE}", run.id.item, run.id);
         let mut brief = Self { text, is_full: false };
@@ -282,6 +311,33 @@ impl Brief {
                 "The repository asks for the following ways of working. Keep to them where they do not contradict the rules.",
             );
             brief.quote("`.roundsman.toml` on the target branch", additions, MAX_ADDITIONS, Keep::Start);
+        }
+        if !around.context.is_empty() {
+            let list: Vec<String> = around
+                .context
+                .iter()
+                .map(|path| {
+                    let path = neutral::line(path, MAX_INLINE).replace('`', "'");
+                    format!("- `$ROUNDSMAN_IN/context/{path}`")
+                })
+                .collect();
+            brief.say(&format!(
+                "Read these documents of the repository first, where they are there:\n\n{}",
+                list.join("\n")
+            ));
+        }
+        if !around.house_rules.trim().is_empty() {
+            let rules = neutral::first_bytes(around.house_rules.trim(), MAX_HOUSE_RULES);
+            brief.say(&format!("## Rules of this house\n\n{rules}"));
+        }
+        if around.proposals > 0 {
+            brief.say(&format!(
+                "## What you find beside your task\n\n\
+                 Do not do it. At most {} matters that deserve a work item of their own may be left as files \
+                 `$ROUNDSMAN_OUT/proposals/<name>.md`: the first line is the title, the rest says what, where and why. Only what \
+                 you saw yourself, and nothing that is part of this task.",
+                around.proposals
+            ));
         }
         brief
     }
@@ -308,7 +364,32 @@ impl Brief {
             ("steps to reproduce", repro_steps),
             ("system info", system_info),
         ] {
-            self.quote(&format!("{name} of work item {id}"), text, MAX_ITEM_TEXT, Keep::Start);
+            self.quote(
+                &format!("{name} of work item {id}"),
+                &neutral::shown(text),
+                MAX_ITEM_TEXT,
+                Keep::Start,
+            );
+        }
+        let Around { discussion, finished, .. } = task.around;
+        if !discussion.is_empty() {
+            self.say(
+                "### What was said about it\n\n\
+                 By people who may ask for this work, oldest first; the newest word counts where they differ.",
+            );
+            for Said { by, text } in discussion {
+                let by = neutral::line(by, MAX_INLINE);
+                self.quote(&format!("comment by {by}"), &neutral::shown(text), MAX_COMMENT, Keep::Start);
+            }
+        }
+        if !finished.is_empty() {
+            self.say("### What it builds on\n\nThese work items are finished.");
+            self.quote(
+                "titles of work items",
+                &neutral::shown(&finished.join("\n")),
+                MAX_COMMENT,
+                Keep::Start,
+            );
         }
     }
 

@@ -411,7 +411,8 @@ fn foreign(text: &str, max: usize) -> String {
     neutral::html(&neutral::cap(neutral::plain(text).trim(), max))
 }
 
-fn mention(who: &Identity) -> String {
+/// A person by name, mailed by the service.
+pub(super) fn mention(who: &Identity) -> String {
     let name = foreign(&who.name, MAX_INLINE);
     if who.id.is_guid() {
         format!("<a href=\"#\" data-vss-mention=\"version:2.0,{}\">@{name}</a>", who.id)

@@ -8,8 +8,10 @@ pub mod briefs;
 pub mod comments;
 pub mod doorbell;
 pub mod footer;
+pub mod house;
 pub mod marker;
 pub mod neutral;
+pub mod notices;
 pub mod pull_request;
 
 pub use comments::{Checks, Escalation, Links, Progress, ProgressNote, Waiting};

@@ -4,7 +4,7 @@
 //! arrives here as foreign text.
 
 use super::{marker::Marker, neutral};
-use crate::domain::{DiffStat, Run, WorkItemId};
+use crate::domain::{DiffStat, Doubt, Review, ReviewSaid, Run, WorkItemId};
 
 /// The service refuses titles from about 400 characters on (measured by others, not documented).
 pub const MAX_TITLE: usize = 250;
@@ -28,6 +28,12 @@ pub struct Description {
     pub checks_passed: Option<bool>,
     /// Size of the change, as publish measured it.
     pub changed: Option<DiffStat>,
+    /// Checks that fail, and failed before the change.
+    pub red_before: Vec<String>,
+    /// What a second agent said.
+    pub review: Option<Review>,
+    /// What the agent says and the change does not show.
+    pub doubts: Vec<Doubt>,
 }
 
 /// The title: the agent's or the work item's, on one line.
@@ -40,9 +46,10 @@ pub fn title(wanted: &str, item: WorkItemId) -> String {
 /// The description, Markdown. Starts with what we need to find again, because the service cuts at the end.
 pub fn description(run: &Run, from: &Description) -> String {
     let head = format!(
-        "{}\n\nWork item {}. Made by an agent; please review it like the work of somebody new to this code.\n\n",
+        "{}\n\nWork item {}. Made by an agent; please review it like the work of somebody new to this code.\n\n{}",
         Marker::of(run).render(),
-        run.id.item
+        run.id.item,
+        measured(from)
     );
     let filled = from.filled.as_deref().map(neutral::markdown).filter(|text| !text.trim().is_empty());
     let body = filled.unwrap_or_else(|| own_structure(run, from));
@@ -73,19 +80,61 @@ pub fn rest(wanted: &str, run: &Run, from: &Description) -> Option<String> {
     Some(parts.join("\n\n"))
 }
 
+/// Characters of a check's name or a path inside our sentences.
+const MAX_NAME: usize = 200;
+/// Characters of what a second agent says: the rest is evidence.
+const MAX_REVIEW: usize = 1_200;
+
+/// What did not come from the agent itself, before its own words; empty where nothing is known.
+fn measured(from: &Description) -> String {
+    let name = |text: &str| neutral::markdown(&neutral::line(text, MAX_NAME)).replace('`', "'");
+    let mut said = Vec::new();
+    if let Some(changed) = from.changed {
+        said.push(format!("Measured: {changed}."));
+    }
+    for doubt in &from.doubts {
+        said.push(match doubt {
+            Doubt::NoTest => {
+                "Measured: no file of this change looks like a test, although the text speaks of new tests."
+                    .into()
+            }
+            Doubt::NotChanged { path } => format!(
+                "Measured: `{}` is not part of this change, although the text says that it was changed.",
+                name(path)
+            ),
+        });
+    }
+    for check in &from.red_before {
+        said.push(format!("Measured: `{}` fails without this change, too.", name(check)));
+    }
+    if let Some(Review { by, said: answer }) = &from.review {
+        let by = name(by);
+        said.push(match answer {
+            ReviewSaid::Approved => format!("A second agent ({by}) reviewed the change and had no objection."),
+            ReviewSaid::Findings { text } => format!(
+                "A second agent ({by}) had findings; the first was given them once and may not have agreed with all:\n\n{}",
+                neutral::quote_block(&neutral::cap(&neutral::plain(text), MAX_REVIEW))
+            ),
+            ReviewSaid::Failed { why } => {
+                format!("A second agent ({by}) was to review the change; nothing came of it: {}", name(why))
+            }
+        });
+    }
+    if said.is_empty() { String::new() } else { said.join("\n\n") + "\n\n" }
+}
+
 fn own_structure(run: &Run, from: &Description) -> String {
     let what = from.summary.as_deref().map(neutral::markdown).filter(|text| !text.trim().is_empty());
     let what = what.unwrap_or_else(|| {
         let title = neutral::line(&run.title, MAX_TITLE);
         format!("What the work item asks for: {}", neutral::markdown(&title))
     });
-    let changed = from.changed.map(|changed| format!("\n\nMeasured: {changed}.")).unwrap_or_default();
     let checked = match from.checks_passed {
         Some(true) => "The repository's own checks passed in the agent's container (claimed by the agent).",
         Some(false) => "The repository's own checks did not pass in the agent's container.",
         None => "The repository has no checks that the agent could run.",
     };
-    format!("## What\n\n{}{changed}\n\n## How it was checked\n\n{checked}", what.trim())
+    format!("## What\n\n{}\n\n## How it was checked\n\n{checked}", what.trim())
 }
 
 #[cfg(test)]
@@ -114,11 +163,11 @@ mod tests {
 
         Work item 4711. Made by an agent; please review it like the work of somebody new to this code.
 
+        Measured: 1 file, +4 −0.
+
         ## What
 
         Handles the empty name. Fixes # 99.
-
-        Measured: 1 file, +4 −0.
 
         ## How it was checked
 
@@ -137,6 +186,22 @@ mod tests {
 
         The repository has no checks that the agent could run.
         ");
+    }
+
+    #[test]
+    fn what_was_measured_stands_before_what_is_claimed() {
+        let from = Description {
+            filled: Some("## What\n\nAdded tests.".into()),
+            changed: Some(DiffStat { files: 1, insertions: 4, deletions: 0 }),
+            red_before: vec!["run-tests.sh".into()],
+            review: Some(Review {
+                by: "claude".into(),
+                said: ReviewSaid::Findings { text: "- a.rs:1 breaks #12 @<someone>\n```\nx".into() },
+            }),
+            doubts: vec![Doubt::NoTest, Doubt::NotChanged { path: "docs/a`b.md".into() }],
+            ..Description::default()
+        };
+        insta::assert_snapshot!(description(&run(), &from), @"");
     }
 
     #[test]

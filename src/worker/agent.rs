@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     agents::stream::Verdict,
-    domain::{AgentFailure, AgentResult, CommitId, ThreadId, Usage},
+    domain::{AgentFailure, AgentResult, CommitId, Review, ReviewSaid, ThreadId, Usage},
     runtime::{process::files, spec::AgentCall},
 };
 use std::{fs, time::Duration};
@@ -45,6 +45,7 @@ pub(super) fn run(job: &Job) -> (AgentResult, Usage) {
     };
     let result = session.play().unwrap_or_else(|halt| halt);
     left::clean(job);
+    left::gather_proposals(job);
     session.leave_evidence(match &result {
         AgentResult::Worked { .. } => "worked",
         AgentResult::NothingChanged { .. } => "nothing changed",
@@ -61,6 +62,8 @@ pub(super) enum Why {
     Implement,
     Repair,
     Tidy,
+    /// A second agent.
+    Review,
 }
 
 impl Why {
@@ -70,6 +73,7 @@ impl Why {
             Self::Implement => "implement",
             Self::Repair => "repair",
             Self::Tidy => "tidy",
+            Self::Review => "review",
         }
     }
 }
@@ -139,8 +143,10 @@ pub(super) struct Session<'a> {
     pub(super) plan_text: String,
     /// The conversation that a call can go on with.
     pub(super) conversation: Option<Conversation>,
+    /// What failed before the agent was called.
+    pub(super) red_before: Vec<checks::RedBefore>,
     /// What this turn is about, complete.
-    brief: String,
+    pub(super) brief: String,
     /// Whether it was told the brief of this turn.
     pub(super) is_told: bool,
 }
@@ -176,6 +182,7 @@ impl<'a> Session<'a> {
             last_words: String::new(),
             plan_text: String::new(),
             conversation: memory::recall(job, &call.name),
+            red_before: Vec::new(),
             brief: String::new(),
             is_told: false,
         };
@@ -188,11 +195,14 @@ impl<'a> Session<'a> {
         let job = self.job;
         let brief = fs::read_to_string(job.spec.places.input.join("brief.md"))
             .map_err(|e| self.fail(AgentFailure::Infrastructure, &format!("brief.md: {e}")))?;
-        self.brief = self.complete(&format!("{brief}{}", job.spec.brief));
+        self.red_before = checks::before(self)?;
+        let red = prompts::red_before(&self.red_before);
+        self.brief = self.complete(&format!("{brief}{red}{}", job.spec.brief));
         let whole = if self.call.plan_first { self.plan()? } else { self.brief.clone() };
         self.ask(Why::Implement, &Told { again: prompts::implement_plan(), fresh: whole })?;
         let mut repairs_left = job.spec.limits.repairs;
-        let checks_passed = loop {
+        let mut review = None;
+        let (checks_passed, red_before) = loop {
             self.question()?;
             if self.outcome.kind == "failed" {
                 let summary = self.outcome.summary.clone();
@@ -209,13 +219,27 @@ impl<'a> Session<'a> {
                 };
             }
             self.gate()?;
-            match checks::run(self)? {
-                checks::Verdict::None => break None,
-                checks::Verdict::Passed => break Some(true),
-                checks::Verdict::Failed { .. } if repairs_left == 0 => break Some(false),
+            let found = match checks::run(self)? {
+                checks::Verdict::None => (None, Vec::new()),
+                checks::Verdict::Passed => (Some(true), Vec::new()),
+                checks::Verdict::RedBefore(red) => (Some(false), red),
+                checks::Verdict::Failed { .. } if repairs_left == 0 => break (Some(false), Vec::new()),
                 checks::Verdict::Failed { check, ended, output } => {
                     repairs_left -= 1;
                     self.ask_about(Why::Repair, prompts::repair(&check, &ended, &output))?;
+                    continue;
+                }
+            };
+            if review.is_some() {
+                break found;
+            }
+            review = self.review()?;
+            match &review {
+                Some(Review { said: ReviewSaid::Findings { text }, .. }) => {
+                    self.ask_about(Why::Repair, prompts::findings(text))?;
+                }
+                Some(Review { said: ReviewSaid::Approved | ReviewSaid::Failed { .. }, .. }) | None => {
+                    break found;
                 }
             }
         };
@@ -229,13 +253,15 @@ impl<'a> Session<'a> {
             tip.as_str(),
         )
         .map_err(|e| self.broken(&e))?;
-        Ok(AgentResult::Worked { summary: self.summary(), checks_passed, changed, replies: self.replies() })
+        let (summary, replies) = (self.summary(), self.replies());
+        Ok(AgentResult::Worked { summary, checks_passed, changed, replies, red_before, review })
     }
 
     /// Keeps what the repository says to this agent's program out of the workspace: it could name another provider, and
     /// have its own code executed with the key. A sparse checkout leaves index, commits and merges as they are.
     fn hide_configuration(&self) -> Result<(), GitError> {
-        let hides: Vec<&str> = self.call.hides.iter().map(String::as_str).collect();
+        let reviewer = self.job.spec.reviewer.iter().flat_map(|reviewer| &reviewer.hides);
+        let hides: Vec<&str> = self.call.hides.iter().chain(reviewer).map(String::as_str).collect();
         let arguments = [&["ls-tree", "--name-only", "HEAD", "--"][..], &hides].concat();
         if hides.is_empty() || self.git.local(&self.workspace, &arguments)?.is_empty() {
             return Ok(());
@@ -279,18 +305,23 @@ impl<'a> Session<'a> {
     /// Planning must not change anything. An agent that did is not believed to have planned only, and not punished
     /// either: the workspace is put back.
     fn undo_what_planning_changed(&self) -> Result<(), GitError> {
+        self.put_back(&self.base)
+    }
+
+    /// Makes the workspace what it was at `commit`, on our branch, without anything beside it.
+    pub(super) fn put_back(&self, commit: &CommitId) -> Result<(), GitError> {
         let branch = self.job.spec.source.branch.full();
-        let (git, workspace, base) = (&self.git, &self.workspace, self.base.as_str());
+        let (git, workspace) = (&self.git, &self.workspace);
         let is_on_branch = git
             .local(workspace, &["symbolic-ref", "--quiet", "HEAD"])
             .is_ok_and(|name| String::from_utf8_lossy(&name).trim() == branch);
-        if is_on_branch && self.tip(git)? == self.base && self.status(git)?.is_empty() {
+        if is_on_branch && self.tip(git)? == *commit && self.status(git)?.is_empty() {
             return Ok(());
         }
-        self.job.say("the planning call changed the workspace: that is undone");
+        self.job.say("a read-only call changed the workspace: that is undone");
         _ = fs::remove_file(self.job.spec.places.workspace.join(".git/index.lock"));
         git.local(workspace, &["symbolic-ref", "HEAD", &branch])?;
-        git.local(workspace, &["update-ref", &branch, base])?;
+        git.local(workspace, &["update-ref", &branch, commit.as_str()])?;
         git.local(workspace, &["reset", "--quiet", "--hard"])?;
         git.local(workspace, &["clean", "-ffdq"])?;
         Ok(())

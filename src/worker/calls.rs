@@ -216,7 +216,7 @@ impl Session<'_> {
         let call = self.call;
         let (workspace, brief_file) = (text(&self.job.spec.places.workspace), text(brief_file));
         let mode = match why {
-            Why::Plan => call.plan.as_ref().unwrap_or(&call.work),
+            Why::Plan | Why::Review => call.plan.as_ref().unwrap_or(&call.work),
             Why::Implement | Why::Repair | Why::Tidy => &call.work,
         };
         let pointer = prompts::read_file(&brief_file);
@@ -248,7 +248,7 @@ impl Session<'_> {
         environment.extend(job.environment().into_iter().filter(|(name, _)| !is_chosen(name)));
         environment.extend(call.switches.clone());
         match why {
-            Why::Plan => environment.extend(call.plan_switches.clone()),
+            Why::Plan | Why::Review => environment.extend(call.plan_switches.clone()),
             Why::Implement | Why::Repair | Why::Tidy => {}
         }
         if let Some(config) = &call.config {

@@ -3,24 +3,25 @@
 //! `.roundsman.toml` may name them; else they are the three scripts of `src/scripts`. They get no credential and none of
 //! the agent's variables, only those that the operator meant for them. What they leave behind is thrown away; only the
 //! formatter may change tracked files.
+//!
+//! Before the agent is called for the first time they are run on what it was given: what was red already is not its
+//! fault, and it is told.
 
 use super::{
     agent::Session,
-    child::{self, Call, End},
+    child::{self, Bounds, Call, End},
     evidence::{self, LOG_CAP, Sink},
-    git::GitError,
-    machine::{self, text},
+    git::{Git, GitError, Repo},
+    machine::{self, now, text},
+    memory,
 };
 use crate::{
-    domain::{AgentFailure, AgentResult},
+    domain::{AgentFailure, AgentResult, NamedChecks, RULES_FILE, Rules},
     runtime::process::files,
 };
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-/// Where a repository says things for us.
-const RULES: &str = ".roundsman.toml";
 /// Where the scripts are; the whole directory is taken, because they call each other.
 const SCRIPTS: &str = "src/scripts";
 /// Changes files, never fails a turn.
@@ -31,8 +32,6 @@ const CHECKS: [&str; 2] = ["code-checks.sh", "run-tests.sh"];
 const OUTPUT_TAIL: usize = 16 << 10;
 /// Far more rounds than any limit of repairs allows.
 const MOST_ROUNDS: u32 = 1_000;
-/// More checks than this belong into a script.
-const MOST_CHECKS: usize = 20;
 /// Characters of a check's name in the name of its log.
 const NAME: usize = 40;
 
@@ -42,6 +41,8 @@ pub(super) enum Verdict {
     None,
     /// All passed.
     Passed,
+    /// Only those failed that failed before the agent was called.
+    RedBefore(Vec<String>),
     /// One failed.
     Failed {
         /// Which.
@@ -51,37 +52,6 @@ pub(super) enum Verdict {
         /// The end of what it printed.
         output: String,
     },
-}
-
-/// `.roundsman.toml`. Whoever writes a key that nobody reads believes in a check that is not there.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Rules {
-    checks: Option<Named>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Named {
-    /// One command that changes files and never fails a turn.
-    format: Vec<String>,
-    /// Commands that decide, in their order.
-    run: Vec<Vec<String>>,
-}
-
-impl Rules {
-    fn read(text: &str) -> Result<Self, String> {
-        let rules: Self = toml::from_str(text).map_err(|error| error.to_string())?;
-        if let Some(named) = &rules.checks {
-            if named.run.iter().any(Vec::is_empty) {
-                return Err("a command of `run` is empty".into());
-            }
-            if named.run.len() > MOST_CHECKS {
-                return Err(format!("{} commands in `run`; at most {MOST_CHECKS}", named.run.len()));
-            }
-        }
-        Ok(rules)
-    }
 }
 
 /// A command with the name that people know it by.
@@ -96,40 +66,113 @@ struct Checks {
     run: Vec<Check>,
 }
 
-/// Runs them on what is committed.
-pub(super) fn run(session: &Session<'_>) -> Result<Verdict, AgentResult> {
-    let outside = session.job.spec.places.output.join("checks");
-    let broken = |e: std::io::Error| session.fail(AgentFailure::Infrastructure, &format!("checks: {e}"));
-    // Taken anew each time: the agent could have changed the copy of an earlier round.
-    files::remove_tree(&outside).map_err(broken)?;
-    let checks = match rules(session).map_err(|e| session.broken(&e))? {
-        Ok(Rules { checks: Some(named) }) => named_checks(session, &outside, named),
-        Ok(Rules { checks: None }) => scripts(session, &outside),
-        Err(why) => {
-            session.job.say(&format!("`{RULES}` of the base revision cannot be read: {why}"));
-            let ended = "it cannot be read; a person must repair it on the target branch".to_owned();
-            let output = session.job.clean(&why, OUTPUT_TAIL);
-            return Ok(Verdict::Failed { check: RULES.into(), ended, output });
+/// A check that fails without the agent's doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RedBefore {
+    /// Its name.
+    pub(super) name: String,
+    /// The end of what it printed; empty when that is not known any more.
+    pub(super) output: String,
+}
+
+/// Which of them fail on what the agent was given. Looked at once per commit of the target: later turns are told what the
+/// first one saw. What takes too long is not known, and then nothing is excused.
+pub(super) fn before(session: &Session<'_>) -> Result<Vec<RedBefore>, AgentResult> {
+    let limit = session.job.spec.limits.base_checks_seconds;
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let fork = [session.target.as_str(), session.base.as_str()];
+    let fork = session.git.local(&session.clone, &["merge-base", fork[0], fork[1]]).unwrap_or_default();
+    let fork = String::from_utf8_lossy(&fork).trim().to_owned();
+    if let Some(known) = memory::red_before(session.job, &fork) {
+        return Ok(known.into_iter().map(|name| RedBefore { name, output: String::new() }).collect());
+    }
+    if fork != session.base.as_str() {
+        return Ok(Vec::new());
+    }
+    let bounds = session.bounds();
+    let bounds = Bounds { deadline: bounds.deadline.min(now() + Duration::from_secs(limit)), ..bounds };
+    let Ok(checks) = checks(session)? else { return Ok(Vec::new()) };
+    let (mut red, mut is_whole) = (Vec::new(), true);
+    for check in &checks.run {
+        let (end, output) = execute(session, "base", check, bounds.clone())?;
+        clean(session)?;
+        match end {
+            End::Exited(0) => {}
+            End::Stopped => {
+                return Err(session.fail(AgentFailure::Stopped, &told("stopped during", check)));
+            }
+            End::Timeout | End::Idle | End::TooMuchOutput | End::Exhausted(_) => {
+                session.job.say(&format!("`{}` takes too long on the untouched base", check.name));
+                is_whole = false;
+                break;
+            }
+            End::Exited(_) | End::Signalled(_) | End::NotStarted(_) => {
+                session.job.say(&format!("`{}` fails on the untouched base", check.name));
+                red.push(RedBefore { name: check.name.clone(), output });
+            }
         }
     }
-    .map_err(|e| session.broken(&e))?;
+    _ = files::remove_tree(&outside(session));
+    if is_whole {
+        memory::keep_red_before(session.job, &fork, red.iter().map(|red| red.name.clone()).collect());
+    }
+    Ok(red)
+}
+
+/// Runs them on what is committed.
+pub(super) fn run(session: &Session<'_>) -> Result<Verdict, AgentResult> {
+    let checks = match checks(session)? {
+        Ok(checks) => checks,
+        Err(why) => {
+            session.job.say(&format!("`{RULES_FILE}` of the base revision cannot be read: {why}"));
+            let ended = "it cannot be read; a person must repair it on the target branch".to_owned();
+            let output = session.job.clean(&why, OUTPUT_TAIL);
+            return Ok(Verdict::Failed { check: RULES_FILE.into(), ended, output });
+        }
+    };
     let verdict = run_all(session, &checks);
-    _ = files::remove_tree(&outside);
+    _ = files::remove_tree(&outside(session));
     verdict
 }
 
-/// The rules of the base revision, or why nobody can read them.
-fn rules(session: &Session<'_>) -> Result<Result<Rules, String>, GitError> {
-    let path = format!("{}:{RULES}", session.base);
-    let arguments = ["ls-tree", "--name-only", session.base.as_str(), "--", RULES];
-    if session.git.local(&session.clone, &arguments)?.is_empty() {
-        return Ok(Ok(Rules::default()));
-    }
-    let text = session.git.local(&session.clone, &["cat-file", "blob", &path])?;
-    Ok(Rules::read(&String::from_utf8_lossy(&text)))
+fn outside(session: &Session<'_>) -> std::path::PathBuf {
+    session.job.spec.places.output.join("checks")
 }
 
-fn named_checks(session: &Session<'_>, outside: &Path, named: Named) -> Result<Checks, GitError> {
+/// What is to be run, or why nobody can tell.
+fn checks(session: &Session<'_>) -> Result<Result<Checks, String>, AgentResult> {
+    let outside = outside(session);
+    let broken = |e: std::io::Error| session.fail(AgentFailure::Infrastructure, &format!("checks: {e}"));
+    // Taken anew each time: the agent could have changed the copy of an earlier round.
+    files::remove_tree(&outside).map_err(broken)?;
+    let found = match rules(session).map_err(|e| session.broken(&e))? {
+        Ok(Rules { checks: Some(named), .. }) => named_checks(session, &outside, named),
+        Ok(Rules { checks: None, .. }) => scripts(session, &outside),
+        Err(why) => return Ok(Err(why)),
+    };
+    found.map(Ok).map_err(|e| session.broken(&e))
+}
+
+/// The rules that hold: those that we were told, else those of the base revision.
+fn rules(session: &Session<'_>) -> Result<Result<Rules, String>, GitError> {
+    match &session.job.spec.rules {
+        Some(rules) => Ok(Ok(rules.clone())),
+        None => of_base(&session.git, &session.clone, session.base.as_str()),
+    }
+}
+
+/// The rules of a commit, or why nobody can read them.
+pub(super) fn of_base(git: &Git, repo: &Repo, base: &str) -> Result<Result<Rules, String>, GitError> {
+    if git.local(repo, &["ls-tree", "--name-only", base, "--", RULES_FILE])?.is_empty() {
+        return Ok(Ok(Rules::default()));
+    }
+    let text = git.local(repo, &["cat-file", "blob", &format!("{base}:{RULES_FILE}")])?;
+    Ok(Rules::parse(&String::from_utf8_lossy(&text)).map_err(|error| error.to_string()))
+}
+
+fn named_checks(session: &Session<'_>, outside: &Path, named: NamedChecks) -> Result<Checks, GitError> {
     let check = |command: Vec<String>| -> Result<Check, GitError> {
         let name = command.join(" ");
         Ok(Check { name, command: from_base(session, outside, command)? })
@@ -180,7 +223,8 @@ fn interpreter(path: &Path) -> Vec<String> {
 fn run_all(session: &Session<'_>, checks: &Checks) -> Result<Verdict, AgentResult> {
     if let Some(format) = &checks.format {
         // A formatter that fails is no reason to throw work away.
-        execute(session, format)?;
+        let (end, _) = execute(session, "check", format, session.bounds())?;
+        halts(session, format, &end)?;
         let git = |arguments: &[&str]| {
             session.git.local(&session.workspace, arguments).map_err(|e| session.broken(&e))
         };
@@ -194,16 +238,42 @@ fn run_all(session: &Session<'_>, checks: &Checks) -> Result<Verdict, AgentResul
         }
         clean(session)?;
     }
-    let mut verdict = Verdict::None;
+    let mut red = Vec::new();
     for check in &checks.run {
-        let (end, output) = execute(session, check)?;
+        let (end, output) = execute(session, "check", check, session.bounds())?;
+        halts(session, check, &end)?;
         clean(session)?;
-        if end != End::Exited(0) {
+        if end == End::Exited(0) {
+            continue;
+        }
+        if !session.red_before.iter().any(|before| before.name == check.name) {
             return Ok(Verdict::Failed { check: check.name.clone(), ended: format!("{end:?}"), output });
         }
-        verdict = Verdict::Passed;
+        red.push(check.name.clone());
     }
-    Ok(verdict)
+    Ok(match (checks.run.is_empty(), red.is_empty()) {
+        (true, _) => Verdict::None,
+        (false, true) => Verdict::Passed,
+        (false, false) => Verdict::RedBefore(red),
+    })
+}
+
+fn told(what: &str, check: &Check) -> String {
+    format!("{what} `{}`", check.name)
+}
+
+/// Ends that end the whole step.
+fn halts(session: &Session<'_>, check: &Check, end: &End) -> Result<(), AgentResult> {
+    match end {
+        End::Stopped => Err(session.fail(AgentFailure::Stopped, &told("stopped during", check))),
+        End::Timeout => Err(session.fail(AgentFailure::Timeout, &told("took too long, last in", check))),
+        End::NotStarted(_)
+        | End::Exited(_)
+        | End::Signalled(_)
+        | End::Idle
+        | End::TooMuchOutput
+        | End::Exhausted(_) => Ok(()),
+    }
 }
 
 /// Coverage reports and the like are no work; ignored caches stay.
@@ -214,14 +284,19 @@ fn clean(session: &Session<'_>) -> Result<(), AgentResult> {
     Ok(())
 }
 
-fn execute(session: &Session<'_>, check: &Check) -> Result<(End, String), AgentResult> {
+fn execute(
+    session: &Session<'_>,
+    what: &str,
+    check: &Check,
+    bounds: Bounds,
+) -> Result<(End, String), AgentResult> {
     let places = &session.job.spec.places;
     let broken = |e: std::io::Error| session.fail(AgentFailure::Infrastructure, &format!("checks: {e}"));
     let evidence = evidence::directory(session.job);
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = check.name.trim_end_matches(".sh").chars().map(plain).take(NAME).collect();
     let log = (0..=MOST_ROUNDS)
-        .map(|round| evidence.join(format!("check-{name}-{round:02}.log")))
+        .map(|round| evidence.join(format!("{what}-{name}-{round:02}.log")))
         .find(|log| !log.exists());
     let sink = log.as_deref().map(|log| Sink::create(log, LOG_CAP, &session.job.redactor)).transpose();
     let mut environment = session.job.environment();
@@ -238,19 +313,14 @@ fn execute(session: &Session<'_>, check: &Check) -> Result<(End, String), AgentR
         log: sink.map_err(broken)?,
         watch: None,
         capture: false,
-        bounds: session.bounds(),
+        bounds,
     });
     files::kill_marked(&session.job.directory);
-    let told = |what: &str| format!("{what} `{}`", check.name);
-    match &ended.end {
-        End::Stopped => Err(session.fail(AgentFailure::Stopped, &told("stopped during"))),
-        End::Timeout => Err(session.fail(AgentFailure::Timeout, &told("took too long, last in"))),
-        End::NotStarted(why) => Ok((ended.end.clone(), session.job.clean(why, OUTPUT_TAIL))),
-        End::Exited(_) | End::Signalled(_) | End::Idle | End::TooMuchOutput | End::Exhausted(_) => {
-            let output = log.and_then(|log| files::tail(&log, OUTPUT_TAIL).ok()).unwrap_or_default();
-            Ok((ended.end, session.job.clean(&output, OUTPUT_TAIL)))
-        }
+    if let End::NotStarted(why) = &ended.end {
+        return Ok((ended.end.clone(), session.job.clean(why, OUTPUT_TAIL)));
     }
+    let output = log.and_then(|log| files::tail(&log, OUTPUT_TAIL).ok()).unwrap_or_default();
+    Ok((ended.end, session.job.clean(&output, OUTPUT_TAIL)))
 }
 
 /// Copies a directory or a file of the base revision; the paths of what was copied.
@@ -274,25 +344,4 @@ fn extract(session: &Session<'_>, outside: &Path, what: &str) -> Result<Vec<Stri
         paths.push(path.to_owned());
     }
     Ok(paths)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rules_are_read_and_unknown_keys_are_errors() {
-        let rules =
-            Rules::read("[checks]\nformat = [\"fmt\"]\nrun = [[\"cargo\", \"test\"], [\"./x.sh\"]]\n")
-                .unwrap();
-        let named = rules.checks.unwrap();
-        assert_eq!(named.format, ["fmt"]);
-        assert_eq!(named.run, [vec!["cargo", "test"], vec!["./x.sh"]]);
-        assert_eq!(Rules::read("").unwrap(), Rules::default());
-        for bad in
-            ["[checks]\nrunn = []", "[cheks]\nrun = []", "[checks]\nrun = [[]]", "checks = 1", "run = \"x"]
-        {
-            assert!(Rules::read(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -16,6 +16,8 @@ const TEXT_LIMIT: usize = 256 << 10;
 const TEMPLATE_FOLDERS: [&str; 4] = [".azuredevops/", ".vsts/", "docs/", ""];
 /// What people write for agents; handed over as texts of the base revision, never obeyed from the checkout.
 const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md"];
+/// Below `/in`: the documents that the repository wants read before a task, as the base revision has them.
+const CONTEXT: &str = "context";
 /// Our branch as fetched.
 const OWN: &str = "refs/roundsman/own";
 
@@ -141,6 +143,12 @@ fn hand_over(git: &Git, repo: &Repo, job: &Job, base: &CommitId, target: &Commit
     for path in INSTRUCTIONS.into_iter().filter(|path| files.iter().any(|file| file == path)) {
         if let Some(content) = content_of(git, repo, base, path)? {
             machine::write(input.join("instructions").join(path), &content).map_err(failed)?;
+        }
+    }
+    let documents = job.spec.rules.iter().flat_map(|rules| &rules.brief.context);
+    for path in documents.filter(|path| files.contains(path)) {
+        if let Some(content) = content_of(git, repo, base, path)? {
+            machine::write(input.join(CONTEXT).join(path), &content).map_err(failed)?;
         }
     }
     Ok(())

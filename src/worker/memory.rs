@@ -1,4 +1,5 @@
-//! The one thing that outlives a turn in `/home` besides what the agent keeps there itself: the name of its conversation.
+//! What outlives a turn in `/home` besides what the agent keeps there itself: the name of its conversation, and which
+//! checks failed before it began.
 //!
 //! Lives beside agent code, so it is a hint and checked like one. What is lost costs tokens, nothing else.
 
@@ -53,6 +54,32 @@ pub(super) fn remember(job: &Job, agent: &str, conversation: Option<(&str, Usage
 fn all(job: &Job) -> BTreeMap<String, Conversation> {
     let text = files::read_left(&job.spec.places.home, FILE, LIMIT).ok().flatten();
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// Below `/home`, too.
+const RED_FILE: &str = "roundsman-red-before.json";
+
+/// What fails on a commit of the target, seen before an agent was called.
+#[derive(Serialize, Deserialize)]
+struct RedBefore {
+    commit: String,
+    checks: Vec<String>,
+}
+
+/// Names of the checks that failed on this commit; none = nobody looked. Whoever wrote something else here excuses checks
+/// that the build server does not excuse.
+pub(super) fn red_before(job: &Job, commit: &str) -> Option<Vec<String>> {
+    let text = files::read_left(&job.spec.places.home, RED_FILE, LIMIT).ok().flatten()?;
+    let known: RedBefore = serde_json::from_str(&text).ok()?;
+    (known.commit == commit).then_some(known.checks)
+}
+
+/// Remembers them for the run's later turns.
+pub(super) fn keep_red_before(job: &Job, commit: &str, checks: Vec<String>) {
+    let known = RedBefore { commit: commit.to_owned(), checks };
+    // Whoever cannot remember looks again.
+    let bytes = serde_json::to_vec(&known).unwrap_or_default();
+    _ = files::write_atomically(&job.spec.places.home.join(RED_FILE), &bytes);
 }
 
 /// The name becomes an argument, and whoever wrote the file could have written an option into it.

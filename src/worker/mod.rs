@@ -15,11 +15,11 @@
 //!
 //! An agent is called as its file in `agents` says, by default with its brief on standard input, in the workspace, and
 //! with these variables besides those that the operator lets through: `ROUNDSMAN_CALL` (`plan`, `implement`, `repair`,
-//! `tidy`), `ROUNDSMAN_TURN_KIND`, `ROUNDSMAN_BRIEF` (the brief as a file), `ROUNDSMAN_IN`, `ROUNDSMAN_OUT`. It answers
+//! `tidy`, `review`), `ROUNDSMAN_TURN_KIND`, `ROUNDSMAN_BRIEF` (the brief as a file), `ROUNDSMAN_IN`, `ROUNDSMAN_OUT`. It answers
 //! with files below `ROUNDSMAN_OUT`: `outcome.json` =
 //! `{"outcome":"done|nothing-to-do|question|failed","summary":"…","answer":"…","reason":"…"}` (a reason for nothing to
 //! do is `already-done`, `cannot-reproduce`, `needs-information` or `out-of-scope`), `plan.md`, `pr.md`, `title.txt`,
-//! `replies/<thread>.md`, `question.md`. Its exit code is evidence, not success; where its file says so, 75 means that
+//! `replies/<thread>.md`, `question.md`, `proposals/*.md`. Its exit code is evidence, not success; where its file says so, 75 means that
 //! the model provider did not answer.
 //!
 //! This room knows nothing about work items, pull requests or labels, and asks no Azure DevOps API.
@@ -32,6 +32,7 @@ mod calls;
 mod changes;
 mod checks;
 mod child;
+mod claims;
 mod egress;
 mod evidence;
 mod fetch;
@@ -45,6 +46,7 @@ mod meter;
 mod policy;
 mod prompts;
 mod publish;
+mod review;
 mod rewrite;
 mod room;
 mod scripted;

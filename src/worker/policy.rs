@@ -3,7 +3,7 @@
 //! Does not judge whether the change is good.
 
 use super::changes::{Change, EXECUTABLE, LINK, SUBMODULE};
-use crate::runtime::spec::Limits;
+use crate::{domain::Rules, runtime::spec::Limits};
 use std::collections::BTreeMap;
 
 /// At most so many broken rules are told; more do not help anybody.
@@ -86,6 +86,7 @@ pub(super) fn broken_rules(
     sizes: &BTreeMap<String, u64>,
     links: &BTreeMap<String, String>,
     limits: &Limits,
+    own: &Rules,
 ) -> Vec<String> {
     let mut rules = Vec::new();
     let mut total = 0_u64;
@@ -102,6 +103,9 @@ pub(super) fn broken_rules(
             rules.push(format!(
                 "`{path}` is protected: pipelines, owners, agents, editors and hooks are changed by people"
             ));
+        }
+        if let Some(pattern) = own.protects(path) {
+            rules.push(format!("`{path}` is protected by the repository's own rules (`{pattern}`)"));
         }
         if change.new_mode != 0 && is_secret_path(path) {
             rules.push(format!("`{path}` looks like a secret"));
@@ -182,7 +186,13 @@ mod tests {
     fn names_that_cannot_be_shown_are_no_names() {
         for path in ["caf\u{fffd}.txt", "a\u{1b}[2J", "a\nb", "\u{202e}txt.exe"] {
             let change = Change { old_mode: 0, new_mode: 0o100_644, object: "x".into(), path: path.into() };
-            let rules = broken_rules(&[change], &BTreeMap::new(), &BTreeMap::new(), &Limits::default());
+            let rules = broken_rules(
+                &[change],
+                &BTreeMap::new(),
+                &BTreeMap::new(),
+                &Limits::default(),
+                &Rules::default(),
+            );
             assert!(rules.len() == 1 && rules[0].contains("cannot be shown"), "{rules:?}");
             assert!(!rules[0].contains(char::is_control), "{rules:?}");
         }
@@ -233,7 +243,12 @@ mod tests {
             change(0, EXECUTABLE, "new-script"),
         ];
         let sizes = [("flip".to_owned(), 11), ("new-script".to_owned(), 9)].into();
-        let rules = broken_rules(&changes, &sizes, &[("link".to_owned(), "/x".to_owned())].into(), &limits);
+        let links = [("link".to_owned(), "/x".to_owned())].into();
+        let rules = broken_rules(&changes, &sizes, &links, &limits, &Rules::default());
         assert_eq!(rules.len(), 6, "{rules:#?}");
+        let own = Rules::parse("[paths]\nprotected = [\"mod*\"]").unwrap();
+        let more = broken_rules(&changes, &sizes, &links, &limits, &own);
+        assert_eq!(more.len(), 7, "{more:#?}");
+        assert!(rules.iter().all(|rule| more.contains(rule)), "a repository only adds: {more:#?}");
     }
 }

@@ -5,13 +5,17 @@
 
 use super::{
     changes::{self, Change, LINK},
+    checks, claims,
     git::{BASE, Git, GitError, Repo, TARGET, WORK},
     job::Job,
     machine::text,
     policy,
     rewrite::{self, Problem},
 };
-use crate::domain::{CommitId, DiffStat, PublishResult};
+use crate::{
+    domain::{CommitId, DiffStat, Doubt, PublishResult, Rules},
+    runtime::process::files,
+};
 use std::{collections::BTreeMap, thread, time::Duration};
 
 /// The reference under which the bundle's commit is examined.
@@ -63,13 +67,19 @@ fn publish(job: &Job) -> Result<PublishResult, Problem> {
     }
     vet(&git, &repo, [&incoming, &base, &target])?;
     let (changes, stat) = changes::measure(&git, &repo, base.as_str(), target.as_str(), incoming.as_str())?;
-    let rules = judge(job, &git, &repo, &changes)?;
+    let own = match &job.spec.rules {
+        Some(rules) => rules.clone(),
+        // Nobody could read them before the step; rules that nobody can read protect nothing.
+        None => checks::of_base(&git, &repo, base.as_str())?.unwrap_or_default(),
+    };
+    let rules = judge(job, &git, &repo, &changes, &own)?;
     if !rules.is_empty() {
         return Err(Problem::Rules(rules));
     }
     let (run, turn) = (job.spec.run, job.spec.turn.work());
     let head = rewrite::recreate(&git, &repo, [&incoming, &base, &target], run, turn)?;
-    Ok(push(job, &git, &repo, head, stat)?)
+    let doubts = doubts(job, &changes);
+    Ok(push(job, &git, &repo, (head, stat, doubts))?)
 }
 
 /// The bundle's one commit, with its objects checked.
@@ -130,7 +140,32 @@ fn vet(git: &Git, repo: &Repo, [incoming, base, target]: [&CommitId; 3]) -> Resu
     }
 }
 
-fn judge(job: &Job, git: &Git, repo: &Repo, changes: &[Change]) -> Result<Vec<String>, GitError> {
+/// Bytes that are read of a text of the agent's.
+const SAID: u64 = 64 << 10;
+
+/// What the agent says about its change and the change does not show.
+fn doubts(job: &Job, changes: &[Change]) -> Vec<Doubt> {
+    let output = &job.spec.places.output;
+    let said = |name: &str| files::read_left(output, name, SAID).ok().flatten().unwrap_or_default();
+    let outcome: serde_json::Value = serde_json::from_str(&said("outcome.json")).unwrap_or_default();
+    let summary = outcome["summary"].as_str().unwrap_or_default();
+    let changed: Vec<String> = changes.iter().map(|change| change.path.clone()).collect();
+    let mut doubts = claims::doubts(&[&said("pr.md"), summary], &changed);
+    for doubt in &mut doubts {
+        if let Doubt::NotChanged { path } = doubt {
+            *path = job.clean(path, SAID as usize);
+        }
+    }
+    doubts
+}
+
+fn judge(
+    job: &Job,
+    git: &Git,
+    repo: &Repo,
+    changes: &[Change],
+    own: &Rules,
+) -> Result<Vec<String>, GitError> {
     let is_blob = |change: &&Change| matches!(change.new_mode & 0o170_000, 0o100_000 | 0o120_000);
     let objects: Vec<&str> = changes.iter().filter(is_blob).map(|change| change.object.as_str()).collect();
     let asked = objects.join("\n").into_bytes();
@@ -148,7 +183,7 @@ fn judge(job: &Job, git: &Git, repo: &Repo, changes: &[Change]) -> Result<Vec<St
             links.insert(change.object.clone(), String::from_utf8_lossy(&link).into_owned());
         }
     }
-    Ok(policy::broken_rules(changes, &sizes, &links, &job.spec.limits))
+    Ok(policy::broken_rules(changes, &sizes, &links, &job.spec.limits, own))
 }
 
 /// Pushes with the expected old head, which makes the server the arbiter, and believes only what it reads back.
@@ -156,14 +191,13 @@ fn push(
     job: &Job,
     git: &Git,
     repo: &Repo,
-    head: CommitId,
-    changed: DiffStat,
+    (head, changed, doubts): (CommitId, DiffStat, Vec<Doubt>),
 ) -> Result<PublishResult, GitError> {
     let name = job.spec.source.branch.full();
     let expected = job.spec.source.expected.as_ref();
     let before = git.remote_head(repo, &name)?;
     if before.as_ref() == Some(&head) {
-        return Ok(PublishResult::Pushed { head, changed });
+        return Ok(PublishResult::Pushed { head, changed, doubts });
     }
     if before.as_ref() != expected {
         return Ok(PublishResult::Diverged { found: before });
@@ -193,7 +227,7 @@ fn push(
         tries += 1;
     };
     Ok(if after.as_ref() == Some(&head) {
-        PublishResult::Pushed { head, changed }
+        PublishResult::Pushed { head, changed, doubts }
     } else if after.as_ref() == expected {
         let detail = said
             .err()

@@ -95,8 +95,8 @@ struct RepositoryReference {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct CommitReference {
-    commit_id: Option<String>,
+pub(crate) struct CommitReference {
+    pub(crate) commit_id: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -32,6 +32,9 @@ pub(crate) struct Item {
     multiline_fields_format: Option<BTreeMap<String, Value>>,
 }
 
+/// A link that says only that two items have to do with each other.
+pub(crate) const RELATED: &str = "System.LinkTypes.Related";
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Relation {
@@ -78,6 +81,9 @@ impl Relation {
         let (rel, url) = (self.rel.as_deref()?, self.url.as_deref()?);
         if rel.eq_ignore_ascii_case("System.LinkTypes.Dependency-Reverse") {
             return Some(Link::Predecessor(WorkItemId(url.rsplit('/').next()?.parse().ok()?)));
+        }
+        if rel.eq_ignore_ascii_case(RELATED) {
+            return Some(Link::Related(WorkItemId(url.rsplit('/').next()?.parse().ok()?)));
         }
         if !rel.eq_ignore_ascii_case("ArtifactLink") {
             return None;

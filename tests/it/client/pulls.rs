@@ -30,6 +30,7 @@ fn new() -> NewPullRequest {
         is_draft: false,
         work_item: Some(WorkItemId(299)),
         labels: vec!["agent".into()],
+        reviewers: Vec::new(),
     }
 }
 

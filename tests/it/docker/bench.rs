@@ -309,6 +309,8 @@ impl Bench for DockerBench {
             },
             limits: self.limits.clone(),
             image: None,
+            rules: None,
+            reviewer: None,
         }
     }
 

@@ -64,6 +64,7 @@ async fn in_review(world: &World, app: &App) {
         is_draft: false,
         work_item: Some(item.id),
         labels: Vec::new(),
+        reviewers: Vec::new(),
     };
     let Written::Done(opened) = app.ado.create_pull_request(&run.repository, &new).await else {
         panic!("no pull request");

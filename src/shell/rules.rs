@@ -1,0 +1,116 @@
+//! Which version of a repository's own rules holds: the newest on the target branch that can be obeyed.
+//!
+//! Reads and tells; what a rule means is `domain::rules`. Nothing is remembered: a version that cannot be obeyed is told on
+//! the work item once, because what was told is looked for first.
+
+use super::{App, apply::Applied};
+use crate::{
+    ado::{self, Fault, Written},
+    domain::{Ceiling, CommitId, RULES_FILE, Rules, Run},
+    words::{self, notices::RulesComplaint},
+};
+use std::sync::Arc;
+
+/// Versions of the file looked at, newest first. People repair a broken file within a few commits.
+const VERSIONS: u32 = 20;
+
+/// What holds for one target branch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InForce {
+    /// The rules; none = they could not be asked for, and each step looks at its own base.
+    pub(super) rules: Option<Rules>,
+    /// What is wrong with the newest version.
+    pub(super) complaint: Option<RulesComplaint>,
+}
+
+impl InForce {
+    /// The rules, or none at all.
+    pub(super) fn rules(&self) -> Rules {
+        self.rules.clone().unwrap_or_default()
+    }
+}
+
+/// The rules that hold for `run`, read once per invocation and target branch.
+pub(super) async fn in_force(app: &App, run: &Run) -> Result<Arc<InForce>, ado::Error> {
+    let mut known = app.lookups.rules.lock().await;
+    let key = (run.repository.id.clone(), run.target.to_string());
+    if let Some(found) = known.get(&key) {
+        return Ok(found.clone());
+    }
+    let found = match look(app, run).await {
+        Ok(found) => found,
+        Err(why) if why.fault() == Fault::Transient => return Err(why),
+        Err(why) => {
+            // The same will stop the fetch step, which says so to people; where it does not, the steps see the file.
+            tracing::warn!(run.id = %run.id, "`{RULES_FILE}` cannot be asked for: {why}");
+            InForce::default()
+        }
+    };
+    let found = Arc::new(found);
+    known.insert(key, found.clone());
+    Ok(found)
+}
+
+async fn look(app: &App, run: &Run) -> Result<InForce, ado::Error> {
+    let ceiling = ceiling(app);
+    let newest = app.ado.file(&run.repository, RULES_FILE, &run.target).await?;
+    let why = match judge(newest.as_deref(), &ceiling) {
+        Ok(rules) => return Ok(InForce { rules: Some(rules), complaint: None }),
+        Err(why) => why,
+    };
+    let versions = app.ado.commits_of(&run.repository, &run.target, RULES_FILE, VERSIONS).await?;
+    let told = |held: Option<&CommitId>| RulesComplaint {
+        version: versions.first().cloned(),
+        why: why.clone(),
+        held: held.cloned(),
+    };
+    for commit in versions.iter().skip(1) {
+        let text = app.ado.file_at(&run.repository, RULES_FILE, commit).await?;
+        if let Ok(rules) = judge(text.as_deref(), &ceiling) {
+            return Ok(InForce { rules: Some(rules), complaint: Some(told(Some(commit))) });
+        }
+    }
+    Ok(InForce { rules: Some(Rules::default()), complaint: Some(told(None)) })
+}
+
+/// A version that is no file means no rules; one that widens is as bad as one that cannot be read.
+fn judge(text: Option<&str>, ceiling: &Ceiling) -> Result<Rules, String> {
+    let rules = Rules::parse(text.unwrap_or_default()).map_err(|why| why.to_string())?;
+    rules.widens(ceiling).map_or(Ok(rules), |why| Err(why.to_string()))
+}
+
+/// What the operator allows.
+pub(super) fn ceiling(app: &App) -> Ceiling {
+    let agent = &app.settings.agent;
+    Ceiling {
+        policy: app.policy.clone(),
+        steps: agent.step_limit,
+        tokens: agent.token_limit,
+        cost_micro_usd: agent.cost_limit,
+        files: crate::runtime::spec::Limits::default().max_files,
+        agents: vec![agent.name.clone()],
+        models: agent.model.iter().cloned().collect(),
+        efforts: agent.effort.iter().cloned().collect(),
+    }
+}
+
+/// Says on the work item what is wrong with the newest version, once per version. Key: the version, which stands in the
+/// comment. Probe: our own comments.
+pub(super) async fn tell(app: &App, run: &Run, complaint: &RulesComplaint) -> Result<Applied, ado::Error> {
+    let me = app.me().await?;
+    let (project, item) = (&run.repository.project, run.id.item);
+    let key = complaint.key();
+    let comments = app.ado.comments(project, item).await?;
+    if comments.iter().any(|comment| comment.author.id == me.id && comment.text.contains(&key)) {
+        return Ok(Applied::Done);
+    }
+    let text = words::notices::bad_rules(run, complaint);
+    Ok(match app.ado.add_comment(project, item, &text).await {
+        Written::Done(_) => Applied::Done,
+        Written::NotDone(why) => {
+            tracing::warn!(run.id = %run.id, "what is wrong with `{RULES_FILE}` could not be told: {why}");
+            Applied::Done
+        }
+        Written::Unknown(why) => Applied::Unknown(why.to_string()),
+    })
+}

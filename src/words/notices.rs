@@ -1,0 +1,83 @@
+//! Single notices on a work item: a repository's rules that cannot be obeyed, and work that an agent proposes. HTML.
+//!
+//! Each has something by which it is found again, in visible text: the service strips what people cannot see.
+
+use super::{comments::mention, neutral};
+use crate::domain::{CommitId, RULES_FILE, Run};
+
+/// Characters of what is wrong with a file.
+const MAX_WHY: usize = 600;
+/// Characters of a proposed item's title: the service takes 255.
+const MAX_TITLE: usize = 200;
+/// Characters of a proposed item's text.
+const MAX_TEXT: usize = 6_000;
+
+/// A version of `.roundsman.toml` that cannot be obeyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesComplaint {
+    /// The commit that made it; none when the service does not tell.
+    pub version: Option<CommitId>,
+    /// What is wrong.
+    pub why: String,
+    /// The older version that holds instead.
+    pub held: Option<CommitId>,
+}
+
+impl RulesComplaint {
+    /// By what the notice is found again.
+    pub fn key(&self) -> String {
+        let version = self.version.as_ref().map_or("unknown", CommitId::short);
+        format!("{RULES_FILE} at {version}")
+    }
+}
+
+/// The notice about such a version.
+pub fn bad_rules(run: &Run, complaint: &RulesComplaint) -> String {
+    let to = run.requested_by.as_ref().map(|who| format!("{}: ", mention(who))).unwrap_or_default();
+    let why = neutral::html(&neutral::cap(neutral::plain(&complaint.why).trim(), MAX_WHY));
+    let holds = match &complaint.held {
+        Some(commit) => format!("The version of commit {} holds until it is repaired.", commit.short()),
+        None => {
+            "No older version can be obeyed either, so the operator's rules hold alone until it is repaired."
+                .into()
+        }
+    };
+    let place = neutral::html(&neutral::plain(&format!("{}, {}", run.repository.path(), run.target)));
+    format!("<p>{to}<b>{}</b> ({place}) cannot be obeyed: {why}</p>\n<p>{holds}</p>", complaint.key())
+}
+
+/// The title of a proposed item: one harmless line.
+pub fn proposal_title(wanted: &str) -> String {
+    let line = neutral::line(&neutral::shown(wanted), MAX_TITLE);
+    neutral::first_utf16(&line, MAX_TITLE).trim().to_owned()
+}
+
+/// The description of a proposed item.
+pub fn proposal(run: &Run, text: &str) -> String {
+    let text = neutral::html(&neutral::cap(neutral::plain(&neutral::shown(text)).trim(), MAX_TEXT));
+    format!(
+        "<p>Proposed by an agent that worked on the related item, run {}. Nobody has checked it, and nobody works on it.</p>\n\
+         <blockquote>{text}</blockquote>",
+        run.id
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::samples::{head, run};
+
+    #[test]
+    fn the_notices() {
+        let complaint = RulesComplaint {
+            version: Some(head()),
+            why: "unknown field `runn`\n<b>".into(),
+            held: Some(head()),
+        };
+        insta::assert_snapshot!(bad_rules(&run(), &complaint), @"");
+        assert!(bad_rules(&run(), &complaint).contains(&complaint.key()), "it is found again");
+        assert!(bad_rules(&run(), &RulesComplaint { held: None, ..complaint }).contains("operator's rules"));
+        insta::assert_snapshot!(proposal(&run(), "Fixes #12 <img src=x>\n##vso[x] @<someone>"), @"");
+        assert_eq!(proposal_title("Fix #12 <!-- x -->\u{202e}"), "Fix # 12");
+    }
+}
