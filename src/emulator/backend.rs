@@ -125,7 +125,10 @@ async fn run(
                             && git.has_commit(&command.new)
                             && !git.is_ancestor(&old, &command.new)
                     });
-                    (command.name.clone(), world.may_update(&repository, command, &me, rewinds).err())
+                    let refused = world.knobs.refused_pushes.get(&repository);
+                    let by_rule = refused.map(|words| ("rejectedByPlugin", words.clone()));
+                    let may = world.may_update(&repository, command, &me, rewinds);
+                    (command.name.clone(), may.err().or(by_rule))
                 };
                 commands.iter().map(judge).collect()
             })

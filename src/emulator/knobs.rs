@@ -130,6 +130,48 @@ impl Emulator {
         });
     }
 
+    /// The server refuses every push with these words (a secret, a file's size, an author), or takes them again.
+    pub fn refuse_pushes(&self, repository: &RepositoryHandle, words: Option<&str>) {
+        self.inner.change(|world| match words {
+            Some(words) => {
+                world.knobs.refused_pushes.insert(repository.id.clone(), words.to_owned());
+            }
+            None => {
+                world.knobs.refused_pushes.remove(&repository.id);
+            }
+        });
+    }
+
+    /// A repository gets another name: its id stays, its addresses do not, and nothing leads from the old one.
+    pub fn rename_repository(&self, repository: &RepositoryHandle, name: &str) {
+        self.inner.change(|world| {
+            if let Some(repository) = world.repository_mut(&repository.id) {
+                name.clone_into(&mut repository.name);
+            }
+        });
+    }
+
+    /// The default branch gets another short name: a new branch at the same commit, and the old one is gone.
+    pub fn rename_default_branch(&self, repository: &RepositoryHandle, name: &str) {
+        self.inner.change(|world| {
+            let new = format!("refs/heads/{name}");
+            let known = world.repositories.get(&repository.id).cloned();
+            let old = known.as_deref().and_then(super::state::World::default_branch).map(str::to_owned);
+            let Some((old, commit)) =
+                old.and_then(|old| Some((old.clone(), world.head(&repository.id, &old)?)))
+            else {
+                return;
+            };
+            let git = world.git(&repository.id);
+            if git.update_ref(&new, &commit).is_ok() && git.delete_ref(&old).is_ok() {
+                world.sync_refs(&repository.id);
+            }
+            if let Some(repository) = world.repository_mut(&repository.id) {
+                repository.default_branch = Some(new);
+            }
+        });
+    }
+
     /// Whether `Fixes #12` in a merge completes the item (on by default).
     pub fn set_completes_items(&self, repository: &RepositoryHandle, completes: bool) {
         self.inner.change(|world| {

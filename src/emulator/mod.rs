@@ -321,6 +321,7 @@ impl Emulator {
             required_fields: BTreeSet::new(),
             disabled_repositories: BTreeSet::new(),
             unreadable_items: BTreeSet::new(),
+            refused_pushes: BTreeMap::new(),
         };
         let base = format!("{origin}/{}", options.organization);
         let world = World::new(&base, &options.organization, root, knobs);

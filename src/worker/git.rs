@@ -64,13 +64,15 @@ pub(super) struct GitError {
     detail: String,
     /// It ended by itself, with this code.
     pub(super) code: Option<i32>,
+    /// What it printed for programs; as redacted and bounded as its words.
+    pub(super) output: String,
 }
 
 #[cfg(test)]
 impl GitError {
     /// As git would have said it.
     pub(super) fn of(verb: &str, detail: &str) -> Self {
-        Self { verb: verb.into(), detail: detail.into(), code: Some(128) }
+        Self { verb: verb.into(), detail: detail.into(), code: Some(128), output: String::new() }
     }
 }
 
@@ -94,10 +96,10 @@ struct Remote {
 impl Git {
     /// For one step; `credential` is only used by [`Git::remote`].
     pub(super) fn new(job: &Job, credential: Option<&Credential>) -> Result<Self, GitError> {
-        let home = tempfile::Builder::new()
-            .prefix(".git-home-")
-            .tempdir_in(&job.directory)
-            .map_err(|error| GitError { verb: "home".into(), detail: error.to_string(), code: None })?;
+        let home =
+            tempfile::Builder::new().prefix(".git-home-").tempdir_in(&job.directory).map_err(|error| {
+                GitError { verb: "home".into(), detail: error.to_string(), code: None, output: String::new() }
+            })?;
         let commit = &job.spec.commit;
         let date = format!("{} +0000", commit.date.as_second());
         let identity = ["AUTHOR", "COMMITTER"]
@@ -165,7 +167,7 @@ impl Git {
     /// An error of ours about what git did.
     #[expect(clippy::unused_self, reason = "only who has a git can say what it did")]
     pub(super) fn refusal(&self, verb: &str, detail: &str) -> GitError {
-        GitError { verb: verb.to_owned(), detail: detail.to_owned(), code: None }
+        GitError { verb: verb.to_owned(), detail: detail.to_owned(), code: None, output: String::new() }
     }
 
     /// The server's address.
@@ -274,8 +276,14 @@ impl Git {
         let words = self.redactor.clean(&String::from_utf8_lossy(&ended.stderr), DETAIL);
         match ended.end {
             End::Exited(0) => Ok(ended.stdout),
-            End::Exited(code) => Err(GitError { verb: verb(), detail: words, code: Some(code) }),
-            other => Err(GitError { verb: verb(), detail: format!("{other:?} {words}"), code: None }),
+            End::Exited(code) => {
+                let output = self.redactor.clean(&String::from_utf8_lossy(&ended.stdout), DETAIL);
+                Err(GitError { verb: verb(), detail: words, code: Some(code), output })
+            }
+            other => {
+                let detail = format!("{other:?} {words}");
+                Err(GitError { verb: verb(), detail, code: None, output: String::new() })
+            }
         }
     }
 }

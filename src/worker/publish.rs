@@ -206,6 +206,7 @@ fn push(
     let what = format!("{head}:{name}");
     let arguments = [
         "push",
+        "--porcelain",
         "--quiet",
         "--no-verify",
         "--no-follow-tags",
@@ -229,11 +230,50 @@ fn push(
     Ok(if after.as_ref() == Some(&head) {
         PublishResult::Pushed { head, changed, doubts }
     } else if after.as_ref() == expected {
-        let detail = said
-            .err()
-            .map_or_else(|| "the server took the push and did not move".to_owned(), |e| e.to_string());
+        let refusal = said.as_ref().err().and_then(|error| refusal(&error.output, &name));
+        if let Some(why) = &refusal
+            && job.spec.turn.work_of.is_some()
+        {
+            // Twice the same answer of the server to the same work: no cluster's failure, and no turn helps.
+            return Ok(PublishResult::Refused { rules: vec![format!("the server refuses the push: {why}")] });
+        }
+        let said = match (refusal, said) {
+            (Some(why), Err(_)) => Err(why),
+            (_, said) => said.map_err(|error| error.to_string()),
+        };
+        let detail = said.err().unwrap_or_else(|| "the server took the push and did not move".to_owned());
         PublishResult::Failed { detail }
     } else {
         PublishResult::Diverged { found: after }
     })
+}
+
+/// Why the server refused to move `name`, in its own words, by the report that git prints for programs: a flag, the
+/// references, and the kind of end. Only the flag and the kind decide; the words are for people.
+fn refusal(report: &str, name: &str) -> Option<String> {
+    report.lines().find_map(|line| {
+        let mut fields = line.split('\t');
+        let (flag, references, end) = (fields.next()?, fields.next()?, fields.next()?);
+        let is_ours = flag == "!" && references.ends_with(&format!(":{name}"));
+        let why = end.strip_prefix("[remote rejected]").filter(|_| is_ours)?;
+        let why = why.trim();
+        Some(why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why).to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_the_server_is_told_from_all_other_ends() {
+        let name = "refs/heads/agent/7-r1";
+        let of = |line: &str| refusal(&format!("To https://example.invalid/r\n{line}\nDone"), name);
+        let words = "VS403654: it contains a secret (line 3)";
+        assert_eq!(of(&format!("!\ta1:{name}\t[remote rejected] ({words})")).as_deref(), Some(words));
+        assert_eq!(of(&format!("!\ta1:{name}\t[rejected] (stale info)")), None, "git's own");
+        assert_eq!(of(&format!("!\ta1:{name}0\t[remote rejected] (no)")), None, "another branch");
+        assert_eq!(of(&format!("*\ta1:{name}\t[new branch]")), None);
+        assert_eq!(refusal("", name), None);
+    }
 }

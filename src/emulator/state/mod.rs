@@ -118,6 +118,8 @@ pub(crate) struct Knobs {
     pub(crate) required_fields: BTreeSet<(String, String, String)>,
     pub(crate) disabled_repositories: BTreeSet<String>,
     pub(crate) unreadable_items: BTreeSet<i64>,
+    /// Repository id to the words with which its server refuses every push.
+    pub(crate) refused_pushes: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]

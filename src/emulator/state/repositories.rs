@@ -20,6 +20,8 @@ pub(crate) struct Repository {
     pub(crate) creators: BTreeMap<String, String>,
     pub(crate) pushes: Vec<Push>,
     pub(crate) completes_items: bool,
+    /// Where people have chosen one; else the usual names.
+    pub(crate) default_branch: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +68,7 @@ impl World {
             creators: BTreeMap::new(),
             pushes: Vec::new(),
             completes_items: true,
+            default_branch: None,
         };
         self.repositories.insert(id.clone(), Arc::new(repository));
         Ok(id)
@@ -103,8 +106,10 @@ impl World {
         self.repositories.get(repository)?.refs.get(name).cloned()
     }
 
-    pub(crate) fn default_branch(repository: &Repository) -> Option<&'static str> {
-        ["refs/heads/main", "refs/heads/master"].into_iter().find(|name| repository.refs.contains_key(*name))
+    pub(crate) fn default_branch(repository: &Repository) -> Option<&str> {
+        let usual = ["refs/heads/main", "refs/heads/master"];
+        let chosen = repository.default_branch.as_deref();
+        chosen.into_iter().chain(usual).find(|name| repository.refs.contains_key(*name))
     }
 
     pub(crate) fn sync_refs(&mut self, id: &str) {

@@ -218,6 +218,8 @@ async fn a_reply_that_arrives_after_it_was_given_up_is_not_said_twice() {
             _ = world.universe.review();
             pause(30).await;
         }
+        // Whether it may still arrive is waited for; the programs' patience is a minute.
+        world.passes(jiff::SignedDuration::from_secs(61));
         // The reviewer is slow: whoever merges at once hides that something is said again.
         for _ in 0..5 {
             _ = world.tick().await;

@@ -8,6 +8,7 @@ mod crashes;
 mod faults;
 mod memory;
 mod people;
+mod reviewers;
 mod road;
 mod tricks;
 mod twins;

@@ -180,7 +180,7 @@ async fn a_persons_push_in_the_middle_of_a_turn_is_not_overwritten() {
 }
 
 #[tokio::test]
-async fn a_vote_against_without_words_is_a_persons_matter() {
+async fn e17_a_vote_against_without_words_is_a_persons_matter() {
     let (mut world, item, pull) = in_review().await;
     let reviewer = world.universe.reviewer.clone();
     world.universe.emulator.vote(pull, -10, &reviewer).unwrap();

@@ -155,7 +155,7 @@ async fn a_long_question_arrives_whole() {
 }
 
 #[tokio::test]
-async fn a_deleted_progress_comment_stays_deleted() {
+async fn e16_a_deleted_progress_comment_stays_deleted() {
     let (mut world, item) = asked(&format!(
         "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done; {GOOD}"
     ))

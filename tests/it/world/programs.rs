@@ -90,6 +90,10 @@ impl World {
             if report.lines.iter().any(|line| line.why.contains("is started again at")) {
                 self.passes(SignedDuration::from_mins(2));
             }
+            // Nor is it waited for that a lost request may still arrive.
+            if report.lines.iter().any(|line| line.why.contains("it is looked for at")) {
+                self.passes(SignedDuration::from_secs(61));
+            }
             // Workers and builds are real processes; they need real time.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
