@@ -368,16 +368,14 @@ impl Given {
             Work::FetchGone => fetch(FetchResult::Moved { found: None }),
             Work::FetchMoved => fetch(FetchResult::Moved { found: Some(commit('f')) }),
             Work::FetchFailed => fetch(FetchResult::Failed { detail: detail() }),
-            Work::Worked => {
-                agent(AgentResult::Worked {
-                    summary: "did it".into(),
-                    checks_passed: None,
-                    changed,
-                    replies,
-                    red_before: Vec::new(),
-                    review: None,
-                })
-            }
+            Work::Worked => agent(AgentResult::Worked {
+                summary: "did it".into(),
+                checks_passed: None,
+                changed,
+                replies,
+                red_before: Vec::new(),
+                review: None,
+            }),
             Work::Replied => agent(AgentResult::NothingChanged { answer: "as designed".into(), replies }),
             Work::Nothing => {
                 agent(AgentResult::NothingChanged { answer: "as designed".into(), replies: Vec::new() })

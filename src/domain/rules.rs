@@ -268,7 +268,8 @@ impl Rules {
         let number = |key, asked: Option<u64>, allowed: u64| {
             asked.filter(|asked| *asked > allowed).map(|asked| RulesError::Widens { key, asked, allowed })
         };
-        let count = |key, asked: &Option<u32>, allowed: u32| number(key, asked.map(u64::from), allowed.into());
+        let count =
+            |key, asked: &Option<u32>, allowed: u32| number(key, asked.map(u64::from), allowed.into());
         let choice = |key, asked: &Option<String>, offered: &[String]| {
             asked.as_ref().filter(|asked| !offered.contains(asked)).map(|asked| {
                 let asked = asked.chars().take(COMPLAINT).collect();
@@ -384,7 +385,12 @@ fn all_match(pattern: &[&str], path: &[&str]) -> bool {
     })
 }
 
-fn aligned<P, T>(pattern: &[P], text: &[T], is_any: impl Fn(&P) -> bool, is: impl Fn(&P, &T) -> bool) -> bool {
+fn aligned<P, T>(
+    pattern: &[P],
+    text: &[T],
+    is_any: impl Fn(&P) -> bool,
+    is: impl Fn(&P, &T) -> bool,
+) -> bool {
     let mut row = vec![false; text.len() + 1];
     row[0] = true;
     for wanted in pattern {

@@ -2,8 +2,8 @@
 //! their files, a webhook's path, and an agent's arguments.
 
 use super::{
-    Ado, Agent, Commit, Doorbell, Intake, Log, LogFormat, Reviewer, Runtime, RuntimeKind, Secret, Settings, Store,
-    StoreKind,
+    Ado, Agent, Commit, Doorbell, Intake, Log, LogFormat, Reviewer, Runtime, RuntimeKind, Secret, Settings,
+    Store, StoreKind,
     parse::duration_text,
     vars::{self, Var},
 };

@@ -6,8 +6,7 @@ use super::{
     parse::{self, Wrong},
     raw::{
         Given, RawAdo, RawAgent, RawBrief, RawCommit, RawDoorbell, RawIntake, RawLog, RawPolicy, RawReviewer,
-        RawRuntime, RawStore,
-        RawWatcher,
+        RawRuntime, RawStore, RawWatcher,
     },
     vars::{self, Var},
 };
@@ -387,7 +386,8 @@ impl Reader {
         let RawReviewer { agent, command, model, effort } = raw;
         let is_incomplete = agent.is_none() && (command.is_some() || model.is_some() || effort.is_some());
         if is_incomplete {
-            let advice = "write the name of the second agent, or remove the other variables of ROUNDSMAN_REVIEWER_";
+            let advice =
+                "write the name of the second agent, or remove the other variables of ROUNDSMAN_REVIEWER_";
             self.problem(&vars::REVIEWER_AGENT, "is not set, but what it is to be told is", advice);
         }
         let command = self.or(&vars::REVIEWER_COMMAND, command, parse::command, Vec::new());

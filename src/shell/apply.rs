@@ -6,7 +6,7 @@ use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Procedure},
     domain::{
-        AgentResult, Labels, Outcome, PublishResult, PullRequest, PullRequestStatus, Run, Stage,
+        AgentResult, Doubt, Labels, Outcome, PublishResult, PullRequest, PullRequestStatus, Run, Stage,
         StateCategory, Step, StepResult, Trigger, Turn, TurnRecord, WorkItem, WorkerState,
     },
     runtime::{self, Left},
@@ -128,12 +128,15 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
         filled: left(Left::PullRequest).await?,
         ..measured(app, run).await
     };
+    let is_draft = run.choices.draft.unwrap_or(app.policy.narrowed(&rules).open_as_draft);
+    // A person has to want it: a draft waits until one publishes it.
+    let has_lost_tests = description.doubts.iter().any(|doubt| matches!(doubt, Doubt::TestRemoved { .. }));
     let mut new = NewPullRequest {
         source: run.branch(),
         target: run.target.clone(),
         title: words::pull_request::title(title.as_deref().unwrap_or(&run.title), run.id.item),
         description: words::pull_request::description(run, &description),
-        is_draft: app.policy.narrowed(&rules).open_as_draft,
+        is_draft: is_draft || has_lost_tests,
         work_item: Some(run.id.item),
         labels: Vec::new(),
         reviewers: rules.reviewers(),
@@ -170,7 +173,8 @@ async fn measured(app: &App, run: &Run) -> words::pull_request::Description {
     for worker in app.runtime.workers_of(run.id).await.unwrap_or_default() {
         match worker.state {
             WorkerState::Finished(StepResult::Agent {
-                result: AgentResult::Worked { summary, checks_passed, red_before, review, changed: _, replies: _ },
+                result:
+                    AgentResult::Worked { summary, checks_passed, red_before, review, changed: _, replies: _ },
                 usage: _,
             }) if worker.turn.number == work => {
                 from.summary = Some(summary);
@@ -178,9 +182,11 @@ async fn measured(app: &App, run: &Run) -> words::pull_request::Description {
                 from.red_before = red_before;
                 from.review = review;
             }
-            WorkerState::Finished(StepResult::Publish(PublishResult::Pushed { changed, doubts, head: _ }))
-                if worker.turn.work() == work =>
-            {
+            WorkerState::Finished(StepResult::Publish(PublishResult::Pushed {
+                changed,
+                doubts,
+                head: _,
+            })) if worker.turn.work() == work => {
                 from.changed = Some(changed);
                 from.doubts = doubts;
             }

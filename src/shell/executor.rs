@@ -76,7 +76,9 @@ fn egress(settings: &Settings) -> docker::Egress {
     let allow = match &sandbox.egress {
         Egress::Listed(hosts) => hosts.clone(),
         Egress::OfTheAgent => {
-            let names = [&settings.agent.name].into_iter().chain(settings.reviewer.as_ref().map(|second| &second.name));
+            let names = [&settings.agent.name]
+                .into_iter()
+                .chain(settings.reviewer.as_ref().map(|second| &second.name));
             let mut hosts: Vec<String> =
                 names.filter_map(|name| agents::find(name)).flat_map(|agent| agent.hosts.clone()).collect();
             hosts.sort();

@@ -19,6 +19,8 @@ mod rules;
 pub mod tick;
 mod turnstile;
 
+pub use brief::house_rules_problem;
+
 use crate::{
     ado,
     domain::{Identity, Policy, Repository, Run, StateCategory},

@@ -364,7 +364,12 @@ impl Brief {
             ("steps to reproduce", repro_steps),
             ("system info", system_info),
         ] {
-            self.quote(&format!("{name} of work item {id}"), &neutral::shown(text), MAX_ITEM_TEXT, Keep::Start);
+            self.quote(
+                &format!("{name} of work item {id}"),
+                &neutral::shown(text),
+                MAX_ITEM_TEXT,
+                Keep::Start,
+            );
         }
         let Around { discussion, finished, .. } = task.around;
         if !discussion.is_empty() {
@@ -379,7 +384,12 @@ impl Brief {
         }
         if !finished.is_empty() {
             self.say("### What it builds on\n\nThese work items are finished.");
-            self.quote("titles of work items", &neutral::shown(&finished.join("\n")), MAX_COMMENT, Keep::Start);
+            self.quote(
+                "titles of work items",
+                &neutral::shown(&finished.join("\n")),
+                MAX_COMMENT,
+                Keep::Start,
+            );
         }
     }
 

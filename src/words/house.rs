@@ -15,8 +15,11 @@ pub fn check(template: &str) -> Result<(), String> {
     let environment = strict();
     let compiled = environment.template_from_str(template).map_err(|error| said(&error))?;
     let known: BTreeSet<&str> = NAMES.into();
-    let unknown: BTreeSet<String> =
-        compiled.undeclared_variables(false).into_iter().filter(|name| !known.contains(name.as_str())).collect();
+    let unknown: BTreeSet<String> = compiled
+        .undeclared_variables(false)
+        .into_iter()
+        .filter(|name| !known.contains(name.as_str()))
+        .collect();
     match unknown.first() {
         None => Ok(()),
         Some(name) => Err(format!("it names `{name}`; there is only {}", NAMES.join(", "))),
@@ -61,7 +64,13 @@ mod tests {
         let text = "Item {{ item }} in {{ repository }}.{% if kind == 'fix-forward' %} Be quick.{% endif %}";
         assert_eq!(render(text, &run, turn).unwrap(), "Item 4711 in web. Be quick.");
         assert_eq!(check("no variables at all"), Ok(()));
-        for bad in ["{{ titel }}", "{% if false %}{{ nobody }}{% endif %}", "{{ item", "{% include 'x' %}", "{{ item.x }}"] {
+        for bad in [
+            "{{ titel }}",
+            "{% if false %}{{ nobody }}{% endif %}",
+            "{{ item",
+            "{% include 'x' %}",
+            "{{ item.x }}",
+        ] {
             assert!(render(bad, &run, turn).is_err(), "{bad}");
         }
         assert!(check("{% if false %}{{ nobody }}{% endif %}").unwrap_err().contains("`nobody`"));

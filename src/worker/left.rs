@@ -57,7 +57,9 @@ pub(super) fn gather_proposals(job: &Job) {
         if found.len() == most {
             break;
         }
-        let Ok(Some(text)) = files::read_left(output, &format!("{PROPOSALS}/{name}"), LIMIT) else { continue };
+        let Ok(Some(text)) = files::read_left(output, &format!("{PROPOSALS}/{name}"), LIMIT) else {
+            continue;
+        };
         let Some(proposal) = proposal(&text) else { continue };
         let title = job.clean(&proposal.title, TITLE);
         let is_new = !found.iter().any(|known| known.title.eq_ignore_ascii_case(&title));

@@ -186,7 +186,13 @@ mod tests {
     fn names_that_cannot_be_shown_are_no_names() {
         for path in ["caf\u{fffd}.txt", "a\u{1b}[2J", "a\nb", "\u{202e}txt.exe"] {
             let change = Change { old_mode: 0, new_mode: 0o100_644, object: "x".into(), path: path.into() };
-            let rules = broken_rules(&[change], &BTreeMap::new(), &BTreeMap::new(), &Limits::default(), &Rules::default());
+            let rules = broken_rules(
+                &[change],
+                &BTreeMap::new(),
+                &BTreeMap::new(),
+                &Limits::default(),
+                &Rules::default(),
+            );
             assert!(rules.len() == 1 && rules[0].contains("cannot be shown"), "{rules:?}");
             assert!(!rules[0].contains(char::is_control), "{rules:?}");
         }

@@ -21,7 +21,8 @@ fn own_part(brief: &str) -> &str {
 fn implement_says_everything_once() {
     let run = run();
     let item = item();
-    let brief = implement(Task { run: &run, item: &item, additions: "Use tabs.", around: &Around::default() });
+    let brief =
+        implement(Task { run: &run, item: &item, additions: "Use tabs.", around: &Around::default() });
     insta::assert_snapshot!(brief, @r#"
     # Work item 4711, run 4711-r12
 
@@ -61,7 +62,7 @@ fn implement_says_everything_once() {
 
     ## Your task: implement
 
-    Do what the work item below asks for, completely and with nothing beside it. Look at the code first. Add or extend tests that would fail without your change. Run the repository's own checks before you finish.
+    Do what the work item below asks for, completely and with nothing beside it. Look at the code first. Where behaviour changes, write the test first: see it fail without your change and pass with it. Run the repository's own checks before you finish.
 
     ## Work item 4711
 
@@ -97,7 +98,13 @@ fn fix_forward_names_what_fails() {
         log_tail: "1 test failed".into(),
     };
     let earlier = ["turn 1, implement: pushed 01234567".to_owned()];
-    let brief = fix_forward(Task { run: &run, item: &item, additions: "", around: &Around::default() }, &[failing], &earlier, 1, 5);
+    let brief = fix_forward(
+        Task { run: &run, item: &item, additions: "", around: &Around::default() },
+        &[failing],
+        &earlier,
+        1,
+        5,
+    );
     insta::assert_snapshot!(own_part(&brief), @r"
     ## Your task: fix forward (attempt 1 of 5)
 
@@ -173,7 +180,12 @@ fn respond_marks_whose_words_count() {
     let awaiting = [Awaiting { thread: ThreadId(12), comment: CommentId(1) }];
     let trusted = BTreeSet::from([IdentityId::new("a")]);
     let threads = [thread(7, "Fine."), thread(12, "Why not `map`?")];
-    let brief = respond(Task { run: &run, item: &item, additions: "", around: &Around::default() }, &threads, &awaiting, &trusted);
+    let brief = respond(
+        Task { run: &run, item: &item, additions: "", around: &Around::default() },
+        &threads,
+        &awaiting,
+        &trusted,
+    );
     insta::assert_snapshot!(own_part(&brief), @r"
     ## Your task: respond to a review
 
@@ -236,7 +248,8 @@ fn respond_marks_whose_words_count() {
 fn conflict_merges_and_never_forces() {
     let run = fixing();
     let item = WorkItemText::default();
-    let brief = conflict(Task { run: &run, item: &item, additions: "", around: &Around::default() }, &run.target);
+    let brief =
+        conflict(Task { run: &run, item: &item, additions: "", around: &Around::default() }, &run.target);
     insta::assert_snapshot!(own_part(&brief), @r"
     ## Your task: resolve conflicts with `main`
 

@@ -8,5 +8,7 @@ mod faults;
 mod memory;
 mod people;
 mod road;
+mod rules;
+mod second;
 mod tricks;
 mod twins;

@@ -66,7 +66,9 @@ impl World {
     /// A world whose pretend services listen at this address of the machine.
     pub(crate) async fn at(address: std::net::IpAddr) -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let universe = Universe::build(home.path(), (address, 0).into(), None).await.expect("a universe");
+        let record = home.path().join("traffic.jsonl");
+        let universe =
+            Universe::build(home.path(), (address, 0).into(), Some(&record)).await.expect("a universe");
         let mut vars: BTreeMap<String, String> = universe.vars().into_iter().collect();
         let memory = Memory::chosen();
         if memory == Memory::Labels {
