@@ -137,6 +137,14 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
 fn check(surroundings: &Surroundings, json: bool) -> Exit {
     match Settings::from_vars(surroundings.vars.iter().cloned()) {
         Ok(settings) => {
+            if let Some(problem) = crate::shell::house_rules_problem(&settings) {
+                if json {
+                    say(&serde_json::json!({ "ok": false, "problems": [problem] }).to_string());
+                } else {
+                    say(&problem);
+                }
+                return Exit::Settings;
+            }
             let warnings = settings.warnings();
             if json {
                 say(

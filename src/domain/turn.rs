@@ -407,7 +407,7 @@ pub enum PublishResult {
         head: CommitId,
         /// Files changed against the base, as git counts them.
         changed: DiffStat,
-        /// What the agent says about files and git does not.
+        /// What people should know about the change, whatever its text says.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         doubts: Vec<Doubt>,
     },
@@ -428,7 +428,7 @@ pub enum PublishResult {
     },
 }
 
-/// A claim about files that the change itself does not bear out.
+/// What git says about a change and its text does not, or says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "doubt")]
 pub enum Doubt {
@@ -437,6 +437,11 @@ pub enum Doubt {
     /// A file is said to be changed that is not part of the change.
     NotChanged {
         /// As the agent wrote it.
+        path: String,
+    },
+    /// A file that looks like a test is gone.
+    TestRemoved {
+        /// Its path.
         path: String,
     },
 }

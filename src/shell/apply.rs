@@ -6,8 +6,9 @@ use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Procedure},
     domain::{
-        AgentResult, BranchName, Identity, Labels, Outcome, PublishResult, PullRequest, PullRequestStatus,
-        Repository, Run, Stage, StateCategory, Step, StepResult, Turn, TurnRecord, WorkItem, WorkerState,
+        AgentResult, BranchName, Doubt, Identity, Labels, Outcome, PublishResult, PullRequest,
+        PullRequestStatus, Repository, Run, Stage, StateCategory, Step, StepResult, Turn, TurnRecord,
+        WorkItem, WorkerState,
     },
     runtime::{self, Left},
     words::{self, Escalation},
@@ -137,12 +138,15 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
     }
     let rules = rules::in_force(app, run).await?.rules();
     let (title, description) = told(app, run).await?;
+    let is_draft = run.choices.draft.unwrap_or(app.policy.narrowed(&rules).open_as_draft);
+    // A person has to want it: a draft waits until one publishes it.
+    let has_lost_tests = description.doubts.iter().any(|doubt| matches!(doubt, Doubt::TestRemoved { .. }));
     let mut new = NewPullRequest {
         source: run.branch(),
         target: run.target.clone(),
         title: words::pull_request::title(&title, run.id.item),
         description: words::pull_request::description(run, &description),
-        is_draft: app.policy.narrowed(&rules).open_as_draft,
+        is_draft: is_draft || has_lost_tests,
         work_item: Some(run.id.item),
         labels: Vec::new(),
         reviewers: rules.reviewers(),

@@ -15,6 +15,7 @@ use crate::{
         environment::Decision,
         spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
     },
+    settings::Settings,
     words::{
         Marker,
         briefs::{self, Around, Failing, Said, Task},
@@ -153,14 +154,26 @@ fn reviewer(app: &App) -> Result<Option<AgentCall>, ApplyError> {
 
 /// The operator's own rules for this turn.
 fn house_rules(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {
-    let Some(path) = &app.settings.brief_file else { return Ok(String::new()) };
-    let bad = ApplyError::HouseRules;
-    let size = std::fs::metadata(path).map_err(|why| bad(why.kind().to_string()))?.len();
-    if size > HOUSE_RULES_LIMIT {
-        return Err(bad(format!("it has {size} bytes; {HOUSE_RULES_LIMIT} are allowed")));
+    match template(&app.settings).map_err(ApplyError::HouseRules)? {
+        Some(template) => house::render(&template, run, turn).map_err(ApplyError::HouseRules),
+        None => Ok(String::new()),
     }
-    let template = std::fs::read_to_string(path).map_err(|why| bad(why.kind().to_string()))?;
-    house::render(&template, run, turn).map_err(bad)
+}
+
+/// The template as it is now.
+fn template(settings: &Settings) -> Result<Option<String>, String> {
+    let Some(path) = &settings.brief_file else { return Ok(None) };
+    let size = std::fs::metadata(path).map_err(|why| why.kind().to_string())?.len();
+    if size > HOUSE_RULES_LIMIT {
+        return Err(format!("it has {size} bytes; {HOUSE_RULES_LIMIT} are allowed"));
+    }
+    std::fs::read_to_string(path).map(Some).map_err(|why| why.kind().to_string())
+}
+
+/// Why the operator's own rules cannot be used, before anything needs them.
+pub fn house_rules_problem(settings: &Settings) -> Option<String> {
+    let checked = template(settings).and_then(|text| text.map_or(Ok(()), |text| house::check(&text)));
+    checked.err().map(|why| ApplyError::HouseRules(why).to_string())
 }
 
 /// What stands around the task: what trusted people said, what it builds on, what others want said.

@@ -22,6 +22,8 @@ mod talk;
 pub mod tick;
 mod turnstile;
 
+pub use brief::house_rules_problem;
+
 use crate::{
     ado,
     domain::{Identity, Policy, Repository, Run, StateCategory},

@@ -128,34 +128,66 @@ pub fn quote_block(text: &str) -> String {
 /// What a person sees of a text that others wrote: no comments, no hidden elements, no words behind pictures. An agent
 /// reads the source; whoever approved the text saw the page.
 pub fn shown(text: &str) -> String {
-    static HIDDEN: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r#"(?is)<([a-z][a-z0-9]*)\b[^>]*?(?:\shidden\b|style\s*=\s*["']?[^"'>]*?(?:display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?:\.0+)?\s*[;"'>]|font-size\s*:\s*0[a-z%]*\s*[;"'>]|[^-]color\s*:\s*(?:white|transparent|#fff(?:fff)?\b|rgba?\(\s*255\s*,\s*255\s*,\s*255)))[^>]*>"#)
-            .expect("the pattern is a constant and tested")
+    // Without the tables of Unicode, which not every build has: blanks are spelled out, letters are those of ASCII.
+    static OPENING: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"<([a-z][a-z0-9]*)([ \n\t/][^>]*)>").expect("the pattern is a constant and tested")
     });
     static PICTURE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"!\[[^\]]*\]\(\s*<?([^)\s>]*)>?[^)]*\)").expect("the pattern is a constant and tested")
-    });
-    static TAG: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?is)<(?:img|input|area)\b[^>]*>").expect("the pattern is a constant and tested")
+        Regex::new(r"!\[[^\]]*\]\([ \n\t]*<?([^) \n\t>]*)>?[^)]*\)")
+            .expect("the pattern is a constant and tested")
     });
     /// `[//]: # (nobody sees this)`: a reference that nothing refers to.
     static NOTE: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r#"(?m)^[ \t]{0,3}\[[^\]\n]+\]:[ \t]*#?[ \t]*["'(].*$"#)
             .expect("the pattern is a constant and tested")
     });
+    static TAG: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"<(?:[iI][mM][gG]|[iI][nN][pP][uU][tT]|[aA][rR][eE][aA])[ \n\t/][^>]*>")
+            .expect("the pattern is a constant and tested")
+    });
     let mut text = without(&visible(text), "<!--", "-->");
-    while let Some(found) = HIDDEN.captures(&text) {
-        let (from, name) = (found.get_match().start(), found[1].to_lowercase());
-        text.replace_range(from..end_of(&text, found.get_match().end(), &name), "");
+    // Case changes no place in the text where only letters of ASCII change.
+    loop {
+        let lower = text.to_ascii_lowercase();
+        let Some(found) = OPENING.captures_iter(&lower).find(|found| hides(&found[2])) else { break };
+        let whole = found.get_match();
+        text.replace_range(whole.start()..end_of(&lower, whole.end(), &found[1]), "");
     }
     let text = TAG.replace_all(&text, "[picture]");
     let text = PICTURE.replace_all(&text, "[picture $1]");
     NOTE.replace_all(&text, "").into_owned()
 }
 
-/// Where an element ends whose tag ends at `at`: behind its own closing tag, or with the text.
-fn end_of(text: &str, at: usize, name: &str) -> usize {
-    let lower = text.to_ascii_lowercase();
+/// Whether these attributes, in lower case, keep an element from being seen.
+fn hides(attributes: &str) -> bool {
+    let is_hidden =
+        attributes.split([' ', '\n', '\t', '/']).any(|word| word == "hidden" || word.starts_with("hidden="));
+    let packed: String = attributes.chars().filter(|c| !c.is_whitespace()).collect();
+    let style = packed.split_once("style=").map_or("", |(_, style)| style.trim_start_matches(['"', '\'']));
+    let style = style.split(['"', '\'']).next().unwrap_or_default();
+    let says_nothing = |value: &str, what: &str| {
+        let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
+        value == what || number.parse::<f64>().is_ok_and(|number| number == 0.0)
+    };
+    is_hidden
+        || style.split(';').filter_map(|one| one.split_once(':')).any(|(name, value)| {
+            let value = value.trim_end_matches("!important");
+            match name {
+                "display" => value == "none",
+                "visibility" => value == "hidden" || value == "collapse",
+                "opacity" | "font-size" => says_nothing(value, "0"),
+                "color" => {
+                    matches!(value, "white" | "transparent" | "#fff" | "#ffffff")
+                        || value.starts_with("rgb(255,255,255")
+                        || value.starts_with("rgba(255,255,255")
+                }
+                _ => false,
+            }
+        })
+}
+
+/// Where an element ends whose tag ends at `at`: behind its own closing tag, or with the text, which is in lower case.
+fn end_of(lower: &str, at: usize, name: &str) -> usize {
     let (open, close) = (format!("<{name}"), format!("</{name}"));
     let (mut depth, mut at) = (1_u32, at);
     while depth > 0 {
@@ -168,9 +200,9 @@ fn end_of(text: &str, at: usize, name: &str) -> usize {
             }
             (_, Some(closed)) => {
                 depth -= 1;
-                at = lower[closed..].find('>').map_or(text.len(), |end| closed + end + 1);
+                at = lower[closed..].find('>').map_or(lower.len(), |end| closed + end + 1);
             }
-            (_, None) => return text.len(),
+            (_, None) => return lower.len(),
         }
     }
     at

@@ -74,10 +74,16 @@ mod tests {
             why: "unknown field `runn`\n<b>".into(),
             held: Some(head()),
         };
-        insta::assert_snapshot!(bad_rules(&run(), &complaint), @"");
+        insta::assert_snapshot!(bad_rules(&run(), &complaint), @r##"
+        <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>.roundsman.toml at 01234567</b> (Fabrikam Fiber/web, main) cannot be obeyed: unknown field `runn`<br>&lt;b&gt;</p>
+        <p>The version of commit 01234567 holds until it is repaired.</p>
+        "##);
         assert!(bad_rules(&run(), &complaint).contains(&complaint.key()), "it is found again");
         assert!(bad_rules(&run(), &RulesComplaint { held: None, ..complaint }).contains("operator's rules"));
-        insta::assert_snapshot!(proposal(&run(), "Fixes #12 <img src=x>\n##vso[x] @<someone>"), @"");
+        insta::assert_snapshot!(proposal(&run(), "Fixes #12 <b>x</b>\n##vso[x] @<someone>"), @r"
+        <p>Proposed by an agent that worked on the related item, run 4711-r12. Nobody has checked it, and nobody works on it.</p>
+        <blockquote>Fixes # 12 &lt;b&gt;x&lt;/b&gt;<br>\# #vso[x] @ &lt;someone&gt;</blockquote>
+        ");
         assert_eq!(proposal_title("Fix #12 <!-- x -->\u{202e}"), "Fix # 12");
     }
 }

@@ -102,6 +102,10 @@ fn measured(from: &Description) -> String {
                 "Measured: `{}` is not part of this change, although the text says that it was changed.",
                 name(path)
             ),
+            Doubt::TestRemoved { path } => format!(
+                "**Measured: this change removes the test `{}`.** It is opened as a draft; publish it if that is meant.",
+                name(path)
+            ),
         });
     }
     for check in &from.red_before {
@@ -201,7 +205,31 @@ mod tests {
             doubts: vec![Doubt::NoTest, Doubt::NotChanged { path: "docs/a`b.md".into() }],
             ..Description::default()
         };
-        insta::assert_snapshot!(description(&run(), &from), @"");
+        insta::assert_snapshot!(description(&run(), &from), @r"
+        roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns none
+
+        Work item 4711. Made by an agent; please review it like the work of somebody new to this code.
+
+        Measured: 1 file, +4 −0.
+
+        Measured: no file of this change looks like a test, although the text speaks of new tests.
+
+        Measured: `docs/a'b.md` is not part of this change, although the text says that it was changed.
+
+        Measured: `run-tests.sh` fails without this change, too.
+
+        A second agent (claude) had findings; the first was given them once and may not have agreed with all:
+
+        ````text
+        - a.rs:1 breaks # 12 @ <someone>
+        ```
+        x
+        ````
+
+        ## What
+
+        Added tests.
+        ");
     }
 
     #[test]

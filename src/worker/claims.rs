@@ -3,6 +3,7 @@
 //! Modest on purpose: only sentences with a verb of change, only names that can be nothing but paths, and nothing that
 //! denies or plans. A doubt that is wrong costs more trust than one that is missing.
 
+use super::changes::Change;
 use crate::domain::Doubt;
 use regex::Regex;
 use std::sync::LazyLock;
@@ -18,7 +19,7 @@ fn pattern(text: &str) -> Regex {
 
 static TESTS_ADDED: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i-u)\b(?:add(?:ed|s)?|wrote|extend(?:ed|s)?|creat(?:ed|es)|new)\b[ a-z`-]{0,40}\b(?:unit[ -]|integration[ -]|regression[ -])?tests?\b(?:[^a-z-]|$)",
+        r"(?i-u)\b(?:add(?:ed|s)?|wrote|extend(?:ed|s)?|creat(?:ed|es)|new)\b[ a-z`-]{0,40}\b(?:unit[ -]|integration[ -]|regression[ -])?tests?\b",
     )
 });
 static CHANGED: LazyLock<Regex> = LazyLock::new(|| {
@@ -36,16 +37,12 @@ static QUOTED: LazyLock<Regex> = LazyLock::new(|| pattern(r"`([^`\s]{3,200})`"))
 
 /// What the change with these paths does not bear out.
 pub(super) fn doubts(texts: &[&str], changed: &[String]) -> Vec<Doubt> {
-    let is_test = |path: &String| {
-        let path = path.to_lowercase();
-        path.contains("test") || path.contains("spec")
-    };
     let mut doubts = Vec::new();
     for sentence in texts.iter().flat_map(|text| sentences(text)) {
         if DENIES.is_match(sentence) {
             continue;
         }
-        if TESTS_ADDED.is_match(sentence) && !changed.iter().any(is_test) {
+        if adds_tests(sentence) && !changed.iter().any(|path| is_test(path)) {
             doubts.push(Doubt::NoTest);
         }
         if CHANGED.is_match(sentence) {
@@ -58,6 +55,32 @@ pub(super) fn doubts(texts: &[&str], changed: &[String]) -> Vec<Doubt> {
     doubts.dedup();
     doubts.truncate(MOST_DOUBTS);
     doubts
+}
+
+/// "Tests" as a thing, not as the half of another word: `test-driven`, `test suite`.
+fn adds_tests(sentence: &str) -> bool {
+    TESTS_ADDED.find_iter(sentence).any(|found| {
+        let rest = sentence[found.end()..].trim_start_matches('`');
+        !rest.starts_with(['-', '/', '_', '.'])
+            || rest.trim_start_matches('.').trim().is_empty()
+            || rest.starts_with(". ")
+    })
+}
+
+/// Whether a path looks like a test's.
+fn is_test(path: &str) -> bool {
+    let path = path.to_lowercase();
+    path.contains("test") || path.contains("spec")
+}
+
+/// Files that look like tests and are gone, without one of their name elsewhere: moving is no removal.
+pub(super) fn removed_tests(changes: &[Change]) -> Vec<Doubt> {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_lowercase();
+    let added: Vec<String> =
+        changes.iter().filter(|change| change.old_mode == 0).map(|change| name(&change.path)).collect();
+    let gone = changes.iter().filter(|change| change.new_mode == 0 && is_test(&change.path));
+    let gone = gone.filter(|change| !added.contains(&name(&change.path)));
+    gone.map(|change| Doubt::TestRemoved { path: change.path.clone() }).take(MOST_DOUBTS).collect()
 }
 
 /// Sentences, roughly: a dot inside of a path is followed by no space.
@@ -115,6 +138,24 @@ mod tests {
         );
         assert_eq!(told("Added tests.", &["src/cart.rs", "tests/cart.rs"]), []);
         assert_eq!(told("Added a test.", &["web/cart.spec.ts"]), []);
+    }
+
+    #[test]
+    fn a_test_that_is_gone_is_told_and_one_that_moved_is_not() {
+        let change = |old_mode, new_mode, path: &str| Change {
+            old_mode,
+            new_mode,
+            object: String::new(),
+            path: path.into(),
+        };
+        let changes = [
+            change(0o100_644, 0, "tests/cart_test.sh"),
+            change(0o100_644, 0, "tests/moved_test.sh"),
+            change(0, 0o100_644, "tests/shop/moved_test.sh"),
+            change(0o100_644, 0, "src/old.rs"),
+            change(0o100_644, 0o100_644, "tests/other_test.sh"),
+        ];
+        assert_eq!(removed_tests(&changes), [Doubt::TestRemoved { path: "tests/cart_test.sh".into() }]);
     }
 
     #[test]

@@ -142,6 +142,8 @@ fn vet(git: &Git, repo: &Repo, [incoming, base, target]: [&CommitId; 3]) -> Resu
 
 /// Bytes that are read of a text of the agent's.
 const SAID: u64 = 64 << 10;
+/// Characters of a path that is told.
+const PATH: usize = 200;
 
 /// What the agent says about its change and the change does not show.
 fn doubts(job: &Job, changes: &[Change]) -> Vec<Doubt> {
@@ -150,10 +152,12 @@ fn doubts(job: &Job, changes: &[Change]) -> Vec<Doubt> {
     let outcome: serde_json::Value = serde_json::from_str(&said("outcome.json")).unwrap_or_default();
     let summary = outcome["summary"].as_str().unwrap_or_default();
     let changed: Vec<String> = changes.iter().map(|change| change.path.clone()).collect();
-    let mut doubts = claims::doubts(&[&said("pr.md"), summary], &changed);
+    let mut doubts = claims::removed_tests(changes);
+    doubts.extend(claims::doubts(&[&said("pr.md"), summary], &changed));
     for doubt in &mut doubts {
-        if let Doubt::NotChanged { path } = doubt {
-            *path = job.clean(path, SAID as usize);
+        match doubt {
+            Doubt::NotChanged { path } | Doubt::TestRemoved { path } => *path = job.clean(path, PATH),
+            Doubt::NoTest => {}
         }
     }
     doubts

@@ -479,7 +479,7 @@ async fn publish_takes_exactly_one_reference() {
 }
 
 #[tokio::test]
-async fn nothing_hostile_in_the_workspace_is_executed() {
+async fn h16_nothing_hostile_in_the_workspace_is_executed() {
     let world = World::new();
     let mark = world.path().join("executed");
     let program = format!(

@@ -62,7 +62,7 @@ fn implement_says_everything_once() {
 
     ## Your task: implement
 
-    Do what the work item below asks for, completely and with nothing beside it. Look at the code first. Add or extend tests that would fail without your change. Run the repository's own checks before you finish.
+    Do what the work item below asks for, completely and with nothing beside it. Look at the code first. Where behaviour changes, write the test first: see it fail without your change and pass with it. Run the repository's own checks before you finish.
 
     ## Work item 4711
 

@@ -178,7 +178,39 @@ async fn a_provider_that_fails_for_now_is_asked_once_more() {
 }
 
 #[tokio::test]
-async fn a_refused_permission_is_no_success() {
+async fn h03_a_zero_exit_with_an_error_and_without_work_is_the_providers_fault() {
+    let claude = |line: &str| {
+        let program = format!("cat > /dev/null; echo '{line}'");
+        roundsman::runtime::spec::AgentCall {
+            name: "claude".into(),
+            command: ["sh", "-c", &program].map(str::to_owned).to_vec(),
+            dialect: roundsman::runtime::spec::Dialect::Claude,
+            ..Default::default()
+        }
+    };
+    let is_error = r#"{"type":"result","subtype":"success","is_error":true,"result":"API Error: 529 Overloaded","session_id":"s","num_turns":1,"usage":{"input_tokens":0,"output_tokens":0}}"#;
+    let zero =
+        r#"{"type":"error","sessionID":"ses_1","error":{"name":"APIError","data":{"message":"Overloaded"}}}"#;
+    let cases = [
+        // The text of an error, and exit 0.
+        (shell(&error(503)), AgentFailure::Provider),
+        // `is_error` although its own word for the end is success.
+        (claude(is_error), AgentFailure::Provider),
+        // Not a single token.
+        (shell(&format!("echo '{zero}'")), AgentFailure::Provider),
+    ];
+    for (agent, expected) in cases {
+        let mut world = World::new();
+        world.limits.provider_pause_seconds = 0;
+        let (result, usage) = turn(&world, 1, &agent, &Handover::default()).await;
+        let (class, detail) = failed(&result);
+        assert_eq!(class, expected, "{detail}");
+        assert_eq!(usage.calls, 2, "asked once more: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn h03_a_refused_permission_is_no_success() {
     let world = World::new();
     let recording =
         concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/opencode/permission-ask-rejected.jsonl");

@@ -35,7 +35,7 @@ fn size(directory: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn an_agent_that_changes_nothing_is_asked_about_at_once() {
+async fn h04_an_agent_that_changes_nothing_is_asked_about_at_once() {
     let (mut world, item) = asked("echo 'It is done already, I think.'; exit 0").await;
     let told = world.until_handed(item).await;
     assert!(told.contains("without changing anything"), "{told}");
@@ -45,7 +45,7 @@ async fn an_agent_that_changes_nothing_is_asked_about_at_once() {
 }
 
 #[tokio::test]
-async fn an_agent_that_hangs_is_ended_tried_once_more_and_handed_over() {
+async fn h01_an_agent_that_hangs_is_ended_tried_once_more_and_handed_over() {
     let mut world = World::new().await;
     world.set("ROUNDSMAN_POLICY_IDLE_LIMIT", "1s");
     // It ignores being asked, and its child would outlive it.
@@ -60,7 +60,7 @@ async fn an_agent_that_hangs_is_ended_tried_once_more_and_handed_over() {
 }
 
 #[tokio::test]
-async fn an_agent_that_floods_is_cut_off_and_its_evidence_stays_small() {
+async fn h02_an_agent_that_floods_is_cut_off_and_its_evidence_stays_small() {
     let (mut world, item) = asked("head -c 1000000000 /dev/zero | tr '\\0' 'x'").await;
     let told = world.until_handed(item).await;
     assert!(told.contains("wrote more output than is allowed"), "{told}");
@@ -130,6 +130,7 @@ async fn an_agent_that_cannot_be_started_costs_the_executors_attempts() {
     assert!(run.lost() >= 2, "{run:#?}");
 }
 
+/// Also H4.
 #[tokio::test]
 async fn a_question_reaches_the_person_who_asked() {
     let (mut world, item) =
@@ -153,7 +154,7 @@ async fn a_question_reaches_the_person_who_asked() {
 }
 
 #[tokio::test]
-async fn pipelines_and_agent_settings_are_refused_before_the_push() {
+async fn h09_pipelines_and_agent_settings_are_refused_before_the_push() {
     let (mut world, item) = asked(
         "mkdir -p .github .claude; echo 'steps: []' > azure-pipelines.yml; echo '{}' > .claude/settings.json; echo x >> AGENTS.md",
     )
@@ -169,7 +170,7 @@ async fn pipelines_and_agent_settings_are_refused_before_the_push() {
 }
 
 #[tokio::test]
-async fn a_file_that_looks_like_a_secret_is_never_committed() {
+async fn h12_a_file_that_looks_like_a_secret_is_never_committed() {
     let (mut world, item) = asked("echo 'PASSWORD=hunter2hunter2' > .env; echo more").await;
     let told = world.until_handed(item).await;
     assert!(told.contains(".env") && told.contains("must not be committed"), "{told}");
@@ -178,7 +179,7 @@ async fn a_file_that_looks_like_a_secret_is_never_committed() {
 }
 
 #[tokio::test]
-async fn a_key_of_the_step_is_never_committed() {
+async fn h12_a_key_of_the_step_is_never_committed() {
     let mut world = World::new().await;
     world.set("ROUNDSMAN_AGENT_ENVIRONMENT", "MODEL_API_KEY");
     world.set("MODEL_API_KEY", "canary+without+any+form");

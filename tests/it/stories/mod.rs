@@ -10,5 +10,7 @@ mod memory;
 mod people;
 mod reviewers;
 mod road;
+mod rules;
+mod second;
 mod tricks;
 mod twins;

@@ -59,7 +59,7 @@ async fn an_agent_that_breaks_its_repository_gets_a_fresh_one() {
 }
 
 #[tokio::test]
-async fn rewritten_history_is_refused() {
+async fn h06_rewritten_history_is_refused() {
     let (mut world, item) = asked(
         "git checkout -q --orphan fresh; echo x > new.txt; git add -A; git commit -q -m 'All new'; echo done",
     )
@@ -69,8 +69,9 @@ async fn rewritten_history_is_refused() {
     assert!(world.agent_branches().is_empty());
 }
 
+/// Also H10.
 #[tokio::test]
-async fn a_commit_on_another_branch_that_asks_to_skip_checks_is_built_all_the_same() {
+async fn h05_a_commit_on_another_branch_that_asks_to_skip_checks_is_built_all_the_same() {
     let (mut world, item) = asked(
         "git checkout -q -b mine; printf 'A line.\\n' >> README.md; git add -A; \
          git commit -q -m 'Change [skip ci] ***NO_CI***'; echo done",
@@ -84,7 +85,7 @@ async fn a_commit_on_another_branch_that_asks_to_skip_checks_is_built_all_the_sa
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused() {
+async fn h11_what_is_too_large_is_refused() {
     let (mut world, item) = asked("head -c 2000000 /dev/urandom > big.bin; echo done").await;
     let told = world.until_handed(item).await;
     assert!(told.contains("big.bin") && told.contains("2000000"), "{told}");
@@ -92,7 +93,41 @@ async fn what_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn a_pull_requests_text_closes_mentions_and_claims_nothing() {
+async fn h11_what_is_too_much_is_refused() {
+    let (mut world, item) = asked(
+        "i=0; while test $i -lt 150; do echo $i > many-$i.txt; i=$((i+1)); done; ln -s /etc/passwd link; echo '*.txt filter=x' > .gitattributes",
+    )
+    .await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("152 files are changed; 100 are allowed"), "{told}");
+    assert!(told.contains("symbolic link that leaves") && told.contains(".gitattributes"), "{told}");
+    assert!(world.agent_branches().is_empty());
+}
+
+#[tokio::test]
+async fn h07_an_agent_that_pushes_by_itself_moves_nothing() {
+    let mut world = World::new().await;
+    let before = world.universe.emulator.refs(&world.universe.repository);
+    let url = world.universe.repository.clone_url.clone();
+    world.agent(&format!(
+        "printf 'x\\n' >> README.md; git add -A; git commit -qm mine; git tag v9\n\
+         export GIT_TERMINAL_PROMPT=0\n\
+         for how in 'HEAD:refs/heads/main --force' 'HEAD:refs/heads/elsewhere' 'v9' '--mirror'; do\n\
+           git push '{url}' $how > \"$WORLD/pushed\" 2>&1 && touch \"$WORLD/succeeded\"\n\
+         done; true"
+    ));
+    let item = world.ask().await;
+    world.until_green().await;
+    assert!(!world.home().join("succeeded").exists(), "it could push");
+    assert!(world.home().join("pushed").exists());
+    let mut after = world.universe.emulator.refs(&world.universe.repository);
+    after.retain(|name, _| !name.starts_with("refs/heads/agent/") && !name.starts_with("refs/pull/"));
+    assert_eq!(after, before);
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn h13_a_pull_requests_text_closes_mentions_and_claims_nothing() {
     let mut world = World::new().await;
     let other = world.universe.file_item(&[]).unwrap();
     let stranger = world.universe.owner.id.clone();

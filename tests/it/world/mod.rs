@@ -30,6 +30,8 @@ pub(crate) struct World {
     ahead: SignedDuration,
     home: std::sync::Arc<TempDir>,
     memory: Memory,
+    /// Where all exchanges with the pretend service are written down.
+    traffic: std::path::PathBuf,
 }
 
 /// How runs are remembered in every story of one telling; `ROUNDSMAN_STORY_STORE` chooses.
@@ -66,27 +68,40 @@ impl World {
     /// A world whose pretend services listen at this address of the machine.
     pub(crate) async fn at(address: std::net::IpAddr) -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let record = traffic(home.path());
+        let record = traffic(home.path()).unwrap_or_else(|| home.path().join("traffic.jsonl"));
         let universe =
-            Universe::build(home.path(), (address, 0).into(), record.as_deref()).await.expect("a universe");
+            Universe::build(home.path(), (address, 0).into(), Some(&record)).await.expect("a universe");
         let mut vars: BTreeMap<String, String> = universe.vars().into_iter().collect();
         let memory = Memory::chosen();
         if memory == Memory::Labels {
             vars.insert("ROUNDSMAN_STORE_KIND".into(), "labels".into());
         }
-        Self { universe, vars, ahead: SignedDuration::ZERO, home: std::sync::Arc::new(home), memory }
+        Self {
+            universe,
+            vars,
+            ahead: SignedDuration::ZERO,
+            home: std::sync::Arc::new(home),
+            memory,
+            traffic: record,
+        }
     }
 
     /// The same world, seen from another host.
     pub(crate) fn elsewhere(&self) -> Self {
-        let Self { universe, vars, ahead, home, memory } = self;
+        let Self { universe, vars, ahead, home, memory, traffic } = self;
         Self {
             universe: universe.clone(),
             vars: vars.clone(),
             ahead: *ahead,
             home: home.clone(),
             memory: *memory,
+            traffic: traffic.clone(),
         }
+    }
+
+    /// All exchanges with the pretend service so far.
+    pub(crate) fn sent(&self) -> String {
+        std::fs::read_to_string(&self.traffic).expect("traffic")
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &str) {
