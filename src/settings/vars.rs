@@ -212,7 +212,8 @@ vars! {
         "Many teams assign an item to whoever watches the agent", "0.1.0";
 
     STORE_KIND: Is("sqlite"),
-        "Where runs are remembered: `sqlite`",
+        "Where runs are remembered: `sqlite` (a file), or `labels` (no file: records in the work items' comments; more calls, \
+         and a silent watcher is not noticed)",
         "Needs nothing but a local disk", "0.1.0";
     STORE_PATH: Means("`runs.sqlite` in the state directory"),
         "The run store's file; on a local disk, shared by poller and watcher of one executor",
