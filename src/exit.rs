@@ -1,7 +1,7 @@
 //! How a program of ours ends: one number per kind of person who should look. The numbers are those of `sysexits.h`
 //! where it has one; schedulers and scripts depend on them, so a number never changes its meaning.
 
-use crate::{runtime, store};
+use crate::{ado, runtime, store};
 use std::process::ExitCode;
 
 /// How it ended.
@@ -107,6 +107,12 @@ impl From<&store::Error> for Exit {
             store::Error::Newer { .. } => Self::Settings,
             store::Error::IllegalMove { .. } => Self::Bug,
             store::Error::Unusable { .. } => Self::StoreUnavailable,
+            store::Error::Ado(error) => match error.fault() {
+                ado::Fault::Transient => Self::Unreachable,
+                ado::Fault::Ours | ado::Fault::Theirs => Self::Refused,
+            },
+            // Another version is installed here than there.
+            store::Error::Record { .. } => Self::Settings,
         }
     }
 }

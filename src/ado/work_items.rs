@@ -37,6 +37,7 @@ const FIELDS: [&str; 11] = [
 pub struct Wiql {
     conditions: Vec<String>,
     has_time: bool,
+    newest_first: bool,
 }
 
 impl Wiql {
@@ -47,7 +48,14 @@ impl Wiql {
             "[System.TeamProject] = @project".to_owned(),
             format!("[System.Tags] CONTAINS {}", quoted(label)),
         ];
-        Self { conditions, has_time: false }
+        Self { conditions, has_time: false, newest_first: false }
+    }
+
+    /// Items of the project that somebody commented on, the last saved first.
+    pub fn discussed() -> Self {
+        let conditions =
+            vec!["[System.TeamProject] = @project".to_owned(), "[System.CommentCount] > 0".to_owned()];
+        Self { conditions, has_time: false, newest_first: true }
     }
 
     /// Without those that also have `label`.
@@ -89,12 +97,10 @@ impl Wiql {
         self
     }
 
-    /// The query, oldest item first.
+    /// The query, oldest item first unless said otherwise.
     pub fn text(&self) -> String {
-        format!(
-            "SELECT [System.Id] FROM WorkItems WHERE {} ORDER BY [System.Id] ASC",
-            self.conditions.join(" AND ")
-        )
+        let order = if self.newest_first { "[System.ChangedDate] DESC" } else { "[System.Id] ASC" };
+        format!("SELECT [System.Id] FROM WorkItems WHERE {} ORDER BY {order}", self.conditions.join(" AND "))
     }
 }
 

@@ -239,6 +239,7 @@ fn scheme_word(scheme: Scheme) -> &'static str {
 fn store_word(kind: StoreKind) -> &'static str {
     match kind {
         StoreKind::Sqlite => "sqlite",
+        StoreKind::Labels => "labels",
     }
 }
 

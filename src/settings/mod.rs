@@ -248,6 +248,8 @@ pub struct Store {
 pub enum StoreKind {
     /// One file on a local disk.
     Sqlite,
+    /// No file: records in the work items' own comments.
+    Labels,
 }
 
 /// Where steps run.

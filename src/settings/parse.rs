@@ -95,10 +95,7 @@ pub(super) fn resolve_threads(text: &str) -> Parsed<ResolveThreads> {
 }
 
 pub(super) fn store_kind(text: &str) -> Parsed<StoreKind> {
-    if text.eq_ignore_ascii_case("labels") {
-        return Err(wrong("names a store that comes with a later version", "write `sqlite`"));
-    }
-    word(text, &[("sqlite", StoreKind::Sqlite)])
+    word(text, &[("sqlite", StoreKind::Sqlite), ("labels", StoreKind::Labels)])
 }
 
 pub(super) fn runtime_kind(text: &str) -> Parsed<RuntimeKind> {

@@ -218,7 +218,8 @@ vars! {
         "Items of an agent's making are a surprise where nobody asked for them; 3 are a useful number where people did", "0.1.0";
 
     STORE_KIND: Is("sqlite"),
-        "Where runs are remembered: `sqlite`",
+        "Where runs are remembered: `sqlite` (a file), or `labels` (no file: records in the work items' comments; more calls, \
+         and a silent watcher is not noticed)",
         "Needs nothing but a local disk", "0.1.0";
     STORE_PATH: Means("`runs.sqlite` in the state directory"),
         "The run store's file; on a local disk, shared by poller and watcher of one executor",

@@ -6,7 +6,7 @@ use crate::{
     ado::{self, ItemChange, Written},
     domain::{Claim, LabelledBy, Repository, Run, RunId, WorkItem},
     store::{self, Intent, Saved},
-    words::Marker,
+    words::{Marker, Record},
 };
 
 /// Whose the item is now.
@@ -51,10 +51,12 @@ pub(super) async fn claim(
         claimed_at: app.now,
     });
     let text = progress::text(app, &run, None);
+    let record = Record::of_claim(&run);
+    let run = Run { progress_digest: Some(progress::weight(&text, &record)), ..run };
     let labels = &app.policy.labels;
     let change = ItemChange {
         labels: Some(item.labels.changed(&[&labels.in_progress], &[&labels.ready, &labels.human])),
-        history: Some(text.clone()),
+        history: Some(Record::of_claim(&run).attached_to(&text)),
         ..ItemChange::default()
     };
     app.store.intend(&Intent { run: id, nonce: run.nonce.clone(), at: app.now }).await?;
@@ -83,7 +85,7 @@ pub(super) async fn claim(
             },
         },
     };
-    let run = Run { claimed_at, progress_digest: Some(progress::digest(&text)), ..run };
+    let run = Run { claimed_at, ..run };
     let Saved::Saved(generation) = app.store.open(&run).await? else {
         return Ok(Claimed::ByOther("another process of ours has opened the run".into()));
     };

@@ -43,7 +43,7 @@ pub struct App {
     /// The limits that decisions use.
     pub policy: Policy,
     /// Azure DevOps.
-    pub ado: ado::Client,
+    pub ado: Arc<ado::Client>,
     /// Memory.
     pub store: Box<dyn RunStore>,
     /// The executor.
@@ -52,7 +52,7 @@ pub struct App {
     pub now: Timestamp,
     /// The command that runs a step.
     worker: Vec<String>,
-    me: OnceCell<Identity>,
+    me: Arc<OnceCell<Identity>>,
     lookups: Lookups,
 }
 
@@ -98,26 +98,24 @@ impl App {
             allow_http: settings.ado.url.scheme() == "http",
             ..ado::Options::default()
         };
-        let ado = ado::Client::new(settings.ado.url.as_str(), &auth, options)?;
+        let ado = Arc::new(ado::Client::new(settings.ado.url.as_str(), &auth, options)?);
+        let me = Arc::new(OnceCell::new());
         let store: Box<dyn RunStore> = match settings.store.kind {
             StoreKind::Sqlite => {
                 let opened = store::sqlite::Sqlite::open(&settings.store.path).await?;
                 opened.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 Box::new(opened.store)
             }
+            StoreKind::Labels => Box::new(store::labels::Labels::new(
+                ado.clone(),
+                me.clone(),
+                settings.runtime.executor.clone(),
+                settings.intake.projects.clone(),
+                policy.labels.clone(),
+            )),
         };
         let runtime = executor::open(&settings, &worker, host.environment)?;
-        Ok(Self {
-            settings,
-            policy,
-            ado,
-            store,
-            runtime,
-            now,
-            worker,
-            me: OnceCell::new(),
-            lookups: Lookups::default(),
-        })
+        Ok(Self { settings, policy, ado, store, runtime, now, worker, me, lookups: Lookups::default() })
     }
 
     /// Who we are, asked once; a token that is not ours or nobody's is an error here and not later.

@@ -100,6 +100,9 @@ pub fn held(policy: &Policy) -> Option<String> {
 
 /// Claims without a watcher would be started and then left alone.
 async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
+    if !app.store.keeps_beats() {
+        return Ok(None);
+    }
     let silence = SignedDuration::try_from(app.settings.watcher_silence).unwrap_or(SignedDuration::MAX);
     Ok(match app.store.last_beat(WATCHER).await? {
         Some(at) if app.now.duration_since(at) <= silence => None,

@@ -4,8 +4,8 @@ use super::App;
 use crate::{
     ado::{self, Written},
     decide::{Decision, Observation, Verdict, WaitReason, verdict},
-    domain::Run,
-    words::{self, Checks, Links, Marker, Progress, ProgressNote},
+    domain::{Run, Stage},
+    words::{self, Checks, Links, Marker, Progress, ProgressNote, Record},
 };
 use sha2::{Digest, Sha256};
 
@@ -58,21 +58,42 @@ fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
 }
 
 /// Equal for equal text.
-pub(super) fn digest(text: &str) -> String {
+fn digest(text: &str) -> String {
     /// Hexadecimal digits: it only tells a text from the one before.
     const DIGITS: usize = 16;
     format!("{:x}", Sha256::digest(text.as_bytes()))[..DIGITS].to_owned()
 }
 
-/// Makes the comment say `text`, and tells `run` what was written. A failure leaves the old digest, so that the next
+/// What must be written again when it changes: the words, and what of the record must outlive our memory.
+pub(super) fn weight(text: &str, record: &Record) -> String {
+    format!("{}{}", digest(text), record.weight())
+}
+
+/// Makes the comment say `text`, with the run's record in its footer, and tells `run` what was written. A failure leaves the old digest, so that the next
 /// tick tries again; it never stops the run. What it returns is worth a next tick: an answer that did not come. A
 /// refusal would be refused again.
-pub(super) async fn ensure(app: &App, run: &mut Run, text: &str) -> Result<(), ado::Error> {
-    let wanted = digest(text);
+///
+/// `before` is the stage that the run leaves only with the write that follows.
+pub(super) async fn ensure(
+    app: &App,
+    run: &mut Run,
+    text: &str,
+    before: Option<&Stage>,
+) -> Result<(), ado::Error> {
+    let record = |run: &Run| match before {
+        Some(before) => Record::foretelling(run, before).then(&run.stage),
+        None => Record::of(run),
+    };
+    let wanted = weight(text, &record(run));
     if run.progress_digest.as_ref() == Some(&wanted) {
         return Ok(());
     }
-    match write(app, run, text).await {
+    if app.store.says(run.id, text) {
+        run.progress_digest = Some(wanted);
+        return Ok(());
+    }
+    let told = Run { progress_digest: Some(wanted.clone()), ..run.clone() };
+    match write(app, run, &record(&told).attached_to(text)).await {
         Ok(true) => run.progress_digest = Some(wanted),
         Ok(false) => {}
         Err(why) => {
@@ -97,7 +118,7 @@ async fn write(app: &App, run: &mut Run, text: &str) -> Result<bool, ado::Error>
             .filter(|comment| Marker::find(&comment.text).is_some_and(|marker| marker.run == run.id))
             .min_by_key(|comment| comment.id);
         run.progress_comment = found.map(|comment| comment.id);
-        if found.is_some_and(|comment| digest(&comment.text) == digest(text)) {
+        if found.is_some_and(|comment| comment.stored == text) {
             return Ok(true);
         }
     }

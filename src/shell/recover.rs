@@ -4,9 +4,11 @@
 use super::{App, report::Line};
 use crate::{
     ado,
-    domain::{Claim, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId},
+    domain::{
+        Claim, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId,
+    },
     store::{self, Saved},
-    words::Marker,
+    words::{Marker, Record, record::Unreadable},
 };
 use std::collections::BTreeSet;
 
@@ -32,7 +34,8 @@ pub(super) async fn recover(
     for run in known.iter().filter(|run| !matches!(run.stage, Stage::Escalated { .. })) {
         ids.remove(&run.id.item);
     }
-    let looked_for_asked = is_due(app).await?;
+    // Where nothing is kept but in the items, these were looked for already.
+    let looked_for_asked = app.store.keeps_beats() && is_due(app).await?;
     if looked_for_asked {
         let mut asked = labelled(app, &app.policy.labels.human).await?;
         for run in known {
@@ -112,7 +115,7 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
     let marked = comments
         .iter()
         .filter(|comment| comment.author.id == *me)
-        .filter_map(|comment| Marker::find(&comment.text).map(|marker| (marker, comment.id)))
+        .filter_map(|comment| Marker::find(&comment.stored).map(|marker| (marker, comment)))
         .filter(|(marker, _)| marker.run.item == id)
         .max_by_key(|(marker, _)| marker.run.revision);
     let Some((marker, comment)) = marked else {
@@ -140,6 +143,26 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
             Rebuilt::NotOurs
         });
     }
+    let recorded = match Record::find(&comment.stored, marker.run) {
+        Ok(record) => Some(record.run(&item.labels, &app.policy.labels, comment.created_at)),
+        Err(Unreadable::Missing | Unreadable::Damaged) => None,
+        Err(why @ Unreadable::Newer(_)) => return Ok(Rebuilt::Orphan(why.to_string())),
+    };
+    if let Some(run) = recorded {
+        if run.is_closed() {
+            return Ok(if is_claimed {
+                Rebuilt::Orphan(format!(
+                    "its run {} is over; a person takes `{}` off",
+                    marker.run, app.policy.labels.in_progress
+                ))
+            } else {
+                Rebuilt::NotOurs
+            });
+        }
+        let run = Run { progress_comment: Some(comment.id), generation: Generation::NEW, ..run };
+        return reopen(app, run).await;
+    }
+    // The record is gone, the marker is there: what the world does not tell is lost.
     let Some((project, name)) = marker.repository.split_once('/') else {
         return Ok(Rebuilt::Orphan("its record names no repository".into()));
     };
@@ -158,12 +181,15 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
         requested_by,
         claimed_at: claimed_at(app, &item, &marker).await?,
     };
-    let run =
-        Run { progress_comment: Some(comment), turns: turns(app, &marker).await, ..Run::claimed(claim) };
-    match app.store.open(&run).await? {
-        Saved::Saved(generation) => Ok(Rebuilt::Run(Box::new(Run { generation, ..run }))),
-        Saved::Superseded => Ok(Rebuilt::NotOurs),
-    }
+    let turns = turns(app, &marker).await;
+    reopen(app, Run { progress_comment: Some(comment.id), turns, ..Run::claimed(claim) }).await
+}
+
+async fn reopen(app: &App, run: Run) -> Result<Rebuilt, RecoverError> {
+    Ok(match app.store.open(&run).await? {
+        Saved::Saved(generation) => Rebuilt::Run(Box::new(Run { generation, ..run })),
+        Saved::Superseded => Rebuilt::NotOurs,
+    })
 }
 
 /// The revision that our claim made is the one after the tested one; its time is the claim's. Commits carry it, so it

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     decide::{Decision, Effect, Observation, Pause, WaitReason, catch_up, cause, decide, plan},
     domain::{Cause, Doubts, IdentityId, Run, Stage},
+    exit::Exit,
     store::{Note, Ring, Saved},
 };
 use futures_util::{StreamExt, stream};
@@ -130,11 +131,28 @@ fn depends_on_rules(decision: &Decision) -> bool {
     }
 }
 
-/// Visits one run: as long as something can be done at once, it is.
+/// Visits one run: as long as something can be done at once, it is. What it came to is durable when it returns.
 pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
     let Some(_pass) = turnstile::enter(app, stored.id) else {
         return line(&stored, "superseded", "another process of ours is with this run".into());
     };
+    let id = stored.id;
+    let visited = rounds(app, fleet, stored).await;
+    match app.store.settle(id).await {
+        Ok(Saved::Saved(_)) => visited,
+        Ok(Saved::Superseded) => {
+            let why = "another process of ours is ahead with this run".into();
+            Line { what: "superseded", why, ..visited }
+        }
+        // The world shows what was done; the next visit begins with that.
+        Err(why) => {
+            let failed = visited.failed || Exit::from(&why) != Exit::Unreachable;
+            Line { what: "unsettled", why: format!("{}, but {why}", visited.why), failed, ..visited }
+        }
+    }
+}
+
+async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
     // It may have been there just before us; then its memory is newer than ours and than the survey.
     let (mut stored, fleet) = match app.store.load(stored.id).await {
         Ok(Some(newer)) if newer.generation != stored.generation => (newer, None),
@@ -200,7 +218,7 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
     if let Some((seen, decision)) = newest.filter(|_| !stored.is_closed()) {
         let mut next = stored.clone();
         // What cannot be told now is told by the next visit.
-        if tell(app, &mut next, &seen, &decision).await.is_ok()
+        if tell(app, &mut next, &seen, &decision, None).await.is_ok()
             && let Ok(Some(saved)) = remember(app, &stored, next, &why, None).await
         {
             stored = saved;
@@ -223,8 +241,18 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
     for effect in &plan.effects {
         if is_last(effect) {
             // Nobody visits a run that is over: what its comment says now, it says for ever.
-            if let Err(why) = tell(app, &mut next, seen, decision).await {
+            if let Err(why) = tell(app, &mut next, seen, decision, Some(&run.stage)).await {
                 return Ok(Acted { next: run, did_something: true, unsettled: Some(why.to_string()) });
+            }
+            match app.store.foretell(&next, &run.stage).await {
+                Ok(Saved::Saved(generation)) => next.generation = generation,
+                Ok(Saved::Superseded) => {
+                    let why = "another process of ours is ahead with this run".to_owned();
+                    return Ok(Acted { next: run, did_something: true, unsettled: Some(why) });
+                }
+                Err(why) => {
+                    return Ok(Acted { next: run, did_something: true, unsettled: Some(why.to_string()) });
+                }
             }
         }
         let done = apply(app, &next_for(effect, &run, &next), effect).await.map_err(|why| why.to_string())?;
@@ -250,6 +278,7 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
             Applied::Unheard(why) => return Ok(unheard(app, run, why)),
             Applied::Unknown(why) | Applied::Overtaken(why) => {
                 // Memory stays where it was; only what the world showed is kept.
+                let run = Run { generation: next.generation, ..run };
                 return Ok(Acted { next: run, did_something: true, unsettled: Some(why) });
             }
         }
@@ -303,6 +332,7 @@ async fn tell(
     next: &mut Run,
     seen: &Observation,
     decision: &Decision,
+    before: Option<&Stage>,
 ) -> Result<(), crate::ado::Error> {
     // Cold looks know less than the comment already says; they must not take it back.
     if seen.checks.known().is_none()
@@ -315,7 +345,7 @@ async fn tell(
         return Ok(());
     }
     let text = progress::text(app, next, Some((decision, seen)));
-    progress::ensure(app, next, &text).await
+    progress::ensure(app, next, &text, before).await
 }
 
 /// Saves what changed, with what is to be rung, in one transaction. None when another process was faster.

@@ -1,11 +1,15 @@
 //! Where runs are remembered between ticks. A journal and a cache: Azure DevOps, git and the runtime are the
 //! authority, and losing everything here may cost a repeated doorbell and slower polling, nothing else.
 
+pub mod labels;
 pub mod sqlite;
 
 pub use crate::domain::{Cause, Priority, Receiver, Ring, RingKind};
 
-use crate::domain::{Generation, Run, RunId};
+use crate::{
+    ado,
+    domain::{Generation, Run, RunId, Stage},
+};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -34,8 +38,20 @@ pub trait RunStore: Send + Sync {
     async fn recent(&self, limit: u32) -> Result<Vec<Run>, Error>;
 
     /// Saves `run` if it is still the generation that was loaded, together with what is to be rung and noted: one
-    /// transaction. An illegal move of the stage is an error and nothing is saved.
+    /// transaction. An illegal move of the stage is an error and nothing is saved. Where a save is dear, it is kept in
+    /// this process until [`settle`](Self::settle): one write per visit, however often the run moved in it.
     async fn save(&self, run: &Run, rings: &[Ring], note: Option<&Note>) -> Result<Saved, Error>;
+
+    /// Makes durable what was saved since the last time. Superseded when somebody else was faster: then it is dropped.
+    async fn settle(&self, run: RunId) -> Result<Saved, Error>;
+
+    /// Takes over what the progress comment of a run shall say from the next save on; one write for both. False where
+    /// the record does not ride in the comment: then the caller writes it.
+    fn says(&self, run: RunId, html: &str) -> bool;
+
+    /// Durably notes that `run` leaves the stage `before` for its own with the very next write to the item. Until the
+    /// item's labels show that write, the run reads back as it was before. Answers the generation to go on with.
+    async fn foretell(&self, run: &Run, before: &Stage) -> Result<Saved, Error>;
 
     /// How many runs were opened at or after `since`.
     async fn opened_since(&self, since: Timestamp) -> Result<u32, Error>;
@@ -49,10 +65,13 @@ pub trait RunStore: Send + Sync {
     /// A ring was delivered, or failed and is tried again at `next`; after too many failures it is dropped.
     async fn rung(&self, key: &str, outcome: RingOutcome) -> Result<(), Error>;
 
+    /// Whether signs of life are kept; else nobody can tell from here that a program is silent.
+    fn keeps_beats(&self) -> bool;
+
     /// A program's newest sign of life.
     async fn beat(&self, program: &str, at: Timestamp) -> Result<(), Error>;
 
-    /// When a program last gave a sign of life.
+    /// When a program last gave a sign of life. None as well where [they are not kept](Self::keeps_beats).
     async fn last_beat(&self, program: &str) -> Result<Option<Timestamp>, Error>;
 }
 
@@ -130,6 +149,17 @@ pub enum Error {
     Unusable {
         /// The file.
         path: String,
+        /// Why.
+        detail: String,
+    },
+    /// Azure DevOps is the memory and cannot be reached, or refuses.
+    #[error("the runs' records in the work items cannot be used: {0}")]
+    Ado(#[from] ado::Error),
+    /// A record was written by a newer roundsman.
+    #[error("the record of run {run} cannot be used: {detail}")]
+    Record {
+        /// The run.
+        run: RunId,
         /// Why.
         detail: String,
     },

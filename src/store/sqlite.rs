@@ -7,7 +7,7 @@
 mod open;
 
 use super::{Error, Intent, Note, Ring, RingOutcome, RunStore, Saved};
-use crate::domain::{Generation, Revision, Run, RunId, WorkItemId};
+use crate::domain::{Generation, Revision, Run, RunId, Stage, WorkItemId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
@@ -197,6 +197,21 @@ impl RunStore for Sqlite {
         .await
     }
 
+    async fn settle(&self, run: RunId) -> Result<Saved, Error> {
+        // Every save is durable when it returns.
+        let generation = self.load(run).await?.map_or(Generation::NEW, |run| run.generation);
+        Ok(Saved::Saved(generation))
+    }
+
+    fn says(&self, _: RunId, _: &str) -> bool {
+        false
+    }
+
+    async fn foretell(&self, run: &Run, _: &Stage) -> Result<Saved, Error> {
+        // The save that follows the write tells it; a crash in between is told by the world.
+        Ok(Saved::Saved(run.generation))
+    }
+
     async fn opened_since(&self, since: Timestamp) -> Result<u32, Error> {
         self.call(move |c| {
             let sql = "SELECT count(*) FROM runs WHERE opened_at >= ?1";
@@ -246,6 +261,10 @@ impl RunStore for Sqlite {
             Ok(())
         })
         .await
+    }
+
+    fn keeps_beats(&self) -> bool {
+        true
     }
 
     async fn beat(&self, program: &str, at: Timestamp) -> Result<(), Error> {

@@ -13,9 +13,11 @@ pub mod marker;
 pub mod neutral;
 pub mod notices;
 pub mod pull_request;
+pub mod record;
 
 pub use comments::{Checks, Escalation, Links, Progress, ProgressNote, Waiting};
 pub use marker::{Found, Marker};
+pub use record::Record;
 
 #[cfg(test)]
 pub(crate) mod samples;
