@@ -30,6 +30,7 @@
 
 pub mod admit;
 mod catch_up;
+pub mod choices;
 pub mod conversation;
 pub mod deadline;
 mod gaps;
@@ -37,6 +38,7 @@ mod gaps;
 mod given;
 pub mod observation;
 pub mod plan;
+pub mod queue;
 pub mod reason;
 #[cfg(test)]
 mod sweep;
@@ -46,7 +48,7 @@ mod told;
 mod turn_state;
 pub mod verdict;
 
-pub use admit::{Admission, Candidate, Load, admit};
+pub use admit::{Admission, Candidate, Competing, Load, NoRepository, Record, admit};
 pub use catch_up::catch_up;
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
 pub use plan::{Effect, Plan, plan};
@@ -179,7 +181,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
             Wait(WaitReason::AskedPeople)
         };
     }
-    if let Some(pause) = paused(seen, policy) {
+    if let Some(pause) = paused(run, seen, policy) {
         return Wait(WaitReason::Paused(pause));
     }
     // 6
@@ -189,6 +191,13 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         } else {
             Wait(WaitReason::Gap(gap))
         };
+    }
+    // 6, too: what was decided could not be done, for so long that a person has to know.
+    if let Some(stuck) = &run.doubts.stuck
+        && policy.brake.allows_turns()
+        && Deadline::Stuck.is_over(run, policy, now)
+    {
+        return Escalate(EscalateReason::Stuck { why: stuck.why.clone() });
     }
     // 7
     if let Some(since) = running_since(seen) {
@@ -272,7 +281,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     };
     // 12
     let rule = verdict::Rule {
-        publish_drafts: policy.open_as_draft,
+        publish_drafts: run.opens_as_draft(policy.open_as_draft),
         checks_are_late: Deadline::Checks.is_over(run, policy, now),
     };
     if let Some(procedure) = verdict::procedure(run, checks, pull_request, head, rule) {
@@ -489,7 +498,7 @@ fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp)
     ended.then_some(Ended::For(Outcome::HandedBack))
 }
 
-fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
+fn paused(run: &Run, seen: &Observation, policy: &Policy) -> Option<Pause> {
     let item: Option<&WorkItem> = match seen.item.known() {
         Some(ItemSeen::Here { item, .. }) => Some(item),
         Some(ItemSeen::Gone) | None => None,
@@ -497,7 +506,7 @@ fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
     let is_draft = seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| pr.is_draft);
     if item.is_some_and(|item| item.labels.has(&policy.labels.paused)) {
         Some(Pause::Label)
-    } else if is_draft && !policy.open_as_draft {
+    } else if is_draft && !run.opens_as_draft(policy.open_as_draft) {
         Some(Pause::Draft)
     } else if policy.pause_when_assigned
         && item.and_then(|item| item.assigned_to.as_ref()).is_some_and(|who| who.id != seen.me)

@@ -102,6 +102,8 @@ pub struct WorkItemText {
 pub struct LabelledBy {
     /// The identity that saved the update.
     pub by: Identity,
+    /// Whether that is a person. Services never count, whoever lists them.
+    pub is_person: bool,
     /// The account that was authenticated, where the update tells; somebody with the right to bypass rules can forge
     /// `by`, but not this.
     pub authorized_as: Option<IdentityId>,
@@ -109,6 +111,6 @@ pub struct LabelledBy {
     pub revision: Revision,
     /// Server time.
     pub at: Timestamp,
-    /// Identities that changed title or texts after that revision.
+    /// Identities that changed title or texts after that revision; a service among them equals no configured identity.
     pub text_changed_since_by: Vec<Identity>,
 }
