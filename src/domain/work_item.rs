@@ -40,6 +40,8 @@ pub enum Link {
     Predecessor(WorkItemId),
     /// A branch, in a repository given by project and repository GUID.
     Branch {
+        /// GUID of the repository's project.
+        project_id: String,
         /// GUID of the repository.
         repository_id: String,
         /// Short name.
@@ -47,6 +49,8 @@ pub enum Link {
     },
     /// A pull request, in a repository given by GUID.
     PullRequest {
+        /// GUID of the repository's project.
+        project_id: String,
         /// GUID of the repository.
         repository_id: String,
         /// Its number.
