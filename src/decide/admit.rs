@@ -228,7 +228,7 @@ mod tests {
     use jiff::Timestamp;
 
     /// Everything that can be wrong, each with its own switch; all off is an item that is claimed.
-    const FAULTS: [&str; 32] = [
+    const FAULTS: [&str; 31] = [
         "brake",
         "in progress",
         "not labelled",

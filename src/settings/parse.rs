@@ -485,7 +485,7 @@ mod tests {
         assert_eq!(it.as_deref(), Some("has an item, number 3, that is not a repository"));
         assert!(variable_names("MODEL_KEY, ROUNDSMAN_ADO_TOKEN").is_err());
         assert!(variable_names("MODEL_KEY=abc").is_err());
-        assert!(identities("zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz").is_err());
+        assert!(trusted("zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz").is_err());
         assert_eq!(routes(r"Web\Shop = Shop/web; Web=Shop/site").ok().map(|all| all.len()), Some(2));
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     exit::Exit,
     store,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use std::collections::BTreeSet;
 
 /// Names under which programs leave their sign of life.

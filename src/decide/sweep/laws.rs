@@ -349,7 +349,7 @@ impl Case<'_> {
         let is_over = Deadline::Stuck.is_over(self.caught, self.policy, self.now);
         law!(self, !is_told || is_over, "people are not asked about what failed a moment ago");
         let may_try = self.policy.brake.allows_turns();
-        law!(self, is_told || !is_over || !may_try || !self.decision.tries(), "what fails is not tried for ever");
+        law!(self, is_told || !is_over || !may_try || !self.decision.can_become_a_question(), "what fails is not tried for ever");
     }
 
     fn stays_escalated(&self) {
@@ -375,16 +375,6 @@ impl Case<'_> {
                 !matches!(next, Decision::Close(Outcome::HandedBack)) || self.given.item == Item::Gone,
                 "asking is not handing back"
             );
-        }
-    }
-}
-
-impl Decision {
-    /// Whether something that may have failed before is tried once more; stopping and ending are always tried.
-    fn tries(&self) -> bool {
-        match self {
-            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
-            Self::Wait(_) | Self::StopWorkers(_) | Self::Escalate(_) | Self::Close(_) => false,
         }
     }
 }
