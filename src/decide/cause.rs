@@ -39,6 +39,7 @@ pub fn cause(run: &Run, seen: &Observation, reason: &EscalateReason) -> Cause {
         EscalateReason::TooManyTurns => alike("too-many-turns"),
         EscalateReason::CannotMerge => alike("cannot-merge"),
         EscalateReason::Contradiction { .. } => alike("contradiction"),
+        EscalateReason::Stuck { .. } => alike("stuck"),
     }
 }
 

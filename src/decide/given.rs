@@ -11,8 +11,8 @@ use crate::domain::{
     CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, Labels,
     MergeState, Outcome, OwnWord, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult,
     PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Said,
-    Stage, Step, StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber,
-    TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    Stage, Step, StepResult, Stuck, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind,
+    TurnNumber, TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -262,8 +262,12 @@ impl Given {
                 foreign_head_since: doubt,
                 gap_since: doubt,
                 pending_since: doubt,
-                stuck: None,
                 unheard_since: (self.fact == Fact::Unheard).then_some(since),
+                stuck: (self.fact == Fact::Stuck).then(|| Stuck {
+                    since,
+                    why: "the text could not be read".into(),
+                    may_heal: false,
+                }),
             },
             procedures: if self.past == Past::Spent { spent_procedures() } else { BTreeSet::new() },
             ..Run::claimed(claim)

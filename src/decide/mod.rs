@@ -31,6 +31,7 @@
 pub mod admit;
 mod catch_up;
 mod cause;
+pub mod choices;
 pub mod conversation;
 pub mod deadline;
 mod gaps;
@@ -38,6 +39,7 @@ mod gaps;
 mod given;
 pub mod observation;
 pub mod plan;
+pub mod queue;
 pub mod reason;
 #[cfg(test)]
 mod sweep;
@@ -47,7 +49,7 @@ mod told;
 mod turn_state;
 pub mod verdict;
 
-pub use admit::{Admission, Candidate, Load, admit};
+pub use admit::{Admission, Candidate, Competing, Load, NoRepository, Record, admit};
 pub use catch_up::catch_up;
 pub use cause::cause;
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
@@ -188,7 +190,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
             Wait(WaitReason::AskedPeople)
         };
     }
-    if let Some(pause) = paused(seen, policy) {
+    if let Some(pause) = paused(run, seen, policy) {
         return Wait(WaitReason::Paused(pause));
     }
     // 6
@@ -198,6 +200,13 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         } else {
             Wait(WaitReason::Gap(gap))
         };
+    }
+    // 6, too: what was decided could not be done, for so long that a person has to know.
+    if let Some(stuck) = &run.doubts.stuck
+        && policy.brake.allows_turns()
+        && Deadline::Stuck.is_over(run, policy, now)
+    {
+        return Escalate(EscalateReason::Stuck { why: stuck.why.clone() });
     }
     // 7
     if let Some(since) = running_since(seen) {
@@ -297,7 +306,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     };
     // 12
     let rule = verdict::Rule {
-        publish_drafts: policy.open_as_draft,
+        publish_drafts: run.opens_as_draft(policy.open_as_draft),
         checks_are_late: Deadline::Checks.is_over(run, policy, now),
     };
     if let Some(procedure) = verdict::procedure(run, checks, pull_request, head, rule) {
@@ -514,7 +523,7 @@ fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp)
     ended.then_some(Ended::For(Outcome::HandedBack))
 }
 
-fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
+fn paused(run: &Run, seen: &Observation, policy: &Policy) -> Option<Pause> {
     let item: Option<&WorkItem> = match seen.item.known() {
         Some(ItemSeen::Here { item, .. }) => Some(item),
         Some(ItemSeen::Gone) | None => None,
@@ -522,7 +531,7 @@ fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
     let is_draft = seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| pr.is_draft);
     if item.is_some_and(|item| item.labels.has(&policy.labels.paused)) {
         Some(Pause::Label)
-    } else if is_draft && !policy.open_as_draft {
+    } else if is_draft && !run.opens_as_draft(policy.open_as_draft) {
         Some(Pause::Draft)
     } else if policy.pause_when_assigned
         && item.and_then(|item| item.assigned_to.as_ref()).is_some_and(|who| who.id != seen.me)
@@ -584,6 +593,47 @@ impl Decision {
             | Self::StopWorkers(_)
             | Self::Escalate(_)
             | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether what could not be performed before is not wanted any more: the run waits for somebody else now.
+    pub fn moves_on(&self) -> bool {
+        match self {
+            Self::Wait(reason) => match reason {
+                WaitReason::Brake(_)
+                | WaitReason::Paused(_)
+                | WaitReason::Gap(_)
+                | WaitReason::StaleItem
+                | WaitReason::LookAgain(_)
+                | WaitReason::Unheard { .. }
+                | WaitReason::BackingOff { .. } => false,
+                WaitReason::Over
+                | WaitReason::StepRunning { .. }
+                | WaitReason::AskedPeople
+                | WaitReason::QuietPeriod { .. }
+                | WaitReason::NotCurrentYet
+                | WaitReason::ChecksRunning
+                | WaitReason::TargetRed
+                | WaitReason::AwaitingApproval
+                | WaitReason::NoChecks
+                | WaitReason::AwaitingReview { .. }
+                | WaitReason::Cold => true,
+            },
+            Self::StopWorkers(_)
+            | Self::Proceed(_)
+            | Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether, when it cannot be performed, people can be asked instead: asking itself and ending cannot.
+    pub fn can_become_a_question(&self) -> bool {
+        match self {
+            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
+            Self::Wait(_) | Self::StopWorkers(_) | Self::Escalate(_) | Self::Close(_) => false,
         }
     }
 

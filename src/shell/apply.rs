@@ -1,7 +1,7 @@
 //! Performs effects. Each has a key that is known before, a probe, and somebody who refuses a second copy, so that
 //! doing it again after a crash or a lost answer finds the first one (reliability protocol, DESIGN §6).
 
-use super::{App, OpenError, brief, executor, progress, proposals, rules, talk};
+use super::{App, OpenError, brief, executor, older, progress, proposals, rules, talk};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Procedure},
@@ -47,6 +47,24 @@ pub(super) enum ApplyError {
     NoPullRequest,
     #[error("the rules of the operator in ROUNDSMAN_BRIEF_FILE cannot be used: {0}")]
     HouseRules(String),
+}
+
+impl ApplyError {
+    /// Whether the next tick may succeed without anybody's hand on this run: an outage, or what the operator mends for all
+    /// runs at once (a token, the executor). What is left is wrong with this run, and fails again.
+    pub(super) fn may_heal(&self) -> bool {
+        match self {
+            Self::Ado(why) => match why.fault() {
+                ado::Fault::Transient => true,
+                ado::Fault::Theirs => !why.is_not_found() && !why.is_rule(),
+                ado::Fault::Ours => false,
+            },
+            Self::Runtime(_) | Self::Open(_) => true,
+            Self::NoAgent(_) | Self::NoPullRequest => false,
+            // Mended for all runs at once.
+            Self::HouseRules(_) => true,
+        }
+    }
 }
 
 /// A fetch or publish step takes seconds; waiting for it here saves a cron period.
@@ -132,13 +150,17 @@ pub(super) async fn told(
 }
 
 async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> {
+    let given_up = older::give_up(app, run).await?;
+    if !matches!(given_up, Applied::Done | Applied::PullRequest(_)) {
+        return Ok(given_up);
+    }
     // Before the pull request: whatever is lost on the way, the run comes back here.
     if let unsettled @ Applied::Unknown(_) = proposals::file(app, run).await? {
         return Ok(unsettled);
     }
     let rules = rules::in_force(app, run).await?.rules();
     let (title, description) = told(app, run).await?;
-    let is_draft = run.choices.draft.unwrap_or(app.policy.narrowed(&rules).open_as_draft);
+    let is_draft = run.opens_as_draft(app.policy.narrowed(&rules).open_as_draft);
     // A person has to want it: a draft waits until one publishes it.
     let has_lost_tests = description.doubts.iter().any(|doubt| matches!(doubt, Doubt::TestRemoved { .. }));
     let mut new = NewPullRequest {
@@ -309,7 +331,7 @@ async fn release(app: &App, run: &Run, outcome: Outcome) -> Result<Applied, Appl
 async fn completed_state(app: &App, run: &Run) -> Result<Option<String>, ApplyError> {
     let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(None) };
     let states = app.states(&item.project, &item.kind).await?;
-    if super::poll::category(&states, &item.state).is_over() {
+    if super::candidate::category(&states, &item.state).is_over() {
         return Ok(None);
     }
     Ok(states

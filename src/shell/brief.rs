@@ -5,6 +5,7 @@ use super::{
     apply::ApplyError,
     executor,
     rules::{self, InForce},
+    trust,
 };
 use crate::{
     agents::{self, Wanted},
@@ -110,29 +111,33 @@ pub(super) async fn spec(
     })
 }
 
-/// The agent that was chosen; what is the operator's word for one agent is not said to another.
+/// The agent that was chosen, else the operator's. Command, model and effort of the settings are the usual agent's; another
+/// one has what was chosen with it, or its own defaults.
 fn agent(app: &App, choices: &Choices) -> Result<AgentCall, ApplyError> {
-    let settings = &app.settings.agent;
-    let is_other = choices.agent.as_ref().is_some_and(|chosen| *chosen != settings.name);
-    let wanted = crate::settings::Agent {
-        name: choices.agent.clone().unwrap_or_else(|| settings.name.clone()),
-        command: if is_other { Vec::new() } else { settings.command.clone() },
-        model: choices.model.clone().or_else(|| settings.model.clone().filter(|_| !is_other)),
-        effort: choices.effort.clone().or_else(|| settings.effort.clone().filter(|_| !is_other)),
-        ..settings.clone()
-    };
-    let known = agents::find(&wanted.name).ok_or_else(|| ApplyError::NoAgent(wanted.name.clone()))?;
-    if known.needs_command && wanted.command.is_empty() {
-        return Err(ApplyError::NoAgent("ROUNDSMAN_AGENT_COMMAND is empty".into()));
+    let wanted = &app.settings.agent;
+    let name = choices.agent.as_ref().unwrap_or(&wanted.name);
+    let is_usual = *name == wanted.name;
+    let known = agents::find(name).ok_or_else(|| ApplyError::NoAgent(name.clone()))?;
+    let command: &[String] = if is_usual { &wanted.command } else { &[] };
+    if known.needs_command && command.is_empty() {
+        return Err(ApplyError::NoAgent(if is_usual {
+            "ROUNDSMAN_AGENT_COMMAND is empty".into()
+        } else {
+            format!("`{name}` needs a command, and ROUNDSMAN_AGENT_COMMAND is that of `{}`", wanted.name)
+        }));
     }
-    Ok(known.call(Wanted {
-        command: &wanted.command,
+    let usual = |text: &Option<String>| text.clone().filter(|_| is_usual);
+    let model = choices.model.clone().or_else(|| usual(&wanted.model));
+    let effort = choices.effort.clone().or_else(|| usual(&wanted.effort));
+    let call = known.call(Wanted {
+        command,
         worker: &executor::worker(&app.settings.runtime, &app.worker),
-        model: wanted.model.as_deref(),
-        effort: wanted.effort.as_deref(),
+        model: model.as_deref(),
+        effort: effort.as_deref(),
         plan_first: wanted.plan_first,
         checks_environment: &wanted.checks_environment.keys().cloned().collect::<Vec<_>>(),
-    }))
+    });
+    Ok(AgentCall { hosts: executor::hosts(&app.settings, known), ..call })
 }
 
 fn reviewer(app: &App) -> Result<Option<AgentCall>, ApplyError> {
@@ -226,7 +231,8 @@ async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<
         Trigger::Threads { awaiting, .. } => {
             let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
             let threads = app.ado.threads(&run.repository, pull_request).await?;
-            briefs::respond(task, &threads, awaiting, &app.policy.trusted)
+            let policy = app.policy_for(trust::authors(&threads)).await;
+            briefs::respond(task, &threads, awaiting, &policy.trusted)
         }
         Trigger::Conflict { .. } => briefs::conflict(task, &run.target),
     };

@@ -75,10 +75,12 @@ fn egress(settings: &Settings) -> docker::Egress {
     let sandbox = &settings.runtime.sandbox;
     let allow = match &sandbox.egress {
         Egress::Listed(hosts) => hosts.clone(),
+        // Of all that may be called: each call says which of them are its own.
         Egress::OfTheAgent => {
-            let names = [&settings.agent.name]
-                .into_iter()
-                .chain(settings.reviewer.as_ref().map(|second| &second.name));
+            let offered = settings.policy().offer.agents;
+            let names = std::iter::once(&settings.agent.name)
+                .chain(settings.reviewer.as_ref().map(|second| &second.name))
+                .chain(&offered);
             let mut hosts: Vec<String> =
                 names.filter_map(|name| agents::find(name)).flat_map(|agent| agent.hosts.clone()).collect();
             hosts.sort();
@@ -91,6 +93,13 @@ fn egress(settings: &Settings) -> docker::Egress {
     }
     let upstream = sandbox.proxy.as_ref().map(|proxy| proxy.as_str().trim_end_matches('/').to_owned());
     docker::Egress::Gate { allow, upstream }
+}
+
+/// What this agent may reach, where the operator left that to the agents and items may choose between several; else the
+/// executor's list holds.
+pub(super) fn hosts(settings: &Settings, agent: &agents::Agent) -> Option<Vec<String>> {
+    let is_left_to_agents = settings.runtime.sandbox.egress == Egress::OfTheAgent;
+    (is_left_to_agents && !settings.policy().offer.agents.is_empty()).then(|| agent.hosts.clone())
 }
 
 /// The way out of a company network, in both spellings that programs look for.

@@ -2,14 +2,12 @@
 
 use super::{
     App,
+    candidate::{Found, look},
     poll::{self, Failure},
     report::Line,
     tick,
 };
-use crate::{
-    decide::Admission,
-    domain::{Run, WorkItemId},
-};
+use crate::domain::{Run, WorkItemId};
 
 /// About a run.
 pub async fn run(app: &App, run: &Run) -> Result<Line, Failure> {
@@ -34,9 +32,9 @@ pub async fn item(app: &App, id: WorkItemId) -> Result<Line, Failure> {
     let Some(found) = app.ado.work_item(id).await? else {
         return Ok(line("refused", format!("work item {id} does not exist or cannot be read")));
     };
-    let (_, admission) = poll::look(app, &found, &poll::load(app).await?).await?;
-    Ok(match admission {
-        Admission::Admitted => line("would-claim", "it would be claimed by the next poll".into()),
-        Admission::Refused(reason) => line("refused", reason.to_string()),
+    let looked = look(app, &found, &poll::load(app).await?).await?;
+    Ok(match looked.found {
+        Found::Good { .. } => line("would-claim", "it would be claimed by the next poll".into()),
+        Found::Refused(reason) => line("refused", reason.to_string()),
     })
 }

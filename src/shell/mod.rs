@@ -5,11 +5,15 @@
 
 mod apply;
 mod brief;
+mod candidate;
+mod choices;
 mod claim;
 pub mod doctor;
 mod executor;
 pub mod explain;
+mod notice;
 mod observe;
+mod older;
 pub mod poll;
 mod progress;
 mod proposals;
@@ -20,20 +24,24 @@ mod route;
 mod rules;
 mod talk;
 pub mod tick;
+mod trust;
 mod turnstile;
 
 pub use brief::house_rules_problem;
 
 use crate::{
     ado,
-    domain::{Identity, Policy, Repository, Run, StateCategory},
+    domain::{Identity, IdentityId, Policy, Repository, Run, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
     settings::{Settings, StoreKind},
     store::{self, RunStore},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::{Mutex, OnceCell};
 
 /// Everything that one invocation works with.
@@ -52,7 +60,7 @@ pub struct App {
     pub now: Timestamp,
     /// The command that runs a step.
     worker: Vec<String>,
-    me: Arc<OnceCell<Identity>>,
+    me: Arc<OnceCell<ado::Connection>>,
     lookups: Lookups,
 }
 
@@ -76,6 +84,7 @@ struct Lookups {
     validated: Mutex<BTreeMap<(String, String), bool>>,
     /// By repository and target branch.
     rules: Mutex<BTreeMap<(String, String), Arc<rules::InForce>>>,
+    members: OnceCell<BTreeSet<IdentityId>>,
 }
 
 impl App {
@@ -120,7 +129,22 @@ impl App {
 
     /// Who we are, asked once; a token that is not ours or nobody's is an error here and not later.
     pub async fn me(&self) -> Result<&Identity, ado::Error> {
-        self.me.get_or_try_init(|| self.ado.who_am_i()).await
+        Ok(&self.me.get_or_try_init(|| self.ado.connection()).await?.identity)
+    }
+
+    /// That token and address are those that the operator pinned, if any. Asked before anything is written.
+    pub(crate) async fn check_who_we_are(&self) -> Result<&Identity, poll::Failure> {
+        let ado::Connection { identity, organization } =
+            self.me.get_or_try_init(|| self.ado.connection()).await?;
+        let pinned = &self.settings.ado;
+        if pinned.organization.as_ref().is_some_and(|pinned| Some(pinned) != organization.as_ref()) {
+            let found = organization.as_ref().map_or_else(|| "without an id".to_owned(), ToString::to_string);
+            return Err(poll::Failure::WrongOrganization { found });
+        }
+        if pinned.identity.as_ref().is_some_and(|pinned| *pinned != identity.id) {
+            return Err(poll::Failure::WrongIdentity { name: identity.name.clone() });
+        }
+        Ok(identity)
     }
 
     /// What the states of a type mean.

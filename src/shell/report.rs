@@ -11,6 +11,9 @@ pub struct Report {
     pub program: &'static str,
     /// One line per run or candidate, ordered.
     pub lines: Vec<Line>,
+    /// Candidates that were not looked at in this invocation; the next ones get to them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub not_looked_at: u32,
     /// Why nothing was even tried, if so.
     pub held: Option<String>,
     /// Azure DevOps calls by operation.
@@ -24,6 +27,11 @@ pub struct Report {
     /// What failed beyond single runs.
     #[serde(skip)]
     pub exit: Option<Exit>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What happened to one run or candidate.
@@ -73,10 +81,26 @@ impl Report {
             lines = self.lines.len(),
             ado.reads = self.reads,
             ado.writes = self.writes,
+            not_looked_at = self.not_looked_at,
             held,
             "{} done",
             self.program
         );
+    }
+
+    /// Every run or candidate with what would be done and why, for people.
+    pub fn table(&self) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING).set_header(["ITEM", "RUN", "WHAT", "WHY"]);
+        for line in &self.lines {
+            let run = line.run.map(|run| run.to_string()).unwrap_or_default();
+            table.add_row([line.item.to_string(), run, line.what.to_owned(), line.why.clone()]);
+        }
+        let mut text = table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
+        if self.not_looked_at > 0 {
+            text += &format!("\n{} more wait and were not looked at this time", self.not_looked_at);
+        }
+        text
     }
 
     /// What the process says to cron.

@@ -16,10 +16,9 @@
 
 use super::{Error, Intent, Note, Ring, RingOutcome, RunStore, Saved};
 use crate::{
-    ado::{Client, ItemComment, Wiql, Written},
+    ado::{Client, Connection, ItemComment, Wiql, Written},
     domain::{
-        CommentId, ExecutorId, Generation, Identity, IdentityId, LabelNames, Run, RunId, Stage, WorkItem,
-        WorkItemId,
+        CommentId, ExecutorId, Generation, IdentityId, LabelNames, Run, RunId, Stage, WorkItem, WorkItemId,
     },
     words::{Marker, Record, record},
 };
@@ -39,7 +38,7 @@ const PAGE: u32 = 200;
 #[derive(Debug)]
 pub struct Labels {
     ado: Arc<Client>,
-    me: Arc<OnceCell<Identity>>,
+    me: Arc<OnceCell<Connection>>,
     executor: ExecutorId,
     projects: Vec<String>,
     names: LabelNames,
@@ -76,7 +75,7 @@ impl Labels {
     /// The memory of `executor`; makes no call yet. `me` is shared with whoever else wants to know.
     pub fn new(
         ado: Arc<Client>,
-        me: Arc<OnceCell<Identity>>,
+        me: Arc<OnceCell<Connection>>,
         executor: ExecutorId,
         projects: Vec<String>,
         names: LabelNames,
@@ -90,7 +89,7 @@ impl Labels {
     }
 
     async fn me(&self) -> Result<IdentityId, Error> {
-        Ok(self.me.get_or_try_init(|| self.ado.who_am_i()).await?.id.clone())
+        Ok(self.me.get_or_try_init(|| self.ado.connection()).await?.identity.id.clone())
     }
 
     /// Comments of ours with a marker of this executor's.

@@ -14,6 +14,7 @@ pub mod neutral;
 pub mod notices;
 pub mod pull_request;
 pub mod record;
+pub mod refusals;
 
 pub use comments::{Checks, Escalation, Links, Progress, ProgressNote, Waiting};
 pub use marker::{Found, Marker};

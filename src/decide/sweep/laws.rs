@@ -52,6 +52,7 @@ pub(super) fn obeys_the_laws(given: &Given) -> Decision {
     case.waits_idly_and_not_for_ever();
     case.stays_escalated();
     case.speaks_once();
+    case.is_never_stuck_for_ever();
     decision
 }
 
@@ -375,6 +376,18 @@ impl Case<'_> {
                 .any(|elder| elder.repeats(own) && (elder.thread, elder.comment) < (own.thread, own.comment))
         });
         law!(self, stays, "what is taken back was said before, and stays said");
+    }
+
+    fn is_never_stuck_for_ever(&self) {
+        let is_told = matches!(self.decision, Decision::Escalate(EscalateReason::Stuck { .. }));
+        let is_over = Deadline::Stuck.is_over(self.caught, self.policy, self.now);
+        law!(self, !is_told || is_over, "people are not asked about what failed a moment ago");
+        let may_try = self.policy.brake.allows_turns();
+        law!(
+            self,
+            is_told || !is_over || !may_try || !self.decision.can_become_a_question(),
+            "what fails is not tried for ever"
+        );
     }
 
     fn stays_escalated(&self) {
