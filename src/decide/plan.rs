@@ -136,7 +136,7 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
 }
 
 /// Reserves a turn: it is spent from here on, whatever happens to its worker. Nothing is started yet.
-fn reserve(next: &mut Run, kind: TurnKind, trigger: Trigger, now: Timestamp) -> Vec<Effect> {
+pub(super) fn reserve(next: &mut Run, kind: TurnKind, trigger: Trigger, now: Timestamp) -> Vec<Effect> {
     let number = next.next_turn_number();
     next.turns.push(TurnRecord::reserved(number, kind, trigger.key(), now));
     let base = next.pushed.as_ref().map(|pushed| pushed.head.clone());
