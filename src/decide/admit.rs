@@ -26,6 +26,8 @@ pub struct Candidate<'a> {
 pub struct Load {
     /// Items that a run of ours has.
     pub items: BTreeSet<WorkItemId>,
+    /// Items about which a run of ours asked people: labelling them again lets that run go on.
+    pub with_people: BTreeSet<WorkItemId>,
     /// Runs by repository id.
     pub by_repository: BTreeMap<String, u32>,
     /// Runs that count against the capacity.
@@ -66,6 +68,9 @@ fn refusal(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Option<Re
     }
     if load.items.contains(&item.id) {
         return Some(RefuseReason::AlreadyRunning);
+    }
+    if load.with_people.contains(&item.id) {
+        return Some(RefuseReason::GoesOn);
     }
     if item.labels.has(&labels.stop) {
         return Some(RefuseReason::Stopped);

@@ -134,7 +134,7 @@ fn own_notes<'a>(run: &'a Run, seen: &'a Observation) -> impl Iterator<Item = (&
 }
 
 /// The oldest command that a trusted person gave since the claim and that we have not answered.
-pub(super) fn pending<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy) -> Vec<Asked> {
+pub fn pending<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy) -> Vec<Asked> {
     let is_answered =
         |place: Place| own_notes(run, seen).any(|(_, note)| note.answers == Some(place));
     let mut all: Vec<Asked> = said(seen)
@@ -156,7 +156,7 @@ pub(super) fn pending<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Polic
 }
 
 /// Whether a trusted person asked us to stop.
-pub(super) fn stop_asked(run: &Run, seen: &Observation, policy: &Policy) -> bool {
+pub fn stop_asked(run: &Run, seen: &Observation, policy: &Policy) -> bool {
     pending(run, seen, policy).iter().any(|asked| asked.command == Command::Stop)
 }
 

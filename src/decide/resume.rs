@@ -81,6 +81,13 @@ impl fmt::Display for NotResumed {
     }
 }
 
+/// Whether people's word lets it go on, whatever else holds it at the moment.
+pub(super) fn is_asked_for(run: &Run, seen: &Observation, policy: &Policy) -> bool {
+    let Stage::Escalated { .. } = run.stage else { return false };
+    let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return false };
+    matches!(word(run, seen, policy, item), Some(Ok(_)))
+}
+
 /// What becomes of a run about which people were asked.
 pub(super) fn escalated(run: &Run, seen: &Observation, policy: &Policy) -> Decision {
     let Some(ItemSeen::Here { item, .. }) = seen.item.known() else {
@@ -159,7 +166,7 @@ fn word(run: &Run, seen: &Observation, policy: &Policy, item: &WorkItem) -> Opti
 }
 
 /// The command that would let the run go on, if one awaits us.
-pub(super) fn asked_to_go_on(run: &Run, seen: &Observation, policy: &Policy) -> Option<Asked> {
+pub fn asked_to_go_on(run: &Run, seen: &Observation, policy: &Policy) -> Option<Asked> {
     heard::pending(run, seen, policy).into_iter().find(|asked| match asked.command {
         Command::Resume | Command::Retry => true,
         Command::Status | Command::Explain | Command::Stop | Command::Pause | Command::Unknown => false,

@@ -1,6 +1,8 @@
 //! Performs effects. Each has a key that is known before, a probe, and somebody who refuses a second copy, so that
 //! doing it again after a crash or a lost answer finds the first one (reliability protocol, DESIGN §6).
 
+mod people;
+
 use super::{App, OpenError, brief, executor, progress};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
@@ -57,12 +59,20 @@ pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Appli
         Effect::OpenPullRequest => open_pull_request(app, run).await,
         Effect::Do(procedure) => carry_out(app, run, procedure).await,
         Effect::Remind => remind(app, run).await,
-        Effect::HandToPeople { reason } => hand_to_people(app, run, reason).await,
+        Effect::HandToPeople { reason, asks } => hand_to_people(app, run, reason, *asks).await,
+        Effect::TakeBack(how) => people::take_back(app, run, how).await,
+        Effect::Pause { on } => people::pause(app, run, *on).await,
+        Effect::Answer(said) => people::answer(app, run, said).await,
         Effect::Release { outcome } => release(app, run, *outcome).await,
     }
 }
 
 async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<Applied, ApplyError> {
+    if step == Step::Publish
+        && let Some(why) = people::holds_publish(app, run).await?
+    {
+        return Ok(Applied::Overtaken(why));
+    }
     let spec = brief::spec(app, run, turn, step).await?;
     let handover = executor::handover(app, step)?;
     app.runtime.start(&spec, &handover).await?;
@@ -180,9 +190,9 @@ async fn remind(app: &App, run: &Run) -> Result<Applied, ApplyError> {
     settle(app.ado.open_thread(&run.repository, pull_request, &text, ado::ThreadMark::Closed).await)
 }
 
-async fn hand_to_people(app: &App, run: &Run, reason: &str) -> Result<Applied, ApplyError> {
+async fn hand_to_people(app: &App, run: &Run, reason: &str, asks: bool) -> Result<Applied, ApplyError> {
     let labels = &app.policy.labels;
-    let escalation = Escalation { reason: reason.to_owned(), tried: tried(run), agent_text: None };
+    let escalation = Escalation { reason: reason.to_owned(), tried: tried(run), agent_text: None, asks };
     let history = words::comments::escalated(run, &escalation, &progress::links(app, run), labels);
     change_item(app, run, |item| {
         (!is_handed(app, &item.labels)).then(|| ItemChange {

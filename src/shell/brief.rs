@@ -3,16 +3,19 @@
 use super::{App, apply::ApplyError, executor};
 use crate::{
     agents::{self, Wanted},
+    decide::Command,
     domain::{BuildId, FailedTask, Run, Step, Trigger, Turn, TurnEnd, TurnKind},
     runtime::{
         environment::Decision,
         spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
     },
-    words::briefs::{self, Failing, Task},
+    words::briefs::{self, Failing, Task, Word},
 };
 
 /// Lines of a log that the agent gets to see; the end is where the cause is.
 const LOG_TAIL_LINES: u32 = 200;
+/// Comments of people that a brief quotes; of more, the newest count.
+const MAX_WORDS: usize = 12;
 /// More failing tasks than this are one cause.
 const MAX_FAILING_TASKS: usize = 8;
 
@@ -84,8 +87,9 @@ fn agent(app: &App) -> Result<AgentCall, ApplyError> {
 }
 
 async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {
-    let item = app.ado.work_item_text(run.id.item, run.id.revision).await?;
-    let task = Task { run, item: &item, additions: "" };
+    let item = app.ado.work_item_text(run.id.item, run.text_revision()).await?;
+    let words = words(app, run).await?;
+    let task = Task { run, item: &item, words: &words, additions: "" };
     let attempt = run.spent(turn.kind).max(1);
     let text = match &turn.trigger {
         Trigger::WorkItem { .. } => briefs::implement(task),
@@ -98,11 +102,27 @@ async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> 
             let threads = app.ado.threads(&run.repository, pull_request).await?;
             briefs::respond(task, &threads, awaiting, &app.policy.trusted)
         }
+        Trigger::Answer { words } => briefs::answered(task, words),
         Trigger::Conflict { .. } => briefs::conflict(task, &run.target),
     };
     let key = turn.trigger.key();
     let is_again = run.turns.iter().any(|record| record.number < turn.number && record.trigger == key);
     Ok(if is_again || turn.kind == TurnKind::Redispatch { briefs::redispatch(&text) } else { text })
+}
+
+/// What trusted people wrote in the discussion since the claim: words that came while a turn was at work reach the next.
+async fn words(app: &App, run: &Run) -> Result<Vec<Word>, ApplyError> {
+    let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(Vec::new()) };
+    let me = app.me().await?;
+    let comments = app.ado.comments(&item.project, run.id.item).await?;
+    let newest = comments
+        .into_iter()
+        .filter(|one| one.created_at > run.claimed_at && one.author.id != me.id)
+        .filter(|one| app.policy.trusted.contains(&one.author.id) && Command::parse(&one.text).is_none())
+        .map(|one| Word { comment: one.id, by: one.author.name, text: one.text });
+    let mut words: Vec<Word> = newest.collect();
+    words.drain(..words.len().saturating_sub(MAX_WORDS));
+    Ok(words)
 }
 
 /// One line per fix turn so far.

@@ -8,6 +8,7 @@ mod brief;
 mod claim;
 mod executor;
 pub mod explain;
+pub mod hands;
 mod observe;
 pub mod poll;
 mod progress;

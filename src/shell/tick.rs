@@ -11,7 +11,7 @@ use super::{
     turnstile,
 };
 use crate::{
-    decide::{Decision, Effect, Observation, WaitReason, catch_up, decide, plan},
+    decide::{Decision, Effect, Hand, Observation, WaitReason, by_hand, catch_up, decide, plan},
     domain::{IdentityId, Run, Stage},
     doorbell,
     store::{Note, Ring, RingKind, Saved},
@@ -171,6 +171,27 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
     line(&stored, what, why)
 }
 
+/// An operator's hand: one decision that no world asked for, done as any other.
+pub(super) async fn lay_hand(app: &App, run: &Run, hand: Hand) -> Result<Line, Failure> {
+    let Some(_pass) = turnstile::enter(app, run.id) else {
+        return Ok(line(run, "superseded", "another process of ours is with this run; try again".into()));
+    };
+    let stored = app.store.load(run.id).await?.unwrap_or_else(|| run.clone());
+    let Considered { run, seen, .. } = consider(app, None, &stored).await?;
+    let decision = by_hand(&run, &seen, hand);
+    let said = decision.to_string();
+    let acted = match act(app, run, &seen, &decision).await {
+        Ok(acted) => acted,
+        Err(why) => return Ok(failed(&stored, format!("{said}, but {why}"))),
+    };
+    Ok(match (remember(app, &stored, acted.next, &said).await, acted.unsettled) {
+        (Err(why), _) => failed(&stored, why),
+        (Ok(None), _) => line(&stored, "superseded", "another process of ours is ahead with this run".into()),
+        (Ok(Some(saved)), Some(why)) => line(&saved, "unsettled", format!("{said}: {why}")),
+        (Ok(Some(saved)), None) => line(&saved, decision.word(), said),
+    })
+}
+
 struct Acted {
     next: Run,
     did_something: bool,
@@ -218,6 +239,9 @@ fn is_last(effect: &Effect) -> bool {
         | Effect::PostReplies { .. }
         | Effect::OpenPullRequest
         | Effect::Do(_)
+        | Effect::TakeBack(_)
+        | Effect::Pause { .. }
+        | Effect::Answer(_)
         | Effect::Remind => false,
     }
 }
@@ -235,7 +259,7 @@ async fn tell(
         return Ok(());
     }
     // It was brought up to date before people were asked; after a loss of memory we would know less.
-    if matches!(decision, Decision::Wait(WaitReason::AskedPeople)) {
+    if matches!(decision, Decision::Wait(WaitReason::AskedPeople | WaitReason::NotResumed(_))) {
         return Ok(());
     }
     let text = progress::text(app, next, Some((decision, seen)));

@@ -9,7 +9,9 @@ pub mod comments;
 pub mod doorbell;
 pub mod marker;
 pub mod neutral;
+pub mod note;
 pub mod pull_request;
+pub mod talk;
 
 pub use comments::{Checks, Escalation, Links, Progress, ProgressNote, Waiting};
 pub use marker::{Found, Marker};
