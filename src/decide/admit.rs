@@ -226,6 +226,7 @@ mod tests {
         };
         let load = Load {
             items: if has("running") { [WorkItemId(7)].into() } else { BTreeSet::new() },
+            with_people: BTreeSet::new(),
             by_repository: [("r".into(), u32::from(has("repository busy")))].into(),
             runs: if has("capacity") { policy.max_runs } else { 0 },
             claims_today: if has("day") { policy.max_claims_per_day } else { 0 },

@@ -35,8 +35,7 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
 /// Our labels and the note in our comment say that people let it go on: we died between doing it and remembering it.
 fn adopt_resumption(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
     let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
-    let is_taken_back =
-        item.labels.has(&policy.labels.in_progress) && !item.labels.has(&policy.labels.human);
+    let is_taken_back = item.labels.has(&policy.labels.in_progress) && !item.labels.has(&policy.labels.human);
     let is_escalated = matches!(run.stage, Stage::Escalated { .. });
     if is_escalated
         && is_taken_back
@@ -88,8 +87,7 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
     }
     let Some(newest) = workers.iter().max_by_key(|worker| (worker.turn.number, worker.step)) else { return };
     let is_past = run.resumed.as_ref().is_some_and(|resumed| newest.turn.number <= resumed.after);
-    let is_over =
-        is_past || run.turns.iter().any(|r| r.number == newest.turn.number && r.end.is_some());
+    let is_over = is_past || run.turns.iter().any(|r| r.number == newest.turn.number && r.end.is_some());
     if is_over {
         return;
     }
@@ -125,7 +123,8 @@ fn began(worker: &Worker, now: Timestamp) -> Timestamp {
 /// A step that waits to be started while the kill switch or a person holds the run loses no time meanwhile: else the
 /// first tick after a long hold would count it as lost.
 fn forgive_held_start(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
-    let is_held = !policy.brake.allows_turns() || super::paused(seen, policy).is_some() || super::merges_at_once(seen);
+    let is_held =
+        !policy.brake.allows_turns() || super::paused(seen, policy).is_some() || super::merges_at_once(seen);
     if is_held
         && Deadline::Step.is_over(run, policy, now)
         && let Stage::Working { since, started: Started::NotYet, .. } = &mut run.stage

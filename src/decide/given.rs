@@ -5,14 +5,17 @@ mod axes;
 
 pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Talk, Voice, Work};
 
-use super::{Command, Note, Place, Asked, Said, What, Checks, Gap, ItemSeen, Observation, Seen, Source, deadline::later, verdict::signature};
+use super::{
+    Asked, Checks, Command, Gap, ItemSeen, Note, Observation, Place, Said, Seen, Source, What,
+    deadline::later, verdict::signature,
+};
 use crate::domain::{
     AgentResult, Awaiting, Brake, BranchName, Build, BuildId, BuildState, Claim, CloseOn, Comment, CommentId,
-    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, Labels,
-    MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest,
-    PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage, Step,
-    StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TextChange, LabelledBy, TurnKind, TurnNumber, TurnRecord,
-    Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, LabelledBy,
+    Labels, MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult,
+    PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage,
+    Step, StepResult, TextChange, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind,
+    TurnNumber, TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -320,7 +323,9 @@ impl Given {
             Voice::Unread => {
                 return Seen::Unknown(Gap { source: Source::Threads, why: "timed out".into() });
             }
-            Voice::Nothing | Voice::Labelled | Voice::LabelledByStranger | Voice::LabelledByNobody => Vec::new(),
+            Voice::Nothing | Voice::Labelled | Voice::LabelledByStranger | Voice::LabelledByNobody => {
+                Vec::new()
+            }
             Voice::Status => command(Command::Status),
             Voice::Explain => command(Command::Explain),
             Voice::Stop => command(Command::Stop),

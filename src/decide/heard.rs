@@ -8,7 +8,9 @@ use super::{
     command::Command,
     observation::{Observation, Seen},
 };
-use crate::domain::{Awaiting, Comment, CommentId, Identity, IdentityId, Policy, Revision, Run, RunId, Thread, TurnNumber};
+use crate::domain::{
+    Awaiting, Comment, CommentId, Identity, IdentityId, Policy, Revision, Run, RunId, Thread, TurnNumber,
+};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -102,7 +104,8 @@ pub fn apart(
         let place = |comment: &Comment| Place::Thread(Awaiting { thread: thread.id, comment: comment.id });
         let own = |comment: &Comment| if comment.author.id == *me { answered(&comment.text) } else { None };
         let done: Vec<Place> = thread.comments.iter().filter_map(own).collect();
-        let to_us = |comment: &Comment| (comment.author.id != *me).then(|| Command::parse(&comment.text)).flatten();
+        let to_us =
+            |comment: &Comment| (comment.author.id != *me).then(|| Command::parse(&comment.text)).flatten();
         for comment in &thread.comments {
             let Some(command) = to_us(comment) else { continue };
             if policy.trusted.contains(&comment.author.id) && !done.contains(&place(comment)) {
@@ -110,8 +113,11 @@ pub fn apart(
                 asked.push(Asked { place: place(comment), by, at, command });
             }
         }
-        let is_talk: Vec<bool> =
-            thread.comments.iter().map(|comment| to_us(comment).is_none() && own(comment).is_none()).collect();
+        let is_talk: Vec<bool> = thread
+            .comments
+            .iter()
+            .map(|comment| to_us(comment).is_none() && own(comment).is_none())
+            .collect();
         let mut keep = is_talk.into_iter();
         thread.comments.retain(|_| keep.next().unwrap_or(true));
         if !thread.comments.is_empty() {
@@ -135,8 +141,7 @@ fn own_notes<'a>(run: &'a Run, seen: &'a Observation) -> impl Iterator<Item = (&
 
 /// The oldest command that a trusted person gave since the claim and that we have not answered.
 pub fn pending<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy) -> Vec<Asked> {
-    let is_answered =
-        |place: Place| own_notes(run, seen).any(|(_, note)| note.answers == Some(place));
+    let is_answered = |place: Place| own_notes(run, seen).any(|(_, note)| note.answers == Some(place));
     let mut all: Vec<Asked> = said(seen)
         .iter()
         .filter(|said| said.at > run.claimed_at && said.by.id != seen.me)
@@ -162,7 +167,8 @@ pub fn stop_asked(run: &Run, seen: &Observation, policy: &Policy) -> bool {
 
 /// Trusted people's words after our newest question, if our newest hand-over asks one.
 pub(super) fn answer<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy) -> Vec<&'a Said> {
-    let newest = own_notes(run, seen).filter(|(_, note)| note.asks.is_some() || note.resumed.is_some()).last();
+    let newest =
+        own_notes(run, seen).filter(|(_, note)| note.asks.is_some() || note.resumed.is_some()).last();
     let Some((asked, Note { asks: Some(true), .. })) = newest else { return Vec::new() };
     said(seen)
         .iter()
@@ -173,7 +179,8 @@ pub(super) fn answer<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy
 
 /// How we let the run go on last, if that is the last that we said about it: memory may not know it yet.
 pub(super) fn resumed(run: &Run, seen: &Observation) -> Option<(Revision, TurnNumber)> {
-    let newest = own_notes(run, seen).filter(|(_, note)| note.asks.is_some() || note.resumed.is_some()).last();
+    let newest =
+        own_notes(run, seen).filter(|(_, note)| note.asks.is_some() || note.resumed.is_some()).last();
     newest.and_then(|(_, note)| note.resumed)
 }
 

@@ -162,7 +162,8 @@ fn unless_held(run: &Run, seen: &Observation, policy: &Policy, decision: Decisio
 /// Whether a person set auto-complete: then a push of ours may be merged before anybody has seen it.
 fn merges_at_once(seen: &Observation) -> bool {
     seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| {
-        pr.status == PullRequestStatus::Active && pr.auto_complete_by.as_ref().is_some_and(|who| *who != seen.me)
+        pr.status == PullRequestStatus::Active
+            && pr.auto_complete_by.as_ref().is_some_and(|who| *who != seen.me)
     })
 }
 

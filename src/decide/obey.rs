@@ -52,7 +52,9 @@ pub enum Reply {
 /// Whether a command comes before `decision`. What people end or let go on is acknowledged by its own words.
 pub(super) fn obey(run: &Run, seen: &Observation, policy: &Policy, decision: &Decision) -> Option<Obedience> {
     match decision {
-        Decision::Close(_) | Decision::StopWorkers(_) | Decision::Resume(_) | Decision::Obey(_) => return None,
+        Decision::Close(_) | Decision::StopWorkers(_) | Decision::Resume(_) | Decision::Obey(_) => {
+            return None;
+        }
         Decision::Wait(_)
         | Decision::Proceed(_)
         | Decision::Redispatch(_)

@@ -2,8 +2,8 @@
 
 use super::heard::{Asked, Said};
 use crate::domain::{
-    Build, CommitId, FailedTask, IdentityId, LabelledBy, PolicyEvaluation, PullRequest, TextChange, Thread, WorkItem,
-    Worker,
+    Build, CommitId, FailedTask, IdentityId, LabelledBy, PolicyEvaluation, PullRequest, TextChange, Thread,
+    WorkItem, Worker,
 };
 use std::{collections::BTreeSet, fmt};
 

@@ -103,7 +103,10 @@ impl fmt::Display for WaitReason {
                 write!(f, "the work item is assigned to a person; they hand it back")
             }
             Self::Paused(Pause::AutoComplete) => {
-                write!(f, "a person set auto-complete, so whatever the agent pushed would be merged unseen; they take it off")
+                write!(
+                    f,
+                    "a person set auto-complete, so whatever the agent pushed would be merged unseen; they take it off"
+                )
             }
             Self::Gap(gap) => write!(f, "{gap}"),
             Self::StaleItem => {

@@ -13,8 +13,8 @@ use super::{
     plan::reserve,
 };
 use crate::domain::{
-    CommentId, CommitId, Doubts, Identity, LabelledBy, Policy, Pushed, Resumed, Revision, Run, Stage, Trigger,
-    TurnEnd, TurnKind, TurnNumber, WorkItem,
+    CommentId, CommitId, Doubts, Identity, LabelledBy, Policy, Pushed, Resumed, Revision, Run, Stage,
+    Trigger, TurnEnd, TurnKind, TurnNumber, WorkItem,
 };
 use jiff::Timestamp;
 use std::fmt;
@@ -71,7 +71,10 @@ impl fmt::Display for NotResumed {
                 write!(f, "the run does not go on: the item's history does not tell who labelled it again")
             }
             Self::NotTrusted { name } => {
-                write!(f, "the run does not go on: {name} labelled it again and is not on the list of trusted people")
+                write!(
+                    f,
+                    "the run does not go on: {name} labelled it again and is not on the list of trusted people"
+                )
             }
             Self::TextChanged { name } => write!(
                 f,

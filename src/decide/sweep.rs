@@ -7,8 +7,8 @@
 mod laws;
 
 use super::{
-    Answer, Decision, EscalateReason, NotResumed, Obedience, Proceed, RedispatchCause, Reply, ResumeCause, StopCause,
-    WaitReason,
+    Answer, Decision, EscalateReason, NotResumed, Obedience, Proceed, RedispatchCause, Reply, ResumeCause,
+    StopCause, WaitReason,
     given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Voice, Work},
     verdict::Procedure,
 };

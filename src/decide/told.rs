@@ -40,7 +40,9 @@ impl fmt::Display for Decision {
                 answer.asked.by.name, answer.asked.command, answer.asked.place
             ),
             Self::Obey(Obedience { pause: Some(true), .. }) => write!(f, "obey: the operator pauses it"),
-            Self::Obey(Obedience { pause: Some(false), .. }) => write!(f, "obey: the operator takes the pause off"),
+            Self::Obey(Obedience { pause: Some(false), .. }) => {
+                write!(f, "obey: the operator takes the pause off")
+            }
             Self::Obey(Obedience { pause: None, answer: None }) => write!(f, "obey"),
             Self::Resume(how) => {
                 let by = how.by.as_ref().map_or("the operator", |who| who.name.as_str());

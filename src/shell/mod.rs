@@ -14,6 +14,7 @@ pub mod poll;
 mod progress;
 mod recover;
 pub mod report;
+mod revive;
 mod route;
 pub mod tick;
 mod turnstile;

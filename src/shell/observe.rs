@@ -153,7 +153,7 @@ fn is_hot(app: &App, run: &Run, open: &PullRequest) -> bool {
 }
 
 /// Cold runs take turns.
-fn is_its_turn(app: &App, run: &Run) -> bool {
+pub(super) fn is_its_turn(app: &App, run: &Run) -> bool {
     let minute = app.now.as_second() / 60;
     (minute + i64::from(run.id.item.0)).rem_euclid(COLD_MINUTES) == 0
 }

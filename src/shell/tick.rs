@@ -8,7 +8,7 @@ use super::{
     poll::{Failure, Mode, WATCHER},
     progress, recover,
     report::{Line, Report},
-    turnstile,
+    revive, turnstile,
 };
 use crate::{
     decide::{Decision, Effect, Hand, Observation, WaitReason, by_hand, catch_up, decide, plan},
@@ -59,6 +59,9 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
             // What cannot be found again now is found later; runs that we know do not wait for it.
             Err(why) => tracing::warn!("runs that were lost could not be looked for: {why}"),
         }
+        let (reopened, lines) = revive::revive(app, &runs).await?;
+        runs.extend(reopened);
+        report.lines.extend(lines);
     }
     let fleet = survey(app, &runs, &me).await;
     let parallel = app.settings.concurrency.get() as usize;

@@ -345,7 +345,8 @@ impl Brief {
             );
         }
         for word in task.words {
-            let origin = format!("comment {} by {} (may ask)", word.comment, neutral::line(&word.by, MAX_INLINE));
+            let origin =
+                format!("comment {} by {} (may ask)", word.comment, neutral::line(&word.by, MAX_INLINE));
             self.quote(&origin, &word.text, MAX_COMMENT, Keep::Start);
         }
     }

@@ -46,7 +46,9 @@ fn lines(run: &Run, answer: &Answer, labels: &LabelNames) -> Vec<String> {
             Command::Resume
         )],
         Reply::Unpaused => vec!["The run goes on.".into()],
-        Reply::NothingHeld => vec!["Nothing holds this run, so there is nothing to let go on.".into(), stands],
+        Reply::NothingHeld => {
+            vec!["Nothing holds this run, so there is nothing to let go on.".into(), stands]
+        }
         Reply::Refused(why) => vec![sentence(&why.to_string())],
         Reply::Unknown => {
             let known: Vec<String> = Command::KNOWN.iter().map(ToString::to_string).collect();
@@ -62,7 +64,9 @@ fn standing(run: &Run) -> String {
     let pull_request = run.pull_request.map(|id| format!(" Pull request {id}.")).unwrap_or_default();
     let stage = match &run.stage {
         Stage::Claimed => "Claimed; the first turn is next.".to_owned(),
-        Stage::Working { turn, step, .. } => format!("At work: turn {} ({}), {step} step.", turn.number, turn.kind),
+        Stage::Working { turn, step, .. } => {
+            format!("At work: turn {} ({}), {step} step.", turn.number, turn.kind)
+        }
         Stage::Pushed { .. } => "Pushed; the pull request is next.".to_owned(),
         Stage::InReview { .. } => "In review.".to_owned(),
         Stage::Escalated { reason, .. } if reason.is_empty() => "A person was asked.".to_owned(),

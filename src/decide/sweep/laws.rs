@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        Decision, Effect, EscalateReason, ItemSeen, Observation, Plan, Proceed, RedispatchCause, Seen,
-        ResumeCause, Verdict, WaitReason, catch_up,
+        Decision, Effect, EscalateReason, ItemSeen, Observation, Plan, Proceed, RedispatchCause, ResumeCause,
+        Seen, Verdict, WaitReason, catch_up,
         deadline::Deadline,
         decide,
         given::{Given, Item, Pr, Voice, World, handed_over, years_later},
@@ -234,12 +234,20 @@ impl Case<'_> {
                 "attempts begin anew"
             );
             law!(self, next.doubts == crate::domain::Doubts::default(), "old doubts are gone");
-            law!(self, how.head.is_none() || how.head == next.pushed.as_ref().map(|p| p.head.clone()), "what is on the branch is the work");
+            law!(
+                self,
+                how.head.is_none() || how.head == next.pushed.as_ref().map(|p| p.head.clone()),
+                "what is on the branch is the work"
+            );
         }
         if let Decision::Obey(said) = self.decision {
             law!(self, said.answer.is_some(), "on the ladder every act for people is answered");
             law!(self, self.plan.next == *self.caught, "an answer moves no run");
-            law!(self, !matches!(voice, Voice::Stranger | Voice::Answered | Voice::StrangersAnswer), "only trusted people's, once");
+            law!(
+                self,
+                !matches!(voice, Voice::Stranger | Voice::Answered | Voice::StrangersAnswer),
+                "only trusted people's, once"
+            );
             law!(self, self.caught.heard.is_none(), "what awaits an answer is read again");
         }
         let merges = matches!(self.given.pr, Pr::MergesAtOnce | Pr::MergesAtOnceInConflict)
@@ -324,7 +332,9 @@ impl Case<'_> {
         law!(self, next.counted().count() <= most, "no turn beyond all budgets together");
         let new = match self.decision {
             Decision::FixForward(trigger) | Decision::Respond(trigger) => Some(trigger.clone()),
-            Decision::Proceed(Proceed::Implement) => Some(Trigger::WorkItem { revision: before.text_revision() }),
+            Decision::Proceed(Proceed::Implement) => {
+                Some(Trigger::WorkItem { revision: before.text_revision() })
+            }
             Decision::Proceed(_)
             | Decision::Wait(_)
             | Decision::StopWorkers(_)

@@ -51,9 +51,8 @@ pub(super) async fn answer(app: &App, run: &Run, said: &Answer) -> Result<Applie
     let me = app.me().await?;
     let place = said.asked.place;
     let labels = &app.policy.labels;
-    let is_answer = |text: &str| {
-        note::find(text).is_some_and(|note| note.run == run.id && note.answers == Some(place))
-    };
+    let is_answer =
+        |text: &str| note::find(text).is_some_and(|note| note.run == run.id && note.answers == Some(place));
     let settle = |written: Written<()>| match written {
         Written::Done(()) => Ok(Applied::Done),
         Written::NotDone(why) => Err(why.into()),
@@ -94,9 +93,10 @@ pub(super) async fn holds_publish(app: &App, run: &Run) -> Result<Option<String>
         PullRequestStatus::Completed | PullRequestStatus::Abandoned => {
             Some("a person has ended the pull request; nothing is pushed".into())
         }
-        PullRequestStatus::Active | PullRequestStatus::Other => found
-            .auto_complete_by
-            .filter(|who| who != me)
-            .map(|_| "a person has set auto-complete, so a push would be merged unseen; nothing is pushed".into()),
+        PullRequestStatus::Active | PullRequestStatus::Other => {
+            found.auto_complete_by.filter(|who| who != me).map(|_| {
+                "a person has set auto-complete, so a push would be merged unseen; nothing is pushed".into()
+            })
+        }
     })
 }

@@ -75,12 +75,7 @@ fn said(me: &IdentityId) -> impl Fn(ado::ItemComment) -> Said {
         } else {
             Command::parse(&comment.text).map(What::Command)
         };
-        Said {
-            id: comment.id,
-            by: comment.author,
-            at: comment.created_at,
-            what: what.unwrap_or(What::Words),
-        }
+        Said { id: comment.id, by: comment.author, at: comment.created_at, what: what.unwrap_or(What::Words) }
     }
 }
 

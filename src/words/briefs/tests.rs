@@ -21,7 +21,7 @@ fn own_part(brief: &str) -> &str {
 fn implement_says_everything_once() {
     let run = run();
     let item = item();
-    let brief = implement(Task { run: &run, item: &item, additions: "Use tabs." });
+    let brief = implement(Task { run: &run, item: &item, words: &[], additions: "Use tabs." });
     insta::assert_snapshot!(brief, @r#"
     # Work item 4711, run 4711-r12
 
@@ -97,7 +97,8 @@ fn fix_forward_names_what_fails() {
         log_tail: "1 test failed".into(),
     };
     let earlier = ["turn 1, implement: pushed 01234567".to_owned()];
-    let brief = fix_forward(Task { run: &run, item: &item, additions: "" }, &[failing], &earlier, 1, 5);
+    let brief =
+        fix_forward(Task { run: &run, item: &item, words: &[], additions: "" }, &[failing], &earlier, 1, 5);
     insta::assert_snapshot!(own_part(&brief), @r"
     ## Your task: fix forward (attempt 1 of 5)
 
@@ -173,7 +174,8 @@ fn respond_marks_whose_words_count() {
     let awaiting = [Awaiting { thread: ThreadId(12), comment: CommentId(1) }];
     let trusted = BTreeSet::from([IdentityId::new("a")]);
     let threads = [thread(7, "Fine."), thread(12, "Why not `map`?")];
-    let brief = respond(Task { run: &run, item: &item, additions: "" }, &threads, &awaiting, &trusted);
+    let brief =
+        respond(Task { run: &run, item: &item, words: &[], additions: "" }, &threads, &awaiting, &trusted);
     insta::assert_snapshot!(own_part(&brief), @r"
     ## Your task: respond to a review
 
@@ -236,7 +238,7 @@ fn respond_marks_whose_words_count() {
 fn conflict_merges_and_never_forces() {
     let run = fixing();
     let item = WorkItemText::default();
-    let brief = conflict(Task { run: &run, item: &item, additions: "" }, &run.target);
+    let brief = conflict(Task { run: &run, item: &item, words: &[], additions: "" }, &run.target);
     insta::assert_snapshot!(own_part(&brief), @r"
     ## Your task: resolve conflicts with `main`
 
@@ -309,7 +311,7 @@ fn no_input_makes_a_brief_too_large() {
             repro_steps: long.clone(),
             system_info: long.clone(),
         };
-        let task = Task { run: &run, item: &item, additions: &long };
+        let task = Task { run: &run, item: &item, words: &[], additions: &long };
         let failing = Failing {
             task: FailedTask { name: long.clone(), messages: vec![long.clone()], log: None },
             log_tail: format!("{long} THE END"),

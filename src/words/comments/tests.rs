@@ -124,6 +124,7 @@ fn endings() {
         reason: "The same check failed again after a fix.".into(),
         tried: vec!["turn 2, fix-forward: pushed 01234567".into()],
         agent_text: Some("Which of #1 and #2?".into()),
+        asks: true,
     };
     insta::assert_snapshot!(escalated(&fixing(), &escalation, &links(), &LabelNames::default()), @r##"
     <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>this run needs a person.</b> The same check failed again after a fix.</p>
@@ -185,7 +186,7 @@ proptest! {
             ..ProgressNote::default()
         };
         let escalation =
-            Escalation { reason: text.clone(), tried: vec![text.clone()], agent_text: Some(text.clone()) };
+            Escalation { reason: text.clone(), tried: vec![text.clone()], agent_text: Some(text.clone()), asks: false };
         let links = Links { pull_request: Some(format!("https://x.example/{text}")), ..Links::default() };
         let texts = [
             (progress(&Progress::of(&run, &links, note)), Some(Marker::of(&run))),

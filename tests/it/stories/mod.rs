@@ -7,6 +7,7 @@ mod crashes;
 mod faults;
 mod memory;
 mod people;
+mod people_speak;
 mod road;
 mod tricks;
 mod twins;
