@@ -10,7 +10,7 @@ use super::{
         nobody,
     },
 };
-use crate::domain::{LabelledBy, Revision, WorkItemId};
+use crate::domain::{LabelledBy, Revision, TextChange, WorkItemId};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -31,6 +31,33 @@ impl Client {
     ///
     /// REST: Work Item Tracking, Updates, *List*.
     pub async fn labelled_by(&self, id: WorkItemId, label: &str) -> Result<Option<LabelledBy>, Error> {
+        let (call, all) = self.updates(id).await?;
+        audit(all, label).map_err(|kind| self.after_answer(&call, kind))
+    }
+
+    /// Every change of a text that reaches an agent, with who saved it and when, oldest first. Walks all updates.
+    ///
+    /// REST: Work Item Tracking, Updates, *List*.
+    pub async fn text_changes(&self, id: WorkItemId) -> Result<Vec<TextChange>, Error> {
+        let (_, mut all) = self.updates(id).await?;
+        all.sort_by_key(|update| update.id);
+        all.dedup_by_key(|update| update.id);
+        let is_text = |update: &&Update| TEXTS.iter().any(|field| update.change(field).is_some());
+        let change = |update: &Update| TextChange {
+            // A change by an unknown hand is a change by somebody nobody trusts.
+            by: update
+                .revised_by
+                .as_ref()
+                .and_then(super::wire::WireIdentity::known)
+                .unwrap_or_else(|| nobody("unknown")),
+            revision: Revision(update.rev),
+            // One without a time may have been made at any time.
+            at: update.changed_at().unwrap_or(Timestamp::MAX),
+        };
+        Ok(all.iter().filter(is_text).map(change).collect())
+    }
+
+    async fn updates(&self, id: WorkItemId) -> Result<(Call, Vec<Update>), Error> {
         let segments = ["_apis", "wit", "workItems", &id.to_string(), "updates"];
         let call = Call::get(Operation::Updates, &segments, STABLE);
         let mut all: Vec<Update> = Vec::new();
@@ -42,7 +69,7 @@ impl Client {
             // A short page ends the list only if it holds the current revision: the server's own page may be smaller.
             let is_current = all.last().is_some_and(|last| last.revised_date.is_none());
             if all.len() == before || (all.len() - before < PAGE as usize && is_current) {
-                return audit(all, label).map_err(|kind| self.after_answer(&call, kind));
+                return Ok((call, all));
             }
         }
         Err(self.incomplete(&call, "the item has too many updates"))

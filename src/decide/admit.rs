@@ -71,6 +71,8 @@ pub struct Record {
 pub struct Load {
     /// Items that a run of ours has.
     pub items: BTreeSet<WorkItemId>,
+    /// Items about which a run of ours asked people: labelling them again lets that run go on.
+    pub with_people: BTreeSet<WorkItemId>,
     /// Runs by repository id.
     pub by_repository: BTreeMap<String, u32>,
     /// Runs that count against the capacity.
@@ -163,6 +165,9 @@ fn is_asked_for(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Resu
     }
     if load.items.contains(&item.id) {
         return Err(RefuseReason::AlreadyRunning);
+    }
+    if load.with_people.contains(&item.id) {
+        return Err(RefuseReason::GoesOn);
     }
     if item.labels.has(&labels.stop) {
         return Err(RefuseReason::Stopped);
@@ -348,6 +353,7 @@ mod tests {
         };
         let load = Load {
             items: if has("running") { [WorkItemId(7)].into() } else { BTreeSet::new() },
+            with_people: BTreeSet::new(),
             by_repository: [("r".into(), u32::from(has("repository busy")))].into(),
             runs: if has("capacity") { policy.max_runs } else { 0 },
             claims_today: if has("day") { policy.max_claims_per_day } else { 0 },

@@ -3,7 +3,10 @@
 
 use super::{
     deadline::Deadline,
+    gaps::is_old,
+    heard,
     observation::{ItemSeen, Observation},
+    resume,
     verdict::{REQUEUE_PREFIX, Verdict, verdict},
 };
 use crate::domain::{
@@ -18,6 +21,7 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
     if run.is_closed() {
         return run;
     }
+    adopt_resumption(&mut run, seen, policy, now);
     adopt_escalation(&mut run, seen, policy, now);
     adopt_workers(&mut run, seen, now);
     adopt_branch(&mut run, seen, now);
@@ -26,14 +30,40 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
     run.doubts.unheard_since = run.doubts.unheard_since.filter(|since| !settled(*since));
     forgive_held_start(&mut run, seen, policy, now);
     note_doubts(&mut run, seen, now);
+    note_heard(&mut run, seen, policy);
     run
+}
+
+/// Our labels and the note in our comment say that people let it go on: we died between doing it and remembering it.
+fn adopt_resumption(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
+    let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
+    let is_taken_back = item.labels.has(&policy.labels.in_progress) && !item.labels.has(&policy.labels.human);
+    let is_escalated = matches!(run.stage, Stage::Escalated { .. });
+    if is_escalated
+        && is_taken_back
+        && !is_old(run, item.revision)
+        && heard::claimed_anew(run, seen) == Some(false)
+        && let Some((text, after)) = heard::resumed(run, seen)
+    {
+        resume::remember(run, text, after, now);
+    }
+}
+
+/// The discussion is heard up to this revision once nothing in it awaits us.
+fn note_heard(run: &mut Run, seen: &Observation, policy: &Policy) {
+    let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
+    let unread = seen.labelled.gap().is_some() || seen.text_changes.gap().is_some();
+    let awaits = !heard::pending(run, seen, policy).is_empty() || resume::is_asked_for(run, seen, policy);
+    if seen.discussion.known().is_some() && !unread && !awaits {
+        run.heard = run.heard.max(Some(item.revision));
+    }
 }
 
 /// Our labels say that people were asked: we died between telling them and remembering it.
 fn adopt_escalation(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
     let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
     let is_escalated = matches!(run.stage, Stage::Escalated { .. });
-    if !is_escalated && item.revision > run.id.revision && asks_people(&item.labels, policy) {
+    if !is_escalated && !is_old(run, item.revision) && asks_people(&item.labels, policy) {
         run.stage = Stage::Escalated { reason: String::new(), since: now };
     }
 }
@@ -58,7 +88,8 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
         }
     }
     let Some(newest) = workers.iter().max_by_key(|worker| (worker.turn.number, worker.step)) else { return };
-    let is_over = run.turns.iter().any(|r| r.number == newest.turn.number && r.end.is_some());
+    let is_past = run.resumed.as_ref().is_some_and(|resumed| newest.turn.number <= resumed.after);
+    let is_over = is_past || run.turns.iter().any(|r| r.number == newest.turn.number && r.end.is_some());
     if is_over {
         return;
     }
@@ -94,7 +125,9 @@ fn began(worker: &Worker, now: Timestamp) -> Timestamp {
 /// A step that waits to be started while the kill switch or a person holds the run loses no time meanwhile: else the
 /// first tick after a long hold would count it as lost.
 fn forgive_held_start(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
-    let is_held = !policy.brake.allows_turns() || super::paused(run, seen, policy).is_some();
+    let is_held = !policy.brake.allows_turns()
+        || super::paused(run, seen, policy).is_some()
+        || super::merges_at_once(seen);
     if is_held
         && Deadline::Step.is_over(run, policy, now)
         && let Stage::Working { since, started: Started::NotYet, .. } = &mut run.stage
@@ -172,6 +205,10 @@ pub(super) fn after_push(run: &Run, now: Timestamp) -> Stage {
 fn adopt_pull_request(run: &mut Run, seen: &Observation, now: Timestamp) {
     let Some(Some(found)) = seen.pull_request.known() else { return };
     run.pull_request = Some(found.id);
+    if found.status == PullRequestStatus::Active {
+        // A person may point it elsewhere; that is where the change goes then.
+        run.target = found.target.clone();
+    }
     // A status that we do not know is not the end of it: the clocks of a review run.
     let is_open = match found.status {
         PullRequestStatus::Active | PullRequestStatus::Other => true,

@@ -1,7 +1,7 @@
 //! What a look did not bring: rung 6, as facts.
 
 use super::observation::{Gap, ItemSeen, Observation, Seen, Source};
-use crate::domain::Run;
+use crate::domain::{Revision, Run};
 
 /// The first thing that could not be read and that a rung below needs at this stage.
 pub(super) fn needed_gap(run: &Run, seen: &Observation) -> Option<Gap> {
@@ -30,10 +30,15 @@ fn gap(source: Source, why: &str) -> Gap {
     Gap { source, why: why.to_owned() }
 }
 
+/// Whether this is how the item was before our claim, or before what we read in its discussion.
+pub(super) fn is_old(run: &Run, revision: Revision) -> bool {
+    revision <= run.id.revision || run.heard.is_some_and(|heard| revision < heard)
+}
+
 /// Whether the item was read as it was before our claim. For ever, if the claim was never made.
 pub(super) fn is_stale(run: &Run, seen: &Observation) -> bool {
     match seen.item.known() {
-        Some(ItemSeen::Here { item, .. }) => item.revision <= run.id.revision,
+        Some(ItemSeen::Here { item, .. }) => is_old(run, item.revision),
         Some(ItemSeen::Gone) | None => false,
     }
 }

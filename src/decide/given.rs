@@ -3,16 +3,19 @@
 
 mod axes;
 
-pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Talk, Work};
+pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Talk, Voice, Work};
 
-use super::{Checks, Gap, ItemSeen, Observation, Seen, Source, deadline::later, verdict::signature};
+use super::{
+    Asked, Checks, Command, Gap, ItemSeen, Note, Observation, Place, Said as Spoken, Seen, Source, What,
+    deadline::later, verdict::signature,
+};
 use crate::domain::{
     AgentResult, Awaiting, Brake, BranchName, Build, BuildId, BuildState, Claim, CloseOn, Comment, CommentId,
-    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, Labels,
-    MergeState, Outcome, OwnWord, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult,
+    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, LabelledBy,
+    Labels, MergeState, Outcome, OwnWord, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult,
     PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Said,
-    Stage, Step, StepResult, Stuck, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind,
-    TurnNumber, TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    Stage, Step, StepResult, Stuck, TextChange, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd,
+    TurnKind, TurnNumber, TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -32,6 +35,8 @@ pub(super) struct Given {
     pub(super) age: Age,
     pub(super) fact: Fact,
     pub(super) rules: Rules,
+    /// What people said to us.
+    pub(super) voice: Voice,
     /// Whether an earlier look already missed what is missing now.
     pub(super) second_look: bool,
     /// Bits by position in `Source::ALL`.
@@ -54,6 +59,7 @@ impl Default for Given {
             age: Age::Seconds,
             fact: Fact::None,
             rules: Rules::Default,
+            voice: Voice::Silent,
             second_look: false,
             holes: 0,
             hole: Hole::Unknown,
@@ -117,6 +123,7 @@ fn trigger(on: On) -> Trigger {
         On::Red => red_trigger(head()),
         On::Threads => threads_trigger(),
         On::Conflict => Trigger::Conflict { head: head() },
+        On::Answer => Trigger::Answer { words: vec![CommentId(5)] },
     }
 }
 
@@ -140,7 +147,7 @@ impl Given {
     fn has_pushed(&self) -> bool {
         match self.at {
             At::Claimed | At::EscalatedEarly | At::Working(On::Item, ..) => false,
-            At::Working(On::Red | On::Threads | On::Conflict, ..)
+            At::Working(On::Red | On::Threads | On::Conflict | On::Answer, ..)
             | At::Pushed
             | At::InReview
             | At::Escalated
@@ -297,6 +304,77 @@ impl Given {
             }),
             tests_weakened: Seen::Known(known(Fact::Weakened).then(|| "40 tests became 39".into())),
             said: self.part(5, Source::Threads, self.said()),
+            discussion: self.discussion(),
+            commands: self.commands(),
+            labelled: self.labelled(),
+            text_changes: match self.voice {
+                Voice::TextChanged => {
+                    let (by, at) = (who("mallory"), later(now(), Duration::from_secs(1)));
+                    Seen::Known(vec![TextChange { by, revision: Revision(13), at }])
+                }
+                Voice::Resume | Voice::Retry | Voice::InThread => Seen::Known(Vec::new()),
+                _ => Seen::NotAsked,
+            },
+        }
+    }
+
+    fn discussion(&self) -> Seen<Vec<Spoken>> {
+        let said = |id: u32, by: &str, what: What| Spoken { id: CommentId(id), by: who(by), at: now(), what };
+        let command = |command: Command| vec![said(5, "ana", What::Command(command))];
+        let note = |note: Note| What::Note(note);
+        let asks = |asks: bool| note(Note { asks: Some(asks), ..Note::of(ID) });
+        let resumed = note(Note { resumed: Some((Revision(13), TurnNumber(1))), ..Note::of(ID) });
+        Seen::Known(match self.voice {
+            Voice::Silent | Voice::InThread => return Seen::NotAsked,
+            Voice::Unread => {
+                return Seen::Unknown(Gap { source: Source::Threads, why: "timed out".into() });
+            }
+            Voice::Nothing | Voice::Labelled | Voice::LabelledByStranger | Voice::LabelledByNobody => {
+                Vec::new()
+            }
+            Voice::Status => command(Command::Status),
+            Voice::Explain => command(Command::Explain),
+            Voice::Stop => command(Command::Stop),
+            Voice::Pause => command(Command::Pause),
+            Voice::Resume | Voice::TextChanged => command(Command::Resume),
+            Voice::Retry => command(Command::Retry),
+            Voice::Dance => command(Command::Unknown),
+            Voice::Stranger => vec![said(5, "mallory", What::Command(Command::Stop))],
+            Voice::Answered => {
+                let answers = Some(Place::Item(CommentId(5)));
+                let answer = note(Note { answers, ..Note::of(ID) });
+                command(Command::Status).into_iter().chain([said(6, "bot", answer)]).collect()
+            }
+            Voice::Answer => vec![said(4, "bot", asks(true)), said(5, "ana", What::Words)],
+            Voice::StrangersAnswer => vec![said(4, "bot", asks(true)), said(5, "mallory", What::Words)],
+            Voice::WordsAfterNoQuestion => vec![said(4, "bot", asks(false)), said(5, "ana", What::Words)],
+            Voice::TakenBack => vec![said(4, "bot", asks(true)), said(5, "bot", resumed)],
+            Voice::ClaimedAnew => {
+                vec![said(6, "bot", What::Claim(RunId { revision: Revision(14), ..ID }))]
+            }
+        })
+    }
+
+    fn commands(&self) -> Seen<Vec<Asked>> {
+        let place = Place::Thread(Awaiting { thread: ThreadId(8), comment: CommentId(1) });
+        let asked = Asked { place, by: who("ana"), at: now(), command: Command::Retry };
+        if self.voice == Voice::InThread { Seen::Known(vec![asked]) } else { Seen::NotAsked }
+    }
+
+    fn labelled(&self) -> Seen<Option<LabelledBy>> {
+        let by = |name: &str| LabelledBy {
+            by: who(name),
+            authorized_as: None,
+            revision: Revision(13),
+            at: now(),
+            is_person: true,
+            text_changed_since_by: Vec::new(),
+        };
+        match self.voice {
+            Voice::Labelled => Seen::Known(Some(by("ana"))),
+            Voice::LabelledByStranger => Seen::Known(Some(by("mallory"))),
+            Voice::LabelledByNobody => Seen::Known(None),
+            _ => Seen::NotAsked,
         }
     }
 
@@ -430,6 +508,11 @@ impl Given {
             Pr::Conflicts => pr.merge = MergeState::Conflicts,
             Pr::MergeFailed => pr.merge = MergeState::Failed,
             Pr::Draft => pr.is_draft = true,
+            Pr::MergesAtOnce => pr.auto_complete_by = Some(IdentityId::new("ben")),
+            Pr::MergesAtOnceInConflict => {
+                pr.auto_complete_by = Some(IdentityId::new("ben"));
+                pr.merge = MergeState::Conflicts;
+            }
             Pr::VotedDown => pr.reviewers = vec![Reviewer { who: who("ben"), vote: Vote::Rejected }],
             Pr::Completed => pr.status = PullRequestStatus::Completed,
             Pr::Abandoned => pr.status = PullRequestStatus::Abandoned,

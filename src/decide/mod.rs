@@ -9,7 +9,8 @@
 //! | 2 | pull request completed | close: merged |
 //! | 3 | item closed, gone (twice), our label removed, stop asked | close: handed back |
 //! | 4 | pull request abandoned, our branch deleted (twice) | close: declined |
-//! | 5 | people were asked, or a person holds the run | wait |
+//! | 5 | people were asked | wait, until they let it go on: resume |
+//! | 5 | a person holds the run | wait |
 //! | 6 | a gap in what the rungs below need | wait; escalate when it lasts |
 //! | 7 | a step is running | wait; past its deadline: stop it |
 //! | 8 | a step is due, or ended well | proceed |
@@ -23,6 +24,9 @@
 //! | 16 | voted down without words | escalate |
 //! | 17 | all good | close, or wait for people |
 //!
+//! Over all of them: a command of a trusted person is answered first, with what is decided otherwise; and no turn begins
+//! and nothing is published while a person's auto-complete would merge it unseen.
+//!
 //! A merged pull request outranks a closed item, because our own closing of the item is the last thing that happens
 //! before we remember it: after a crash in between, the run was still merged, not handed back.
 //!
@@ -32,15 +36,19 @@ pub mod admit;
 mod catch_up;
 mod cause;
 pub mod choices;
+pub mod command;
 pub mod conversation;
 pub mod deadline;
 mod gaps;
 #[cfg(test)]
 mod given;
+pub mod heard;
+mod obey;
 pub mod observation;
 pub mod plan;
 pub mod queue;
 pub mod reason;
+pub mod resume;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
@@ -52,9 +60,13 @@ pub mod verdict;
 pub use admit::{Admission, Candidate, Competing, Load, NoRepository, Record, admit};
 pub use catch_up::catch_up;
 pub use cause::cause;
+pub use command::{Command, Hand};
+pub use heard::{Asked, Note, Place, Said, What};
+pub use obey::{Answer, Obedience, Reply, by_hand};
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
 pub use plan::{Effect, Plan, plan};
 pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, WaitReason};
+pub use resume::{NotResumed, ResumeCause, Resumption};
 pub use verdict::{Failing, Procedure, Verdict, verdict};
 
 use crate::domain::{
@@ -63,7 +75,7 @@ use crate::domain::{
 };
 use conversation::{contradiction, conversation, has_spoken, said_twice};
 use deadline::{Deadline, later, stray_due_at, stray_stubborn_at};
-use gaps::{is_stale, needed_gap, stale_gap};
+use gaps::{is_old, is_stale, needed_gap, stale_gap};
 use jiff::Timestamp;
 use turn_state::{TurnState, turn_state};
 
@@ -83,6 +95,10 @@ pub enum Decision {
     FixForward(Trigger),
     /// A turn that answers people.
     Respond(Trigger),
+    /// Do what a person said to us, and answer.
+    Obey(Obedience),
+    /// People let an escalated run go on.
+    Resume(Resumption),
     /// Ask a person.
     Escalate(EscalateReason),
     /// The run is over.
@@ -133,15 +149,33 @@ pub enum Proceed {
 
 /// Decides about one run. Same arguments, same answer.
 pub fn decide(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Decision {
-    let decision = ladder(run, seen, policy, now);
+    let decision = unless_held(run, seen, policy, ladder(run, seen, policy, now));
+    // Last, so that an answer can say what is decided otherwise.
+    obey::obey(run, seen, policy, &decision).map_or(decision, Decision::Obey)
+}
+
+/// What holds whatever the ladder says: the kill switch, a merge that waits for our next push, the net under budgets.
+fn unless_held(run: &Run, seen: &Observation, policy: &Policy, decision: Decision) -> Decision {
     let starts_turn = decision.starts_turn();
     if !policy.brake.allows_turns() && (starts_turn || decision.starts_work()) {
         return Decision::Wait(WaitReason::Brake(policy.brake));
     }
-    if starts_turn && run.next_turn_number().0 > policy.max_turns {
+    if merges_at_once(seen) && (starts_turn || decision == Decision::Proceed(Proceed::Start(Step::Publish))) {
+        return Decision::Wait(WaitReason::Paused(Pause::AutoComplete));
+    }
+    let is_resumed = matches!(decision, Decision::Resume(_));
+    if starts_turn && !is_resumed && run.counted().count() >= usize::from(policy.max_turns) {
         return Decision::Escalate(EscalateReason::TooManyTurns);
     }
     decision
+}
+
+/// Whether a person set auto-complete: then a push of ours may be merged before anybody has seen it.
+fn merges_at_once(seen: &Observation) -> bool {
+    seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| {
+        pr.status == PullRequestStatus::Active
+            && pr.auto_complete_by.as_ref().is_some_and(|who| *who != seen.me)
+    })
 }
 
 fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Decision {
@@ -187,7 +221,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         return if has_live_worker(seen) {
             StopWorkers(StopCause::AskedPeople)
         } else {
-            Wait(WaitReason::AskedPeople)
+            resume::escalated(run, seen, policy)
         };
     }
     if let Some(pause) = paused(run, seen, policy) {
@@ -394,7 +428,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
 
 /// The first turn, once: a run that lost track of what its first turn came to does not buy it again.
 fn implement(run: &Run) -> Decision {
-    let trigger = Trigger::WorkItem { revision: run.id.revision };
+    let trigger = Trigger::WorkItem { revision: run.text_revision() };
     if run.has_answered(&trigger) {
         Decision::Escalate(EscalateReason::SameInputAgain(TurnKind::Implement))
     } else {
@@ -508,18 +542,24 @@ fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp)
         ItemSeen::Here { item, is_over, stop_asked } => (item, *is_over, *stop_asked),
     };
     let is_escalated = matches!(run.stage, Stage::Escalated { .. });
-    if item.revision <= run.id.revision {
+    if is_old(run, item.revision) {
         // Nothing can be told from it; people who were asked are still asked.
         return (!is_escalated).then_some(Ended::Stale);
     }
     let labels = &policy.labels;
     let is_asked = item.labels.has(&labels.human);
     let is_claimed = item.labels.has(&labels.in_progress);
-    if is_escalated && is_claimed && !is_asked {
-        return Some(Ended::For(Outcome::Superseded));
+    let is_stopped = is_over || stop_asked || item.labels.has(&labels.stop);
+    if is_escalated && is_claimed && !is_asked && !is_stopped {
+        // Catching up has found whatever we wrote ourselves; an unread discussion proves nothing.
+        return (heard::claimed_anew(run, seen) == Some(true)).then_some(Ended::For(Outcome::Superseded));
     }
-    let label_gone = if is_escalated { !is_asked } else { !is_claimed };
-    let ended = is_over || stop_asked || item.labels.has(&labels.stop) || label_gone;
+    // Swapping the labels is how people say "go on", not "leave it".
+    let goes_on = is_escalated
+        && item.labels.has(&labels.ready)
+        && (seen.labelled.gap().is_some() || resume::is_asked_for(run, seen, policy));
+    let label_gone = if is_escalated { !is_asked && !goes_on } else { !is_claimed };
+    let ended = is_stopped || label_gone || !policy.works_in(&item.project);
     ended.then_some(Ended::For(Outcome::HandedBack))
 }
 
@@ -579,6 +619,7 @@ impl Decision {
             | Self::FixForward(_)
             | Self::Respond(_)
             | Self::Proceed(Proceed::Implement) => true,
+            Self::Resume(how) => matches!(how.cause, ResumeCause::Answer(_)),
             Self::Proceed(
                 Proceed::Start(_)
                 | Proceed::Next(_)
@@ -591,6 +632,7 @@ impl Decision {
             )
             | Self::Wait(_)
             | Self::StopWorkers(_)
+            | Self::Obey(_)
             | Self::Escalate(_)
             | Self::Close(_) => false,
         }
@@ -610,6 +652,7 @@ impl Decision {
                 WaitReason::Over
                 | WaitReason::StepRunning { .. }
                 | WaitReason::AskedPeople
+                | WaitReason::NotResumed(_)
                 | WaitReason::QuietPeriod { .. }
                 | WaitReason::NotCurrentYet
                 | WaitReason::ChecksRunning
@@ -624,6 +667,8 @@ impl Decision {
             | Self::Redispatch(_)
             | Self::FixForward(_)
             | Self::Respond(_)
+            | Self::Obey(_)
+            | Self::Resume(_)
             | Self::Escalate(_)
             | Self::Close(_) => false,
         }
@@ -633,7 +678,12 @@ impl Decision {
     pub fn can_become_a_question(&self) -> bool {
         match self {
             Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
-            Self::Wait(_) | Self::StopWorkers(_) | Self::Escalate(_) | Self::Close(_) => false,
+            Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Obey(_)
+            | Self::Resume(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
         }
     }
 
@@ -646,7 +696,8 @@ impl Decision {
                 | Proceed::Do(_)
                 | Proceed::Remind
                 | Proceed::Unsay { .. },
-            ) => true,
+            )
+            | Self::Resume(_) => true,
             Self::Proceed(
                 Proceed::Implement | Proceed::Next(_) | Proceed::TurnPushed { .. } | Proceed::TurnAnswered,
             )
@@ -655,6 +706,7 @@ impl Decision {
             | Self::Respond(_)
             | Self::Wait(_)
             | Self::StopWorkers(_)
+            | Self::Obey(_)
             | Self::Escalate(_)
             | Self::Close(_) => false,
         }
@@ -669,6 +721,8 @@ impl Decision {
             Self::Redispatch(_) => "redispatch",
             Self::FixForward(_) => "fix-forward",
             Self::Respond(_) => "respond",
+            Self::Obey(_) => "obey",
+            Self::Resume(_) => "resume",
             Self::Escalate(_) => "escalate",
             Self::Close(_) => "close",
         }

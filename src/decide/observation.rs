@@ -1,7 +1,9 @@
 //! What one tick learned about one run: read once, possibly stale, possibly incomplete, and honest about it.
 
+use super::heard::{Asked, Said};
 use crate::domain::{
-    Build, CommitId, FailedTask, IdentityId, OwnWord, PolicyEvaluation, PullRequest, Thread, WorkItem, Worker,
+    Build, CommitId, FailedTask, IdentityId, LabelledBy, OwnWord, PolicyEvaluation, PullRequest, TextChange,
+    Thread, WorkItem, Worker,
 };
 use std::{collections::BTreeSet, fmt};
 
@@ -30,6 +32,14 @@ pub struct Observation {
     pub tests_weakened: Seen<Option<String>>,
     /// What we said on the pull request, by its keys; read together with the discussions.
     pub said: Seen<Vec<OwnWord>>,
+    /// The discussion of the work item, oldest first. Not asked for when nothing was said since we looked last.
+    pub discussion: Seen<Vec<Said>>,
+    /// Commands in threads of the pull request that await our answer.
+    pub commands: Seen<Vec<Asked>>,
+    /// Who put the label for agents on an escalated item again, if it is there.
+    pub labelled: Seen<Option<LabelledBy>>,
+    /// Who changed the item's text, and when; asked for when a command would let an escalated run go on.
+    pub text_changes: Seen<Vec<TextChange>>,
 }
 
 /// A part of an observation.

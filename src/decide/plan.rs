@@ -4,8 +4,9 @@
 //! first worker exists; workers are stopped before anything terminal; the claim is released last.
 
 use super::{
-    Decision, Procedure, Proceed, RedispatchCause,
+    Answer, Decision, EscalateReason, Obedience, Procedure, Proceed, RedispatchCause, Resumption,
     catch_up::{after_push, remember_push},
+    resume::resume,
 };
 use crate::domain::{
     CommentId, Identity, Outcome, Run, Stage, Started, Step, ThreadId, Trigger, Turn, TurnEnd, TurnKind,
@@ -59,7 +60,18 @@ pub enum Effect {
         reason: String,
         /// Whom it is about, besides who asked for the run.
         people: Vec<Identity>,
+        /// Whether it is a question that people can answer in words.
+        asks: bool,
     },
+    /// Take the item back from people: labels and history in one write. Arbiter: the revision that was decided on.
+    TakeBack(Resumption),
+    /// Put the pause label on or take it off. Arbiter: the item's revision.
+    Pause {
+        /// Whether it is on afterwards.
+        on: bool,
+    },
+    /// Answer a command. Key: where it was said; the note in our comment is the probe.
+    Answer(Answer),
     /// Let go of the item: labels, state and history in one write. Arbiter: its revision.
     Release {
         /// How the run ended.
@@ -74,7 +86,7 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
         Decision::Wait(_) => Vec::new(),
         Decision::StopWorkers(_) => vec![Effect::StopWorkers],
         Decision::Proceed(Proceed::Implement) => {
-            reserve(&mut next, TurnKind::Implement, Trigger::WorkItem { revision: run.id.revision }, now)
+            reserve(&mut next, TurnKind::Implement, Trigger::WorkItem { revision: run.text_revision() }, now)
         }
         Decision::Proceed(Proceed::Start(step)) => start(&mut next, *step),
         Decision::Proceed(Proceed::Next(step)) => {
@@ -121,7 +133,7 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
             );
             let trigger = match run.current_turn() {
                 Some((turn, _)) => turn.trigger.clone(),
-                None => Trigger::WorkItem { revision: run.id.revision },
+                None => Trigger::WorkItem { revision: run.text_revision() },
             };
             // A turn that the cluster lost keeps its kind, so that each budget goes on counting what it counts.
             let kind = match (cause, run.current_turn()) {
@@ -136,10 +148,19 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
         Decision::FixForward(trigger) | Decision::Respond(trigger) => {
             reserve(&mut next, trigger.kind(), trigger.clone(), now)
         }
+        Decision::Obey(Obedience { pause, answer }) => {
+            let pause = pause.map(|on| Effect::Pause { on });
+            pause.into_iter().chain(answer.clone().map(Effect::Answer)).collect()
+        }
+        Decision::Resume(how) => {
+            resume(&mut next, how, now);
+            vec![Effect::TakeBack(how.clone())]
+        }
         Decision::Escalate(reason) => {
             next.stage = Stage::Escalated { reason: reason.to_string(), since: now };
             let people = reason.people();
-            vec![Effect::StopWorkers, Effect::HandToPeople { reason: reason.to_string(), people }]
+            let asks = matches!(reason, EscalateReason::Question { .. });
+            vec![Effect::StopWorkers, Effect::HandToPeople { reason: reason.to_string(), people, asks }]
         }
         Decision::Close(outcome) => {
             next.stage = Stage::Closed { outcome: *outcome, at: now };
@@ -150,7 +171,7 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
 }
 
 /// Reserves a turn: it is spent from here on, whatever happens to its worker. Nothing is started yet.
-fn reserve(next: &mut Run, kind: TurnKind, trigger: Trigger, now: Timestamp) -> Vec<Effect> {
+pub(super) fn reserve(next: &mut Run, kind: TurnKind, trigger: Trigger, now: Timestamp) -> Vec<Effect> {
     let number = next.next_turn_number();
     next.turns.push(TurnRecord::reserved(number, kind, trigger.key(), now));
     let base = next.pushed.as_ref().map(|pushed| pushed.head.clone());

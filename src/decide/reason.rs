@@ -1,7 +1,7 @@
 //! Why: every decision carries one of these, and every one of these is one sentence. What was *not* done this tick
 //! can always be said (promise *explained*).
 
-use super::observation::Gap;
+use super::{observation::Gap, resume::NotResumed};
 use crate::domain::{
     AgentFailure, Brake, BranchName, Identity, PullRequestId, ThreadId, TurnKind, WorkItemId,
 };
@@ -40,6 +40,8 @@ pub enum WaitReason {
         /// When it is looked for.
         until: Timestamp,
     },
+    /// People were asked, and whoever answered could not let the run go on.
+    NotResumed(NotResumed),
     /// Somebody is still writing.
     QuietPeriod {
         /// When the review counts as whole.
@@ -73,6 +75,8 @@ pub enum Pause {
     Draft,
     /// By taking the item.
     Assigned,
+    /// By setting auto-complete: whatever we push would be merged unseen.
+    AutoComplete,
 }
 
 /// What was not there at first sight.
@@ -105,6 +109,12 @@ impl fmt::Display for WaitReason {
             Self::Paused(Pause::Assigned) => {
                 write!(f, "the work item is assigned to a person; they hand it back")
             }
+            Self::Paused(Pause::AutoComplete) => {
+                write!(
+                    f,
+                    "a person set auto-complete, so whatever the agent pushed would be merged unseen; they take it off"
+                )
+            }
             Self::Gap(gap) => write!(f, "{gap}"),
             Self::StaleItem => {
                 write!(f, "the work item was read as it was before the claim; the next tick looks again")
@@ -121,6 +131,7 @@ impl fmt::Display for WaitReason {
             }
             Self::StepRunning { since } => write!(f, "a step has been at work since {since}"),
             Self::BackingOff { until } => write!(f, "the turn is started again at {until}"),
+            Self::NotResumed(why) => write!(f, "{why}"),
             Self::AskedPeople => write!(f, "a person was asked and has not answered yet"),
             Self::Unheard { until } => {
                 write!(f, "whether something was said is not known; it is looked for at {until}")
@@ -375,6 +386,8 @@ pub enum RefuseReason {
     NotLabelled,
     /// A run of ours has it.
     AlreadyRunning,
+    /// A run of ours asked people about it, and this label lets that run go on.
+    GoesOn,
     /// Escalated: a person must label it again.
     WithPeople,
     /// Paused by label.
@@ -498,6 +511,7 @@ impl RefuseReason {
             Self::Brake(_)
             | Self::NotLabelled
             | Self::AlreadyRunning
+            | Self::GoesOn
             | Self::WithPeople
             | Self::Paused
             | Self::Stopped
@@ -526,6 +540,7 @@ impl fmt::Display for RefuseReason {
             Self::Brake(_) => write!(f, "the kill switch is on"),
             Self::NotLabelled => write!(f, "the label is not on it any more"),
             Self::AlreadyRunning => write!(f, "a run has it already"),
+            Self::GoesOn => write!(f, "its run goes on with it at the watcher's next visit"),
             Self::WithPeople => write!(f, "it was handed to a person; remove that label and label it again"),
             Self::Paused => write!(f, "it is paused by label"),
             Self::Stopped => write!(f, "it carries the stop label"),

@@ -1,14 +1,15 @@
 //! The exhaustive sweep: every combination of small enums that can matter together, and laws instead of examples.
 //!
-//! The whole product has some 10^12 cases, so four blocks each multiply the axes that one part of the ladder looks
-//! at and leave the others at their quiet default: people (rungs 1 to 5), gaps (6), turns (7 to 9) and the review
+//! The whole product has some 10^13 cases, so five blocks each multiply the axes that one part of the ladder looks
+//! at and leave the others at their quiet default: people (rungs 1 to 5), what they say, gaps (6), turns (7 to 9) and the review
 //! (10 to 17). A decision sees an axis of another block only through a rung above, which that block covers.
 
 mod laws;
 
 use super::{
-    Decision, EscalateReason, Proceed, RedispatchCause, StopCause, WaitReason,
-    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Work},
+    Answer, Decision, EscalateReason, NotResumed, Obedience, Proceed, RedispatchCause, Reply, ResumeCause,
+    StopCause, WaitReason,
+    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Voice, Work},
     verdict::Procedure,
 };
 use crate::domain::{Brake, Outcome, Started, Step};
@@ -29,13 +30,18 @@ macro_rules! names {
 
 names! {
     waits, WAITS: WaitReason {
-        Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, Unheard, QuietPeriod,
+Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, Unheard, NotResumed, QuietPeriod,
         NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Cold,
     }
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
 Canceled, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge, Stuck,
+    }
+    not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged }
+    resumes, RESUMES: ResumeCause { Label, Command, Answer, Operator }
+    replies, REPLIES: Reply {
+        Status, Explain, Paused, Unpaused, NothingHeld, Refused, Unknown,
     }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
     proceeds, PROCEEDS: Proceed {
@@ -48,6 +54,10 @@ Canceled, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTur
 
 fn name(decision: &Decision) -> (&'static str, &'static str) {
     let why = match decision {
+        Decision::Wait(WaitReason::NotResumed(why)) => return ("stay", not_resumed(why)),
+        Decision::Obey(Obedience { answer: Some(Answer { reply, .. }), .. }) => replies(reply),
+        Decision::Obey(Obedience { answer: None, .. }) => "Operator",
+        Decision::Resume(how) => resumes(&how.cause),
         Decision::Wait(reason) => waits(reason),
         Decision::StopWorkers(cause) => stops(cause),
         Decision::Proceed(Proceed::Do(procedure)) => return ("do", procedures(procedure)),
@@ -81,6 +91,9 @@ impl Digest {
     fn missing(&self) -> Vec<String> {
         let all = [
             ("wait", WAITS),
+            ("stay", NOT_RESUMED),
+            ("resume", RESUMES),
+            ("obey", REPLIES),
             ("escalate", ESCALATES),
             ("redispatch", REDISPATCHES),
             ("do", PROCEDURES),
@@ -91,7 +104,9 @@ impl Digest {
         let named = all.iter().flat_map(|(word, names)| names.iter().map(|name| (*word, *name)));
         named
             // Procedures are counted one by one.
-            .filter(|name| *name != ("proceed", "Do") && !self.counts.contains_key(name))
+            .filter(|name| *name != ("proceed", "Do") && *name != ("wait", "NotResumed"))
+            // The operator's hand is no part of the ladder.
+            .filter(|name| *name != ("resume", "Operator") && !self.counts.contains_key(name))
             .map(|(word, why)| format!("{word} {why}"))
             .collect()
     }
@@ -99,7 +114,7 @@ impl Digest {
 
 fn stages() -> Vec<At> {
     let mut all = vec![At::Claimed];
-    for on in [On::Item, On::Threads] {
+    for on in [On::Item, On::Threads, On::Answer] {
         for step in Step::ALL {
             all.extend([At::Working(on, step, Started::NotYet), At::Working(on, step, Started::Seen)]);
         }
@@ -113,7 +128,7 @@ fn people(digest: &mut Digest) {
     for at in stages() {
         for item in Item::ALL {
             for brake in Brake::ALL {
-                for pr in [Pr::None, Pr::Current, Pr::Draft, Pr::Completed, Pr::Abandoned] {
+                for pr in [Pr::None, Pr::Current, Pr::Draft, Pr::MergesAtOnce, Pr::Completed, Pr::Abandoned] {
                     for work in [Work::None, Work::Running, Work::Crashed] {
                         for (branch, second_look) in [
                             (Branch::Ours, false),
@@ -132,6 +147,31 @@ fn people(digest: &mut Digest) {
                                 ..Given::default()
                             };
                             digest.add(&quiet);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What people say, against every stage, what they do at the same time, and what cannot be seen meanwhile.
+fn voices(digest: &mut Digest) {
+    for at in stages() {
+        for voice in Voice::ALL {
+            for item in Item::ALL {
+                for brake in Brake::ALL {
+                    for pr in [Pr::None, Pr::Current, Pr::MergesAtOnceInConflict, Pr::Completed] {
+                        for work in [Work::None, Work::Running, Work::Question] {
+                            let case =
+                                Given { at, voice: *voice, item: *item, brake, pr, work, ..Given::default() };
+                            digest.add(&case);
+                            if pr == Pr::Current {
+                                digest.add(&Given { branch: Branch::Foreign, second_look: true, ..case });
+                                for holes in [1, 2, 4, 8] {
+                                    digest.add(&Given { holes, ..case });
+                                }
+                            }
                         }
                     }
                 }
@@ -240,7 +280,7 @@ fn review(digest: &mut Digest) {
 #[test]
 fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     let mut all = Digest::default();
-    for block in [people, gaps, turns, review] {
+    for block in [people, voices, gaps, turns, review] {
         block(&mut all);
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");

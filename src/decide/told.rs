@@ -1,6 +1,6 @@
 //! Decisions as sentences.
 
-use super::{Decision, Proceed, StopCause, reason, verdict::Procedure};
+use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, reason, verdict::Procedure};
 use crate::domain::Trigger;
 use std::fmt;
 
@@ -19,15 +19,39 @@ impl fmt::Display for Decision {
             Self::FixForward(Trigger::Conflict { head }) => {
                 write!(f, "fix forward: {} conflicts with its target", head.short())
             }
-            Self::FixForward(Trigger::WorkItem { .. } | Trigger::Threads { .. }) => write!(f, "fix forward"),
+            Self::FixForward(Trigger::WorkItem { .. } | Trigger::Threads { .. } | Trigger::Answer { .. }) => {
+                write!(f, "fix forward")
+            }
             Self::Respond(Trigger::Threads { awaiting, .. }) => {
                 let threads: Vec<_> = awaiting.iter().map(|a| a.thread).collect();
                 write!(f, "respond: threads {} await an answer", reason::thread_list(&threads))
             }
             Self::Respond(
-                Trigger::WorkItem { .. } | Trigger::FailingChecks { .. } | Trigger::Conflict { .. },
+                Trigger::WorkItem { .. }
+                | Trigger::FailingChecks { .. }
+                | Trigger::Conflict { .. }
+                | Trigger::Answer { .. },
             ) => {
                 write!(f, "respond")
+            }
+            Self::Obey(Obedience { answer: Some(answer), .. }) => write!(
+                f,
+                "obey: {} wrote {} in {}",
+                answer.asked.by.name, answer.asked.command, answer.asked.place
+            ),
+            Self::Obey(Obedience { pause: Some(true), .. }) => write!(f, "obey: the operator pauses it"),
+            Self::Obey(Obedience { pause: Some(false), .. }) => {
+                write!(f, "obey: the operator takes the pause off")
+            }
+            Self::Obey(Obedience { pause: None, answer: None }) => write!(f, "obey"),
+            Self::Resume(how) => {
+                let by = how.by.as_ref().map_or("the operator", |who| who.name.as_str());
+                match &how.cause {
+                    ResumeCause::Label => write!(f, "resume: {by} labelled it again"),
+                    ResumeCause::Command(asked) => write!(f, "resume: {by} wrote {}", asked.command),
+                    ResumeCause::Answer(_) => write!(f, "resume: {by} answered the agent's question"),
+                    ResumeCause::Operator => write!(f, "resume: {by} lets it go on"),
+                }
             }
             Self::Escalate(reason) => write!(f, "escalate: {reason}"),
             Self::Close(outcome) => write!(f, "close: {}", outcome.word()),

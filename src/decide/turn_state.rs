@@ -87,7 +87,8 @@ fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
                 Trigger::Threads { .. }
                 | Trigger::WorkItem { .. }
                 | Trigger::FailingChecks { .. }
-                | Trigger::Conflict { .. } => {
+                | Trigger::Conflict { .. }
+                | Trigger::Answer { .. } => {
                     TurnState::NeedsPerson(EscalateReason::NothingChanged { answer: answer.clone() })
                 }
             }

@@ -13,6 +13,8 @@ pub struct Policy {
     pub labels: LabelNames,
     /// Whose labels and words count. Empty = nobody.
     pub trusted: BTreeSet<IdentityId>,
+    /// Projects whose items are worked on, in lower case. Empty = whatever project an item is in.
+    pub projects: BTreeSet<String>,
     /// Repositories that may be worked on, as lower-case `project/repository`. Empty = none.
     pub repositories: BTreeSet<String>,
     /// Runs in flight at most, over all repositories.
@@ -118,6 +120,7 @@ impl Default for Policy {
             brake: Brake::On,
             labels: LabelNames::default(),
             trusted: BTreeSet::new(),
+            projects: BTreeSet::new(),
             repositories: BTreeSet::new(),
             max_runs: MAX_RUNS,
             max_runs_per_repository: MAX_RUNS_PER_REPOSITORY,
@@ -149,6 +152,11 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Whether items of `project` are worked on.
+    pub fn works_in(&self, project: &str) -> bool {
+        self.projects.is_empty() || self.projects.contains(&project.to_lowercase())
+    }
+
     /// Whether `repository` (`project/name`) may be worked on.
     pub fn allows(&self, repository: &str) -> bool {
         self.repositories.contains(&repository.to_lowercase())

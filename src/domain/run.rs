@@ -445,7 +445,10 @@ impl Run {
             Trigger::Threads { awaiting, head: _ } => {
                 awaiting.iter().all(|word| kept().any(|key| key.is_about(*word)))
             }
-            Trigger::WorkItem { .. } | Trigger::FailingChecks { .. } | Trigger::Conflict { .. } => {
+            Trigger::WorkItem { .. }
+            | Trigger::FailingChecks { .. }
+            | Trigger::Conflict { .. }
+            | Trigger::Answer { .. } => {
                 let asked = trigger.key();
                 kept().any(|key| *key == asked)
             }
@@ -462,13 +465,14 @@ impl Stage {
     pub fn can_become(&self, next: &Self) -> bool {
         use Stage::{Claimed, Closed, Escalated, InReview, Pushed, Working};
         match (self, next) {
+            // A person who reactivates the pull request takes back that they gave it up.
+            (Closed { outcome: Outcome::Declined, .. }, InReview { .. }) => true,
             // Over is over.
             (Closed { .. }, _) => false,
             // A person or the world can end a run, and we can ask for help, from anywhere.
             (_, Closed { .. } | Escalated { .. }) => true,
             // Only people lead out of an escalation; a resumed run goes back to where its work stands.
-            (Escalated { .. }, Working { .. } | Pushed { .. } | InReview { .. }) => true,
-            (Escalated { .. }, Claimed) => false,
+            (Escalated { .. }, Claimed | Working { .. } | Pushed { .. } | InReview { .. }) => true,
             // A claim is the beginning, but memory can be lost and the world be ahead of it.
             (Claimed, Claimed | Working { .. } | Pushed { .. } | InReview { .. }) => true,
             (Working { .. } | Pushed { .. } | InReview { .. }, Claimed) => false,
@@ -528,7 +532,7 @@ mod tests {
         working -> working pushed in-review escalated closed
         pushed -> working pushed in-review escalated closed
         in-review -> working in-review escalated closed
-        escalated -> working pushed in-review escalated closed
+        escalated -> claimed working pushed in-review escalated closed
         closed ->
         "#);
     }

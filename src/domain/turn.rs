@@ -101,6 +101,11 @@ pub enum Trigger {
         /// Our head.
         head: CommitId,
     },
+    /// A trusted person answered the agent's question in the discussion of the work item.
+    Answer {
+        /// The comments that answer it, ordered.
+        words: Vec<CommentId>,
+    },
 }
 
 /// A thread that awaits us, with the comment that we would answer: the key of the reply.
@@ -147,6 +152,10 @@ impl Trigger {
                 format!("threads@{}:{}", head.short(), words.join("+"))
             }
             Self::Conflict { head } => format!("conflict@{}", head.short()),
+            Self::Answer { words } => {
+                let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+                format!("answer@{}", words.join("+"))
+            }
         })
     }
 
@@ -155,7 +164,7 @@ impl Trigger {
         match self {
             Self::WorkItem { .. } => TurnKind::Implement,
             Self::FailingChecks { .. } => TurnKind::FixForward,
-            Self::Threads { .. } => TurnKind::Respond,
+            Self::Threads { .. } | Self::Answer { .. } => TurnKind::Respond,
             Self::Conflict { .. } => TurnKind::Conflict,
         }
     }

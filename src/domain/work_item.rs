@@ -120,3 +120,14 @@ pub struct LabelledBy {
     /// Identities that changed title or texts after that revision; a service among them equals no configured identity.
     pub text_changed_since_by: Vec<Identity>,
 }
+
+/// A change of a text that reaches an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextChange {
+    /// The identity that saved it.
+    pub by: Identity,
+    /// The revision that it made.
+    pub revision: Revision,
+    /// Server time.
+    pub at: Timestamp,
+}

@@ -144,6 +144,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         // Told elsewhere, or computed.
         brake: _,
         labels: _,
+        projects: _,
         trusted: _,
         repositories: _,
         max_turns: _,

@@ -226,6 +226,7 @@ impl Reader {
         let policy = Policy {
             labels,
             trusted: intake.trusted.clone(),
+            projects: intake.projects.iter().map(|project| project.to_lowercase()).collect(),
             repositories: intake.repositories.iter().map(|path| path.to_string().to_lowercase()).collect(),
             max_runs: self.or(&vars::INTAKE_MAX_RUNS, max_runs, &runs, policy::MAX_RUNS),
             max_runs_per_repository: self.or(

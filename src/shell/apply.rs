@@ -1,6 +1,7 @@
 //! Performs effects. Each has a key that is known before, a probe, and somebody who refuses a second copy, so that
 //! doing it again after a crash or a lost answer finds the first one (reliability protocol, DESIGN §6).
 
+mod people;
 use super::{App, OpenError, brief, executor, older, progress, proposals, rules, talk};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
@@ -83,7 +84,12 @@ pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Appli
         Effect::Do(procedure) => carry_out(app, run, procedure).await,
         Effect::Remind => talk::remind(app, run).await,
         Effect::Unsay { thread, comment } => talk::unsay(app, run, *thread, *comment).await,
-        Effect::HandToPeople { reason, people } => hand_to_people(app, run, reason, people).await,
+        Effect::HandToPeople { reason, people, asks } => {
+            hand_to_people(app, run, reason, people, *asks).await
+        }
+        Effect::TakeBack(how) => people::take_back(app, run, how).await,
+        Effect::Pause { on } => people::pause(app, run, *on).await,
+        Effect::Answer(said) => people::answer(app, run, said).await,
         Effect::Release { outcome } => release(app, run, *outcome).await,
     }
 }
@@ -98,6 +104,11 @@ async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<App
     let mut current = run.clone();
     if let Some((repository, target)) = moved(app, run, step).await? {
         (current.repository, current.target) = (repository, target);
+    }
+    if step == Step::Publish
+        && let Some(why) = people::holds_publish(app, run).await?
+    {
+        return Ok(Applied::Overtaken(why));
     }
     let spec = brief::spec(app, &current, turn, step, &rules).await?;
     let handover = executor::handover(app, step)?;
@@ -268,6 +279,7 @@ async fn hand_to_people(
     run: &Run,
     reason: &str,
     people: &[Identity],
+    asks: bool,
 ) -> Result<Applied, ApplyError> {
     let labels = &app.policy.labels;
     let escalation = Escalation {
@@ -275,6 +287,7 @@ async fn hand_to_people(
         tried: tried(run),
         agent_text: None,
         people: people.to_vec(),
+        asks,
     };
     let history = words::comments::escalated(run, &escalation, &progress::links(app, run), labels);
     change_item(app, run, |item| {

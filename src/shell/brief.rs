@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     agents::{self, Wanted},
+    decide::Command,
     domain::{
         BuildId, Ceiling, Choices, FailedTask, Link, Run, Step, Trigger, Turn, TurnEnd, TurnKind, WorkItemId,
     },
@@ -19,7 +20,7 @@ use crate::{
     settings::Settings,
     words::{
         Marker,
-        briefs::{self, Around, Failing, Said, Task},
+        briefs::{self, Around, Failing, Said, Task, Word},
         house,
     },
 };
@@ -27,6 +28,8 @@ use std::time::Duration;
 
 /// Lines of a log that the agent gets to see; the end is where the cause is.
 const LOG_TAIL_LINES: u32 = 200;
+/// Comments of people that a brief quotes; of more, the newest count.
+const MAX_WORDS: usize = 12;
 /// More failing tasks than this are one cause.
 const MAX_FAILING_TASKS: usize = 8;
 
@@ -220,7 +223,15 @@ async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<
     let item = app.ado.work_item_text(run.id.item, run.text_revision()).await?;
     let around = around(app, run, turn, in_force).await?;
     let rules = in_force.rules();
-    let task = Task { run, item: &item, additions: &rules.brief.rules, around: &around };
+    let words = match &turn.trigger {
+        Trigger::Answer { .. } => words(app, run).await?,
+        // The discussion stands in every brief; only an answer is pointed at.
+        Trigger::WorkItem { .. }
+        | Trigger::FailingChecks { .. }
+        | Trigger::Threads { .. }
+        | Trigger::Conflict { .. } => Vec::new(),
+    };
+    let task = Task { run, item: &item, words: &words, additions: &rules.brief.rules, around: &around };
     let attempt = run.spent(turn.kind).max(1);
     let text = match &turn.trigger {
         Trigger::WorkItem { .. } => briefs::implement(task),
@@ -234,11 +245,27 @@ async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<
             let policy = app.policy_for(trust::authors(&threads)).await;
             briefs::respond(task, &threads, awaiting, &policy.trusted)
         }
+        Trigger::Answer { words } => briefs::answered(task, words),
         Trigger::Conflict { .. } => briefs::conflict(task, &run.target),
     };
     let key = turn.trigger.key();
     let is_again = run.turns.iter().any(|record| record.number < turn.number && record.trigger == key);
     Ok(if is_again || turn.kind == TurnKind::Redispatch { briefs::redispatch(&text) } else { text })
+}
+
+/// What trusted people wrote in the discussion since the claim.
+async fn words(app: &App, run: &Run) -> Result<Vec<Word>, ApplyError> {
+    let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(Vec::new()) };
+    let me = app.me().await?;
+    let comments = app.ado.comments(&item.project, run.id.item).await?;
+    let newest = comments
+        .into_iter()
+        .filter(|one| one.created_at > run.claimed_at && one.author.id != me.id)
+        .filter(|one| app.policy.trusted.contains(&one.author.id) && Command::parse(&one.text).is_none())
+        .map(|one| Word { comment: one.id, by: one.author.name, text: one.text });
+    let mut words: Vec<Word> = newest.collect();
+    words.drain(..words.len().saturating_sub(MAX_WORDS));
+    Ok(words)
 }
 
 /// One line per fix turn so far.

@@ -11,7 +11,9 @@ use crate::domain::{Run, WorkItemId};
 
 /// About a run.
 pub async fn run(app: &App, run: &Run) -> Result<Line, Failure> {
-    let considered = tick::consider(app, None, run).await?;
+    // As if nothing had been heard yet, so that an answer that was given before can be told.
+    let unheard = Run { heard: None, ..run.clone() };
+    let considered = tick::consider(app, None, &unheard).await?;
     Ok(Line {
         run: Some(run.id),
         item: run.id.item.0,

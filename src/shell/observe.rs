@@ -5,6 +5,7 @@
 //! run id, so that a thousand runs in review cost a handful of calls.
 
 mod checks;
+mod listen;
 mod said;
 mod survey;
 
@@ -14,6 +15,7 @@ use crate::{
     domain::{CommitId, IdentityId, PullRequest, PullRequestStatus, Run, Stage},
 };
 use checks::checks;
+use listen::{Heard, listen, vouch};
 pub(super) use said::said;
 use std::time::Duration;
 use survey::needs_branch;
@@ -43,12 +45,13 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         }
         Some(_) | None => (Seen::NotAsked, Seen::NotAsked),
     };
-    let own_words = match &threads {
+    let Heard { threads, commands, discussion } = listen(app, run, &item, open, threads, me).await;
+    let said = match &threads {
         Seen::Known(threads) => Seen::Known(said(threads, me)),
         Seen::Unknown(gap) => Seen::Unknown(gap.clone()),
         Seen::NotAsked => Seen::NotAsked,
     };
-    Observation {
+    let mut seen = Observation {
         me: me.clone(),
         item,
         workers,
@@ -59,8 +62,14 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         target_failures: Seen::NotAsked,
         known_flakes: Seen::NotAsked,
         tests_weakened: Seen::NotAsked,
-        said: own_words,
-    }
+        said,
+        discussion,
+        commands,
+        labelled: Seen::NotAsked,
+        text_changes: Seen::NotAsked,
+    };
+    vouch(app, run, &mut seen).await;
+    seen
 }
 
 fn known<T, E: ToString>(read: Result<T, E>, source: Source) -> Seen<T> {
@@ -148,7 +157,11 @@ fn is_hot(app: &App, run: &Run, open: &PullRequest) -> bool {
     };
     let moved = run.pushed.as_ref().is_none_or(|pushed| open.head.as_ref() != Some(&pushed.head));
     let is_recent = crate::decide::deadline::later(since, HOT_FOR) > app.now;
+    moved || is_recent || is_its_turn(app, run)
+}
+
+/// Cold runs take turns.
+pub(super) fn is_its_turn(app: &App, run: &Run) -> bool {
     let minute = app.now.as_second() / 60;
-    let turn = (minute + i64::from(run.id.item.0)).rem_euclid(COLD_MINUTES) == 0;
-    moved || is_recent || turn
+    (minute + i64::from(run.id.item.0)).rem_euclid(COLD_MINUTES) == 0
 }

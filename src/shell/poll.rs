@@ -181,7 +181,7 @@ pub(super) async fn load(app: &App) -> Result<Load, store::Error> {
     Ok(load)
 }
 
-/// Escalated runs hold neither their item nor capacity: labelling again is how a person starts anew.
+/// Escalated runs hold no capacity, but their item: labelling it again lets them go on.
 fn add(load: &mut Load, run: &Run) {
     match run.stage {
         Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. } | Stage::InReview { .. } => {
@@ -189,7 +189,10 @@ fn add(load: &mut Load, run: &Run) {
             load.runs += 1;
             *load.by_repository.entry(run.repository.id.clone()).or_default() += 1;
         }
-        Stage::Escalated { .. } | Stage::Closed { .. } => {}
+        Stage::Escalated { .. } => {
+            load.with_people.insert(run.id.item);
+        }
+        Stage::Closed { .. } => {}
     }
 }
 

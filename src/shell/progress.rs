@@ -52,6 +52,8 @@ fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
         | Decision::Redispatch(_)
         | Decision::FixForward(_)
         | Decision::Respond(_)
+        | Decision::Obey(_)
+        | Decision::Resume(_)
         | Decision::Close(_) => (None, false),
     };
     ProgressNote { sentence, needs_person, checks, ..ProgressNote::default() }

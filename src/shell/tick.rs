@@ -8,12 +8,14 @@ use super::{
     poll::{Failure, Mode, WATCHER},
     progress, recover,
     report::{Line, Report},
+    revive,
     ring::{self, rings, transition},
     rules, talk, trust, turnstile,
 };
 use crate::{
     decide::{
-        Decision, Effect, Observation, Pause, WaitReason, catch_up, cause, deadline::Deadline, decide, plan,
+        Decision, Effect, Hand, Observation, Pause, WaitReason, by_hand, catch_up, cause, deadline::Deadline,
+        decide, plan,
     },
     domain::{Cause, Doubts, Generation, IdentityId, Run, Stage, Stuck},
     exit::Exit,
@@ -60,6 +62,9 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
             // What cannot be found again now is found later; runs that we know do not wait for it.
             Err(why) => tracing::warn!("runs that were lost could not be looked for: {why}"),
         }
+        let (reopened, lines) = revive::revive(app, &runs).await?;
+        runs.extend(reopened);
+        report.lines.extend(lines);
     }
     let fleet = survey(app, &runs, &me).await;
     let parallel = app.settings.concurrency.get() as usize;
@@ -128,6 +133,8 @@ fn depends_on_rules(decision: &Decision) -> bool {
         | Decision::Redispatch(_)
         | Decision::FixForward(_)
         | Decision::Respond(_)
+        | Decision::Obey(_)
+        | Decision::Resume(_)
         | Decision::Escalate(_)
         | Decision::Close(_) => decision.starts_turn(),
     }
@@ -208,6 +215,8 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
             | Decision::Redispatch(_)
             | Decision::FixForward(_)
             | Decision::Respond(_)
+            | Decision::Obey(_)
+            | Decision::Resume(_)
             | Decision::Close(_) => None,
         };
         match remember(app, &stored, acted.next, &said, why).await {
@@ -241,6 +250,27 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
         }
     }
     line(&stored, what, why)
+}
+
+/// An operator's hand: one decision that no world asked for, done as any other.
+pub(super) async fn lay_hand(app: &App, run: &Run, hand: Hand) -> Result<Line, Failure> {
+    let Some(_pass) = turnstile::enter(app, run.id) else {
+        return Ok(line(run, "superseded", "another process of ours is with this run; try again".into()));
+    };
+    let stored = app.store.load(run.id).await?.unwrap_or_else(|| run.clone());
+    let Considered { run, seen, .. } = consider(app, None, &stored).await?;
+    let decision = by_hand(&run, &seen, hand);
+    let said = decision.to_string();
+    let acted = match act(app, run, &seen, &decision).await {
+        Ok(acted) => acted,
+        Err(why) => return Ok(failed(&stored, format!("{said}, but {why}"))),
+    };
+    Ok(match (remember(app, &stored, acted.next, &said, None).await, acted.unsettled) {
+        (Err(why), _) => failed(&stored, why),
+        (Ok(None), _) => line(&stored, "superseded", "another process of ours is ahead with this run".into()),
+        (Ok(Some(saved)), Some(why)) => line(&saved, "unsettled", format!("{said}: {why}")),
+        (Ok(Some(saved)), None) => line(&saved, decision.word(), said),
+    })
 }
 
 struct Acted {
@@ -352,6 +382,9 @@ fn is_last(effect: &Effect) -> bool {
         | Effect::OpenPullRequest
         | Effect::Do(_)
         | Effect::Remind
+        | Effect::TakeBack(_)
+        | Effect::Pause { .. }
+        | Effect::Answer(_)
         | Effect::Unsay { .. } => false,
     }
 }
@@ -370,7 +403,7 @@ async fn tell(
         return Ok(());
     }
     // It was brought up to date before people were asked; after a loss of memory we would know less.
-    if matches!(decision, Decision::Wait(WaitReason::AskedPeople)) {
+    if matches!(decision, Decision::Wait(WaitReason::AskedPeople | WaitReason::NotResumed(_))) {
         return Ok(());
     }
     let text = progress::text(app, next, Some((decision, seen)));

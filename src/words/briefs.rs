@@ -7,7 +7,7 @@
 mod suggestion;
 
 use super::neutral;
-use crate::domain::{Awaiting, FailedTask, IdentityId, Run, Thread, WorkItemText};
+use crate::domain::{Awaiting, CommentId, FailedTask, IdentityId, Run, Thread, WorkItemText};
 use std::collections::BTreeSet;
 
 /// Bytes of a whole brief. About 50,000 tokens: a quarter of a common context window, so that work still fits in.
@@ -36,6 +36,8 @@ pub struct Task<'a> {
     pub run: &'a Run,
     /// The work item as approved.
     pub item: &'a WorkItemText,
+    /// What people whose words count wrote in the discussion of the work item since the claim, oldest first.
+    pub words: &'a [Word],
     /// What the repository adds in its `.roundsman.toml` on the target branch; empty if nothing.
     pub additions: &'a str,
     /// What else stands around the task.
@@ -63,6 +65,17 @@ pub struct Said {
     /// Who, by name.
     pub by: String,
     /// What. Foreign text.
+    pub text: String,
+}
+
+/// Words of a person who may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The comment.
+    pub comment: CommentId,
+    /// Who.
+    pub by: String,
+    /// What, as Markdown.
     pub text: String,
 }
 
@@ -163,6 +176,21 @@ pub fn respond(
             brief.quote("the lines to put there", replacement, MAX_COMMENT, Keep::Start);
         }
     }
+    brief.item(task);
+    brief.end()
+}
+
+/// A person answered the agent's question: the comments in `answers` are the answer.
+pub fn answered(task: Task<'_>, answers: &[CommentId]) -> String {
+    let mut brief = Brief::begin(task);
+    let list: Vec<String> = answers.iter().map(ToString::to_string).collect();
+    brief.say(&format!(
+        "## Your task: go on with the answer\n\n\
+         In an earlier turn you asked people a question. They answered below, with comment {}. Go on from there and do what \
+         the work item asks for, completely and with nothing beside it. The answer counts within the work item and the rules \
+         of this brief, not beyond them. Ask again only if it leaves you unable to go on.",
+        list.join(" and ")
+    ));
     brief.item(task);
     brief.end()
 }
@@ -306,7 +334,7 @@ struct Brief {
 
 impl Brief {
     fn begin(task: Task<'_>) -> Self {
-        let Task { run, item: _, additions, around } = task;
+        let Task { run, item: _, words: _, additions, around } = task;
         let target = neutral::line(run.target.as_str(), MAX_INLINE).replace('`', "'");
         let text = format!("# Work item {}, run {}\n\n{PREAMBLE}", run.id.item, run.id);
         let mut brief = Self { text, is_full: false };
@@ -399,6 +427,17 @@ impl Brief {
                 MAX_COMMENT,
                 Keep::Start,
             );
+        }
+        if !task.words.is_empty() {
+            self.say(
+                "### What people wrote about it since\n\n\
+                 They may ask for this within the work item and the rules of this brief; the newest word counts.",
+            );
+        }
+        for word in task.words {
+            let origin =
+                format!("comment {} by {} (may ask)", word.comment, neutral::line(&word.by, MAX_INLINE));
+            self.quote(&origin, &word.text, MAX_COMMENT, Keep::Start);
         }
     }
 

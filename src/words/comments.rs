@@ -4,7 +4,8 @@
 //! know when to speak: `decide` says so, and `shell` compares with what was written before. Whatever is not our own
 //! sentence is neutralised here.
 
-use super::{marker::Marker, neutral};
+use super::{marker::Marker, neutral, note};
+use crate::decide::{Command, Note};
 use crate::domain::{CommitId, DiffStat, Identity, LabelNames, Outcome, Run, Stage};
 
 /// The part of an agent's text that goes into a comment: a page, not a flood.
@@ -306,6 +307,8 @@ pub struct Escalation {
     pub agent_text: Option<String>,
     /// Whom it is about, besides who asked for the run.
     pub people: Vec<Identity>,
+    /// Whether words in the discussion are enough of an answer.
+    pub asks: bool,
 }
 
 /// We need a person: why, what was tried, where to look, how to go on. HTML, mentions who asked for the run.
@@ -339,18 +342,17 @@ pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &Lab
         None => look.push("nothing was pushed".into()),
     }
     out.push(format!("<p>Where to look: {}.</p>", look.join(" · ")));
-    // Only these are read by the next turn; an answer in the discussion would be lost.
-    let place = if run.pull_request.is_some() {
-        "in the work item's text or in a thread of the pull request"
-    } else {
-        "in the work item's text"
-    };
+    let answer = if escalation.asks { "answer with a comment here, or " } else { "" };
     let resume = format!(
-        "To go on: answer {place}, then put the label {} on the work item again. To take it over yourself: remove \
-         the label {}.",
-        labels.ready, labels.human
+        "To go on with this run: {answer}put the label {} on the work item again, or write {} in a comment. What you write \
+         here before is read by the next turn. To take it over yourself: remove the label {}.",
+        labels.ready,
+        Command::Resume,
+        labels.human
     );
     out.push(format!("<p>{}</p>", neutral::html(&resume)));
+    let note = Note { asks: Some(escalation.asks), ..Note::of(run.id) };
+    out.push(format!("<hr>\n<p>{}</p>", neutral::html(&note::render(&note))));
     out.join(
         "
 ",

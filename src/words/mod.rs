@@ -11,10 +11,12 @@ pub mod footer;
 pub mod house;
 pub mod marker;
 pub mod neutral;
+pub mod note;
 pub mod notices;
 pub mod pull_request;
 pub mod record;
 pub mod refusals;
+pub mod talk;
 
 pub use comments::{Checks, Escalation, Links, Progress, ProgressNote, Waiting};
 pub use marker::{Found, Marker};

@@ -22,10 +22,12 @@ pub(in crate::decide) enum On {
     Red,
     Threads,
     Conflict,
+    Answer,
 }
 
 impl On {
-    pub(in crate::decide) const ALL: [Self; 4] = [Self::Item, Self::Red, Self::Threads, Self::Conflict];
+    pub(in crate::decide) const ALL: [Self; 5] =
+        [Self::Item, Self::Red, Self::Threads, Self::Conflict, Self::Answer];
 }
 
 /// The worker of the step under way; a stray one of turn 1 when none is.
@@ -89,7 +91,10 @@ macro_rules! axis {
 
 axis! {
     /// The pull request.
-    Pr { None, Current, Stale, Conflicts, MergeFailed, Draft, VotedDown, Completed, Abandoned, Other }
+    Pr {
+        None, Current, Stale, Conflicts, MergeFailed, Draft, VotedDown, Completed, Abandoned, Other, MergesAtOnce,
+        MergesAtOnceInConflict,
+    }
     /// Our branch: where we left it, gone, or where somebody else put it.
     Branch { Ours, Gone, Foreign }
     /// The checks.
@@ -111,6 +116,12 @@ axis! {
     Fact { None, TargetRed, Flake, Weakened, Unheard, Stuck }
     /// Settings.
     Rules { Default, Green, DraftAndAuto }
+    /// What people said to us in the discussion, in a thread or by label, and what we said.
+    Voice {
+        Silent, Unread, Nothing, Status, Explain, Stop, Pause, Resume, Retry, Dance, Stranger, Answered, InThread,
+        TextChanged, Labelled, LabelledByStranger, LabelledByNobody, Answer, StrangersAnswer,
+        WordsAfterNoQuestion, TakenBack, ClaimedAnew,
+    }
     /// What a part that is missing is.
     Hole { Unknown, NotAsked }
 }

@@ -2,11 +2,11 @@
 
 use super::{
     super::{
-        Decision, Effect, EscalateReason, ItemSeen, Observation, Plan, Proceed, RedispatchCause, Seen,
-        Verdict, WaitReason, catch_up,
+        Decision, Effect, EscalateReason, ItemSeen, Observation, Plan, Proceed, RedispatchCause, ResumeCause,
+        Seen, Verdict, WaitReason, catch_up,
         deadline::Deadline,
         decide,
-        given::{Given, Item, World, handed_over, years_later},
+        given::{Given, Item, Pr, Voice, World, handed_over, years_later},
         needed_gap, plan,
         verdict::verdict,
     },
@@ -44,6 +44,7 @@ pub(super) fn obeys_the_laws(given: &Given) -> Decision {
     case.starts_one_worker_at_most();
     case.obeys_the_brake();
     case.obeys_people();
+    case.hears_people();
     case.closes_on_evidence_only();
     case.knows_before_it_acts();
     case.keeps_budgets();
@@ -141,6 +142,9 @@ impl Case<'_> {
             | Effect::Do(_)
             | Effect::Remind
             | Effect::Unsay { .. }
+            | Effect::TakeBack(_)
+            | Effect::Pause { .. }
+            | Effect::Answer(_)
             | Effect::HandToPeople { .. }
             | Effect::Release { .. } => true,
         };
@@ -157,7 +161,9 @@ impl Case<'_> {
             | Effect::OpenPullRequest
             | Effect::Do(_)
             | Effect::Remind
+            | Effect::TakeBack(_)
             | Effect::Unsay { .. } => true,
+            Effect::Pause { .. } | Effect::Answer(_) => false,
             Effect::StopWorkers
             | Effect::PostReplies { .. }
             | Effect::HandToPeople { .. }
@@ -182,7 +188,8 @@ impl Case<'_> {
         let is_escalated = matches!(self.caught.stage, Stage::Escalated { .. });
         let ended = match self.given.item {
             Item::Over | Item::LabelGone | Item::StopLabel | Item::StopAsked => true,
-            Item::Claimed => is_escalated,
+            // Unless our own note tells that we took it back; and unread, nothing is told.
+            Item::Claimed => is_escalated && matches!(self.given.voice, Voice::Silent | Voice::ClaimedAnew),
             Item::Here | Item::Gone | Item::Paused | Item::Assigned | Item::Asked => false,
             Item::AskedAndReady | Item::Stale => false,
         };
@@ -190,13 +197,71 @@ impl Case<'_> {
         if self.policy.brake == Brake::Stop {
             return;
         }
+        let ended = ended || (self.given.voice == Voice::Stop && self.item().is_some() && !self.is_stale());
         law!(self, !ended || self.item().is_none() || closes, "a person's stop always closes");
         let is_over = matches!(self.status(), Some(PullRequestStatus::Completed));
         law!(self, !is_over || *self.decision == Decision::Close(Outcome::Merged), "merged is merged");
         if self.given.item == Item::Paused && self.item().is_some() {
-            let holds = closes || matches!(self.decision, Decision::Wait(_) | Decision::StopWorkers(_));
+            let holds = closes
+                || matches!(
+                    self.decision,
+                    Decision::Wait(_) | Decision::StopWorkers(_) | Decision::Obey(_) | Decision::Resume(_)
+                );
             law!(self, holds, "paused is paused");
         }
+    }
+
+    fn is_stale(&self) -> bool {
+        self.given.item == Item::Stale
+    }
+
+    /// Nobody's word counts but that of trusted people, once, and never against an unread world.
+    fn hears_people(&self) {
+        let voice = self.given.voice;
+        let is_escalated = matches!(self.caught.stage, Stage::Escalated { .. });
+        if let Decision::Resume(how) = self.decision {
+            law!(self, is_escalated && !self.is_live(), "only what stands goes on");
+            let said = match how.cause {
+                ResumeCause::Label => voice == Voice::Labelled && self.given.item == Item::AskedAndReady,
+                ResumeCause::Command(_) => {
+                    matches!(voice, Voice::Resume | Voice::Retry | Voice::InThread)
+                }
+                ResumeCause::Answer(_) => voice == Voice::Answer,
+                ResumeCause::Operator => false,
+            };
+            law!(self, said, "a run goes on by a trusted person's word, and not by one that is outdated");
+            let next = &self.plan.next;
+            law!(
+                self,
+                next.resumed.as_ref().is_some_and(|resumed| next.text_revision() == resumed.revision)
+                    && next.counted().count() == usize::from(self.decision.starts_turn()),
+                "attempts begin anew"
+            );
+            law!(self, next.doubts == crate::domain::Doubts::default(), "old doubts are gone");
+            law!(
+                self,
+                how.head.is_none() || how.head == next.pushed.as_ref().map(|p| p.head.clone()),
+                "what is on the branch is the work"
+            );
+        }
+        if let Decision::Obey(said) = self.decision {
+            law!(self, said.answer.is_some(), "on the ladder every act for people is answered");
+            law!(self, self.plan.next == *self.caught, "an answer moves no run");
+            law!(
+                self,
+                !matches!(voice, Voice::Stranger | Voice::Answered | Voice::StrangersAnswer),
+                "only trusted people's, once"
+            );
+            law!(self, self.caught.heard.is_none(), "what awaits an answer is read again");
+        }
+        let merges = matches!(self.given.pr, Pr::MergesAtOnce | Pr::MergesAtOnceInConflict)
+            && self.seen.pull_request.known().is_some();
+        let publishes = self
+            .plan
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::StartStep { step: Step::Publish, .. }));
+        law!(self, !merges || (!self.decision.starts_turn() && !publishes), "nothing is merged unseen");
     }
 
     fn closes_on_evidence_only(&self) {
@@ -243,7 +308,10 @@ impl Case<'_> {
             Decision::Proceed(_)
             | Decision::Redispatch(_)
             | Decision::FixForward(_)
+            | Decision::Obey(_)
             | Decision::Respond(_) => false,
+            // Checks and threads are no part of a run that stands.
+            Decision::Resume(_) => self.seen.branch.known().is_some() && self.item().is_some(),
         };
         law!(self, holds, "nothing is done on too little knowledge");
     }
@@ -264,21 +332,25 @@ impl Case<'_> {
             next.lost() <= policy.infrastructure_attempts.max(before.lost()),
             "no infrastructure attempt beyond the budget"
         );
-        let most = usize::from(policy.max_turns).max(before.turns.len());
-        law!(self, next.turns.len() <= most, "no turn beyond all budgets together");
+        let most = usize::from(policy.max_turns).max(before.counted().count());
+        law!(self, next.counted().count() <= most, "no turn beyond all budgets together");
         let new = match self.decision {
             Decision::FixForward(trigger) | Decision::Respond(trigger) => Some(trigger.clone()),
-            Decision::Proceed(Proceed::Implement) => Some(Trigger::WorkItem { revision: before.id.revision }),
+            Decision::Proceed(Proceed::Implement) => {
+                Some(Trigger::WorkItem { revision: before.text_revision() })
+            }
             Decision::Proceed(_)
             | Decision::Wait(_)
             | Decision::StopWorkers(_)
             | Decision::Redispatch(_)
+            | Decision::Obey(_)
+            | Decision::Resume(_)
             | Decision::Escalate(_)
             | Decision::Close(_) => None,
         };
         let is_burnt = new.is_some_and(|trigger| {
             before.has_answered(&trigger)
-                || before.turns.iter().any(|t| t.trigger == trigger.key() && t.end != Some(TurnEnd::Lost))
+                || before.counted().any(|t| t.trigger == trigger.key() && t.end != Some(TurnEnd::Lost))
         });
         law!(self, !is_burnt, "an answered input never starts another turn");
     }
@@ -331,7 +403,11 @@ impl Case<'_> {
         let Decision::Wait(reason) = self.decision else { return };
         law!(self, self.plan.effects.is_empty() && self.plan.next == *self.caught, "a wait does nothing");
         let is_somebodys = match reason {
-            WaitReason::Brake(_) | WaitReason::Over | WaitReason::Paused(_) | WaitReason::AskedPeople => true,
+            WaitReason::Brake(_)
+            | WaitReason::Over
+            | WaitReason::Paused(_)
+            | WaitReason::AskedPeople
+            | WaitReason::NotResumed(_) => true,
             WaitReason::Gap(_)
             | WaitReason::StaleItem
             | WaitReason::LookAgain(_)
@@ -359,6 +435,9 @@ impl Case<'_> {
             | Effect::OpenPullRequest
             | Effect::Do(_)
             | Effect::Unsay { .. }
+            | Effect::TakeBack(_)
+            | Effect::Pause { .. }
+            | Effect::Answer(_)
             | Effect::HandToPeople { .. }
             | Effect::Release { .. } => false,
         };
@@ -405,6 +484,8 @@ impl Case<'_> {
             | Decision::FixForward(_)
             | Decision::Respond(_)
             | Decision::Escalate(_) => false,
+            // Unless they have moved already.
+            Decision::Obey(_) | Decision::Resume(_) => self.given.voice != Voice::Silent,
         };
         law!(self, is_quiet, "after an escalation people move next");
         if let Seen::Known(_) = self.seen.item {

@@ -21,8 +21,13 @@ fn own_part(brief: &str) -> &str {
 fn implement_says_everything_once() {
     let run = run();
     let item = item();
-    let brief =
-        implement(Task { run: &run, item: &item, additions: "Use tabs.", around: &Around::default() });
+    let brief = implement(Task {
+        run: &run,
+        item: &item,
+        additions: "Use tabs.",
+        words: &[],
+        around: &Around::default(),
+    });
     insta::assert_snapshot!(brief, @r#"
     # Work item 4711, run 4711-r12
 
@@ -99,7 +104,7 @@ fn fix_forward_names_what_fails() {
     };
     let earlier = ["turn 1, implement: pushed 01234567".to_owned()];
     let brief = fix_forward(
-        Task { run: &run, item: &item, additions: "", around: &Around::default() },
+        Task { run: &run, item: &item, additions: "", words: &[], around: &Around::default() },
         &[failing],
         &earlier,
         1,
@@ -181,7 +186,7 @@ fn respond_marks_whose_words_count() {
     let trusted = BTreeSet::from([IdentityId::new("a")]);
     let threads = [thread(7, "Fine."), thread(12, "Why not `map`?")];
     let brief = respond(
-        Task { run: &run, item: &item, additions: "", around: &Around::default() },
+        Task { run: &run, item: &item, additions: "", words: &[], around: &Around::default() },
         &threads,
         &awaiting,
         &trusted,
@@ -248,8 +253,10 @@ fn respond_marks_whose_words_count() {
 fn conflict_merges_and_never_forces() {
     let run = fixing();
     let item = WorkItemText::default();
-    let brief =
-        conflict(Task { run: &run, item: &item, additions: "", around: &Around::default() }, &run.target);
+    let brief = conflict(
+        Task { run: &run, item: &item, additions: "", words: &[], around: &Around::default() },
+        &run.target,
+    );
     insta::assert_snapshot!(own_part(&brief), @r"
     ## Your task: resolve conflicts with `main`
 
@@ -322,7 +329,7 @@ fn no_input_makes_a_brief_too_large() {
             repro_steps: long.clone(),
             system_info: long.clone(),
         };
-        let task = Task { run: &run, item: &item, additions: &long, around: &Around::default() };
+        let task = Task { run: &run, item: &item, additions: &long, words: &[], around: &Around::default() };
         let failing = Failing {
             task: FailedTask { name: long.clone(), messages: vec![long.clone()], log: None },
             log_tail: format!("{long} THE END"),

@@ -126,6 +126,7 @@ fn endings() {
         agent_text: Some("Which of #1 and #2?".into()),
         // Who asked for the run is mentioned once, whatever else they are.
         people: fixing().requested_by.into_iter().collect(),
+        asks: true,
     };
     insta::assert_snapshot!(escalated(&fixing(), &escalation, &links(), &LabelNames::default()), @r##"
     <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>this run needs a person.</b> The same check failed again after a fix.</p>
@@ -192,6 +193,7 @@ proptest! {
                 tried: vec![text.clone()],
                 agent_text: Some(text.clone()),
                 people: Vec::new(),
+                asks: false,
             };
         let links = Links { pull_request: Some(format!("https://x.example/{text}")), ..Links::default() };
         let texts = [

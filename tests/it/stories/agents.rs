@@ -5,7 +5,7 @@
 
 use crate::world::World;
 use roundsman::{
-    domain::{Outcome, Stage, TurnKind},
+    domain::{Stage, TurnKind},
     emulator::SeedFile,
 };
 use std::{fs, path::Path};
@@ -140,16 +140,15 @@ async fn a_question_reaches_the_person_who_asked() {
     assert!(told.contains(&world.universe.owner.id), "who asked is mentioned: {told}");
     assert!(world.agent_branches().is_empty());
 
-    // The answer goes into the text, the label back on: a new run, and the old one gives way.
+    // The answer goes into the text, the label back on: the run goes on.
     world.agent(GOOD);
     let owner = world.universe.owner.clone();
     world.universe.emulator.edit_description(item, "<p>Greet. In euro.</p>", &owner).unwrap();
     world.universe.emulator.tag(item, "ready-for-agent", &owner).unwrap();
     world.until_green().await;
     let _ = world.tick().await;
-    let runs = world.runs().await;
-    assert_eq!(runs.len(), 2, "{runs:#?}");
-    assert!(matches!(runs[1].stage, Stage::Closed { outcome: Outcome::Superseded, .. }), "{runs:#?}");
+    let run = world.run().await;
+    assert!(matches!(run.stage, Stage::InReview { .. }), "{run:#?}");
     assert!(!world.tags(item).contains(&"ready-for-human".to_owned()));
 }
 

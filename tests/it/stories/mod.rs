@@ -8,6 +8,7 @@ mod crashes;
 mod faults;
 mod memory;
 mod people;
+mod people_speak;
 mod reviewers;
 mod road;
 mod rules;

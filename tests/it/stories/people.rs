@@ -12,12 +12,12 @@ use roundsman::{
 use std::fs;
 
 /// Talks until somebody ends it or the story lets it go on.
-const BUSY: &str = "touch \"$WORLD/begun\"\n\
+pub(super) const BUSY: &str = "touch \"$WORLD/begun\"\n\
     while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done\n\
     printf 'A line.\\n' >> README.md";
-const GOOD: &str = "printf 'A line.\\n' >> README.md; echo changed";
+pub(super) const GOOD: &str = "printf 'A line.\\n' >> README.md; echo changed";
 
-async fn busy() -> (World, i64) {
+pub(super) async fn busy() -> (World, i64) {
     let mut world = World::new().await;
     world.agent(BUSY);
     let item = world.ask().await;
@@ -25,7 +25,7 @@ async fn busy() -> (World, i64) {
     (world, item)
 }
 
-async fn in_review() -> (World, i64, i64) {
+pub(super) async fn in_review() -> (World, i64, i64) {
     let mut world = World::new().await;
     world.agent(GOOD);
     let item = world.ask().await;
@@ -34,18 +34,18 @@ async fn in_review() -> (World, i64, i64) {
     (world, item, pull)
 }
 
-async fn assert_closed(world: &World, expected: Outcome) {
+pub(super) async fn assert_closed(world: &World, expected: Outcome) {
     let stage = world.stage().await;
     assert!(matches!(stage, Stage::Closed { outcome, .. } if outcome == expected), "{stage:?}");
 }
 
-async fn works(world: &World) -> bool {
+pub(super) async fn works(world: &World) -> bool {
     let workers = world.app().await.runtime.workers().await.unwrap();
     workers.values().flatten().any(|worker| matches!(worker.state, WorkerState::Running { .. }))
 }
 
 #[tokio::test]
-async fn taking_the_label_off_ends_a_run_in_the_middle_of_a_turn() {
+async fn e01_taking_the_label_off_ends_a_run_in_the_middle_of_a_turn() {
     let (world, item) = busy().await;
     let owner = world.universe.owner.clone();
     assert!(works(&world).await);
@@ -63,7 +63,7 @@ async fn taking_the_label_off_ends_a_run_in_the_middle_of_a_turn() {
 }
 
 #[tokio::test]
-async fn closing_the_item_ends_the_run() {
+async fn e02_closing_the_item_ends_the_run() {
     let (world, item) = busy().await;
     let owner = world.universe.owner.clone();
     world.universe.emulator.set_state(item, "Closed", &owner).unwrap();
@@ -88,7 +88,7 @@ async fn the_stop_label_ends_the_run() {
 }
 
 #[tokio::test]
-async fn a_deleted_item_ends_the_run_at_the_second_look() {
+async fn e03_a_deleted_item_ends_the_run_at_the_second_look() {
     let (world, item) = busy().await;
     world.universe.emulator.delete_item(item).unwrap();
     let _ = world.tick().await;
@@ -100,7 +100,7 @@ async fn a_deleted_item_ends_the_run_at_the_second_look() {
 }
 
 #[tokio::test]
-async fn an_abandoned_pull_request_is_not_opened_again() {
+async fn e10_an_abandoned_pull_request_is_not_opened_again() {
     let (world, item, pull) = in_review().await;
     let reviewer = world.universe.reviewer.clone();
     world.universe.emulator.abandon(pull, &reviewer).unwrap();
@@ -113,7 +113,7 @@ async fn an_abandoned_pull_request_is_not_opened_again() {
 }
 
 #[tokio::test]
-async fn a_deleted_branch_is_not_made_again() {
+async fn e09_a_deleted_branch_is_not_made_again() {
     let (world, item, pull) = in_review().await;
     let owner = world.universe.owner.clone();
     let branch = world.run().await.branch().full();
@@ -129,7 +129,7 @@ async fn a_deleted_branch_is_not_made_again() {
 }
 
 #[tokio::test]
-async fn a_draft_waits_until_it_is_published() {
+async fn e14_a_draft_waits_until_it_is_published() {
     let (mut world, item, pull) = in_review().await;
     let reviewer = world.universe.reviewer.clone();
     world.universe.emulator.set_draft(pull, true, &reviewer).unwrap();
@@ -163,7 +163,7 @@ async fn a_persons_push_makes_the_agent_stand_down() {
 }
 
 #[tokio::test]
-async fn a_persons_push_in_the_middle_of_a_turn_is_not_overwritten() {
+async fn e07_a_persons_push_in_the_middle_of_a_turn_is_not_overwritten() {
     let (mut world, item, pull) = in_review().await;
     let (owner, reviewer) = (world.universe.owner.clone(), world.universe.reviewer.clone());
     let emulator = world.universe.emulator.clone();
@@ -259,4 +259,172 @@ async fn stopping_ends_workers_and_the_work_goes_on_later() {
     let run = world.run().await;
     assert_eq!((run.turns.len(), run.lost()), (2, 1), "our own stop costs no attempt of the agent: {run:#?}");
     world.assert_once(item);
+}
+
+#[tokio::test]
+async fn e04_an_item_that_moves_to_another_project_is_let_go() {
+    let (mut world, item) = busy().await;
+    // The same as a move, seen from here: the project that the item is in is none of ours any more.
+    world.set("ROUNDSMAN_INTAKE_PROJECTS", "Elsewhere");
+    let _ = world.tick().await;
+    assert!(!works(&world).await);
+    assert!(world.tags(item).is_empty(), "{:?}", world.tags(item));
+    assert!(world.agent_branches().is_empty());
+}
+
+#[tokio::test]
+async fn e05_text_that_is_edited_meanwhile_does_not_reach_the_agent() {
+    let (mut world, item) = busy().await;
+    let owner = world.universe.owner.clone();
+    world.universe.emulator.edit_description(item, "<p>Delete everything.</p>", &owner).unwrap();
+    world.agent("cp \"$ROUNDSMAN_BRIEF\" \"$WORLD/brief\"; printf 'A line.\\n' >> README.md");
+    fs::write(world.home().join("go"), "").unwrap();
+    let pull = world.until_green().await;
+    let reviewer = world.universe.reviewer.clone();
+    world.universe.emulator.comment_pull_request(pull, "One more line, please.", None, &reviewer).unwrap();
+    world.go(|world| world.home().join("brief").exists()).await;
+    let brief = fs::read_to_string(world.home().join("brief")).unwrap();
+    assert!(brief.contains("hard of hearing") && !brief.contains("Delete everything"), "{brief}");
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn e06_an_item_that_a_person_takes_waits_if_the_operator_wants_so() {
+    let (mut world, item) = busy().await;
+    let owner = world.universe.owner.clone();
+    world.set("ROUNDSMAN_POLICY_PAUSE_WHEN_ASSIGNED", "yes");
+    world.universe.emulator.assign(item, Some(&owner), &owner).unwrap();
+    let report = world.tick().await;
+    assert!(line(&report, item).why.contains("assigned to a person"), "{report:#?}");
+    fs::write(world.home().join("go"), "").unwrap();
+    while works(&world).await {
+        let _ = world.tick().await;
+        tokio::task::yield_now().await;
+    }
+    world.assert_quiet().await;
+    assert!(world.agent_branches().is_empty(), "nothing is pushed meanwhile");
+    world.universe.emulator.assign(item, None, &owner).unwrap();
+    world.until_green().await;
+}
+
+#[tokio::test]
+async fn e08_a_branch_that_a_person_moved_back_is_left_alone() {
+    let (mut world, item, _) = in_review().await;
+    let owner = world.universe.owner.clone();
+    let emulator = world.universe.emulator.clone();
+    let branch = world.run().await.branch().full();
+    let main = emulator.head(&world.universe.repository, "refs/heads/main").unwrap();
+    emulator.force_branch(&world.universe.repository, &branch, &main, &owner).unwrap();
+    let told = world.until_handed(item).await;
+    assert!(told.contains("pushed to the agent"), "{told}");
+    assert_eq!(emulator.head(&world.universe.repository, &branch), Some(main));
+}
+
+#[tokio::test]
+async fn e11_a_pull_request_that_is_reactivated_is_in_review_again() {
+    let (mut world, item, pull) = in_review().await;
+    let reviewer = world.universe.reviewer.clone();
+    world.universe.emulator.abandon(pull, &reviewer).unwrap();
+    let _ = world.tick().await;
+    assert_closed(&world, Outcome::Declined).await;
+    if crate::world::Memory::chosen() != crate::world::Memory::Sqlite {
+        // Without a file nobody remembers a run that is over.
+        return;
+    }
+    world.universe.emulator.reactivate(pull, &reviewer).unwrap();
+    for _ in 0..10 {
+        world.passes(jiff::SignedDuration::from_mins(1));
+        let _ = world.tick().await;
+    }
+    let run = world.run().await;
+    assert!(matches!(run.stage, Stage::InReview { .. }), "{run:#?}");
+    assert_eq!((run.turns.len(), run.resumed), (1, None), "the budget is kept");
+    assert_eq!(world.tags(item), ["agent-in-progress"]);
+    world.universe.emulator.comment_pull_request(pull, "One more line, please.", None, &reviewer).unwrap();
+    world.go(|world| world.universe.emulator.pull_request(pull).unwrap().iterations > 1).await;
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn e12_a_merge_ends_a_turn_and_nothing_is_pushed_after_it() {
+    let (mut world, item, pull) = in_review().await;
+    let reviewer = world.universe.reviewer.clone();
+    let emulator = world.universe.emulator.clone();
+    world.agent(BUSY);
+    emulator.comment_pull_request(pull, "One more line, please.", None, &reviewer).unwrap();
+    world.until_there("begun").await;
+    let branch = world.run().await.branch().full();
+    let head = emulator.head(&world.universe.repository, &branch);
+    emulator.vote(pull, 10, &reviewer).unwrap();
+    emulator.complete(pull, "squash", &reviewer).unwrap();
+    let _ = world.tick().await;
+    assert_closed(&world, Outcome::Merged).await;
+    assert!(!works(&world).await, "its worker was stopped");
+    assert_eq!(emulator.head(&world.universe.repository, &branch), head);
+    assert!(world.is_closed(item));
+    world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn e13_a_pull_request_that_is_pointed_elsewhere_stays_there() {
+    let (world, item, pull) = in_review().await;
+    let (owner, emulator) = (world.universe.owner.clone(), world.universe.emulator.clone());
+    let files = [SeedFile::new("NEWS.md", "# News\n")];
+    emulator.push_as(&world.universe.repository, "refs/heads/next", &files, "News", &owner).unwrap();
+    emulator.retarget(pull, "refs/heads/next", &owner).unwrap();
+    let _ = world.tick().await;
+    assert_eq!(world.run().await.target.full(), "refs/heads/next");
+    for _ in 0..3 {
+        let _ = world.tick().await;
+    }
+    assert_eq!(emulator.pull_request(pull).unwrap().target, "refs/heads/next", "never turned back");
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn e19_nothing_is_pushed_into_a_merge_that_completes_itself() {
+    let (mut world, item, pull) = in_review().await;
+    let reviewer = world.universe.reviewer.clone();
+    let emulator = world.universe.emulator.clone();
+    world.agent(BUSY);
+    emulator.comment_pull_request(pull, "One more line, please.", None, &reviewer).unwrap();
+    world.until_there("begun").await;
+    let head = emulator.pull_request(pull).unwrap().head;
+    emulator.set_auto_complete(pull, "squash", &reviewer).unwrap();
+    fs::write(world.home().join("go"), "").unwrap();
+    while works(&world).await {
+        let _ = world.tick().await;
+        tokio::task::yield_now().await;
+    }
+    let mut report = world.tick().await;
+    for _ in 0..3 {
+        report = world.tick().await;
+    }
+    assert!(line(&report, item).why.contains("set auto-complete"), "{report:#?}");
+    let seen = emulator.pull_request(pull).unwrap();
+    assert_eq!((seen.head, seen.status.as_str()), (head, "active"), "nothing was pushed");
+    world.assert_quiet().await;
+
+    emulator.clear_auto_complete(pull, &reviewer).unwrap();
+    world.go(|world| world.universe.emulator.pull_request(pull).unwrap().iterations > 1).await;
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn e20_another_robot_is_not_answered() {
+    let (mut world, item, pull) = in_review().await;
+    let emulator = world.universe.emulator.clone();
+    let kind = roundsman::emulator::IdentityKind::Service;
+    let robot = emulator.create_identity("Formatter", "formatter@fabrikam.example", kind);
+    for text in ["/agent stop", "Please format this."] {
+        emulator.comment_pull_request(pull, text, None, &robot).unwrap();
+        emulator.comment_item(item, &format!("<div>{text}</div>"), &robot).unwrap();
+    }
+    for _ in 0..3 {
+        world.passes(jiff::SignedDuration::from_mins(4));
+        let _ = world.tick().await;
+    }
+    assert_eq!(world.run().await.turns.len(), 1);
+    assert!(matches!(world.stage().await, Stage::InReview { .. }));
+    world.assert_quiet().await;
 }

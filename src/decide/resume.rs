@@ -1,0 +1,225 @@
+//! Rung 5: whether people let an escalated run go on, and what it is then.
+//!
+//! Three ways lead out: the label for agents put on again, a command, and an answer to the agent's question; and the
+//! operator's hand. Each by a trusted person; the text of the item counts as they saw it, and somebody untrusted who
+//! changed it since undoes their word, as at intake.
+
+use super::{
+    Decision, WaitReason,
+    catch_up::after_push,
+    command::Command,
+    heard::{self, Asked},
+    observation::{Gap, ItemSeen, Observation, Seen, Source},
+    plan::reserve,
+};
+use crate::domain::{
+    CommentId, CommitId, Doubts, Identity, LabelledBy, Policy, Pushed, Resumed, Revision, Run, Stage,
+    Trigger, TurnEnd, TurnKind, TurnNumber, WorkItem,
+};
+use jiff::Timestamp;
+use std::fmt;
+
+/// A run goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    /// Who said so; none for the operator.
+    pub by: Option<Identity>,
+    /// How.
+    pub cause: ResumeCause,
+    /// The item as it was decided on: what the write tests.
+    pub tested: Revision,
+    /// The revision whose text counts from now on.
+    pub text: Revision,
+    /// Where the branch is: what a person committed to it is part of the work from now on.
+    pub head: Option<CommitId>,
+}
+
+/// How a run was let go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResumeCause {
+    /// The label was put on again.
+    Label,
+    /// A command, which this acknowledges.
+    Command(Asked),
+    /// An answer in the discussion.
+    Answer(Vec<CommentId>),
+    /// The operator's hand.
+    Operator,
+}
+
+/// Why somebody's word did not let the run go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotResumed {
+    /// The item's history does not tell who put the label on.
+    NobodyLabelled,
+    /// Not somebody whose word counts.
+    NotTrusted {
+        /// Their name.
+        name: String,
+    },
+    /// Somebody untrusted changed the text after that word.
+    TextChanged {
+        /// Their name.
+        name: String,
+    },
+}
+
+impl fmt::Display for NotResumed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyLabelled => {
+                write!(f, "the run does not go on: the item's history does not tell who labelled it again")
+            }
+            Self::NotTrusted { name } => {
+                write!(
+                    f,
+                    "the run does not go on: {name} labelled it again and is not on the list of trusted people"
+                )
+            }
+            Self::TextChanged { name } => write!(
+                f,
+                "the run does not go on: {name} changed the item's text since; a trusted person says it once more"
+            ),
+        }
+    }
+}
+
+/// Whether people's word lets it go on, whatever else holds it at the moment.
+pub(super) fn is_asked_for(run: &Run, seen: &Observation, policy: &Policy) -> bool {
+    let Stage::Escalated { .. } = run.stage else { return false };
+    let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return false };
+    matches!(word(run, seen, policy, item), Some(Ok(_)))
+}
+
+/// What becomes of a run about which people were asked.
+pub(super) fn escalated(run: &Run, seen: &Observation, policy: &Policy) -> Decision {
+    let Some(ItemSeen::Here { item, .. }) = seen.item.known() else {
+        return Decision::Wait(WaitReason::AskedPeople);
+    };
+    match word(run, seen, policy, item) {
+        None => Decision::Wait(WaitReason::AskedPeople),
+        Some(Err(why)) => Decision::Wait(WaitReason::NotResumed(why)),
+        Some(Ok((by, cause, text))) => go_on(run, seen, item, by, cause, text),
+    }
+}
+
+/// The operator's hand.
+pub(super) fn by_operator(run: &Run, seen: &Observation) -> Decision {
+    match seen.item.known() {
+        Some(ItemSeen::Here { item, .. }) => {
+            go_on(run, seen, item, None, ResumeCause::Operator, item.revision)
+        }
+        Some(ItemSeen::Gone) | None => Decision::Wait(WaitReason::AskedPeople),
+    }
+}
+
+fn go_on(
+    run: &Run,
+    seen: &Observation,
+    item: &WorkItem,
+    by: Option<Identity>,
+    cause: ResumeCause,
+    text: Revision,
+) -> Decision {
+    let head = match &seen.branch {
+        Seen::Known(head) => head.clone(),
+        Seen::Unknown(gap) => return Decision::Wait(WaitReason::Gap(gap.clone())),
+        Seen::NotAsked if run.pushed.is_some() => {
+            let gap = Gap { source: Source::Branch, why: "it was not looked at".into() };
+            return Decision::Wait(WaitReason::Gap(gap));
+        }
+        Seen::NotAsked => None,
+    };
+    Decision::Resume(Resumption { by, cause, tested: item.revision, text, head })
+}
+
+type Word = (Option<Identity>, ResumeCause, Revision);
+
+/// The first word that counts; else why the one that was said does not.
+fn word(run: &Run, seen: &Observation, policy: &Policy, item: &WorkItem) -> Option<Result<Word, NotResumed>> {
+    let mut refused = None;
+    if item.labels.has(&policy.labels.ready) {
+        match seen.labelled.known() {
+            Some(Some(labelled)) => match refusal(labelled, policy) {
+                None => return Some(Ok((Some(labelled.by.clone()), ResumeCause::Label, item.revision))),
+                Some(why) => refused = Some(why),
+            },
+            Some(None) => refused = Some(NotResumed::NobodyLabelled),
+            None => {}
+        }
+    }
+    if let Some(asked) = asked_to_go_on(run, seen, policy) {
+        if let Some(changes) = seen.text_changes.known() {
+            match changes.iter().find(|c| c.at > asked.at && !policy.trusted.contains(&c.by.id)) {
+                None => {
+                    let by = Some(asked.by.clone());
+                    return Some(Ok((by, ResumeCause::Command(asked), item.revision)));
+                }
+                Some(change) => refused = Some(NotResumed::TextChanged { name: change.by.name.clone() }),
+            }
+        }
+    }
+    let words = heard::answer(run, seen, policy);
+    if let Some(first) = words.first() {
+        // An answer approves nothing but itself: the text stays the one that was approved.
+        let cause = ResumeCause::Answer(words.iter().map(|said| said.id).collect());
+        return Some(Ok((Some(first.by.clone()), cause, run.text_revision())));
+    }
+    refused.map(Err)
+}
+
+/// The command that would let the run go on, if one awaits us.
+pub fn asked_to_go_on(run: &Run, seen: &Observation, policy: &Policy) -> Option<Asked> {
+    heard::pending(run, seen, policy).into_iter().find(|asked| match asked.command {
+        Command::Resume | Command::Retry => true,
+        Command::Status | Command::Explain | Command::Stop | Command::Pause | Command::Unknown => false,
+    })
+}
+
+fn refusal(labelled: &LabelledBy, policy: &Policy) -> Option<NotResumed> {
+    let is_trusted = policy.trusted.contains(&labelled.by.id)
+        && labelled.authorized_as.as_ref().is_none_or(|account| policy.trusted.contains(account));
+    if !is_trusted {
+        return Some(NotResumed::NotTrusted { name: labelled.by.name.clone() });
+    }
+    let stranger = labelled.text_changed_since_by.iter().find(|who| !policy.trusted.contains(&who.id));
+    stranger.map(|who| NotResumed::TextChanged { name: who.name.clone() })
+}
+
+/// The run as it is once it goes on: where its work stands, with fresh attempts and without old doubts.
+pub(super) fn resume(next: &mut Run, how: &Resumption, now: Timestamp) {
+    let after = next.turns.last().map_or(TurnNumber(0), |turn| turn.number);
+    begin_again(next, how.by.clone(), how.text, after, now);
+    // What the write makes of the item is ours; the discussion was read up to it.
+    next.heard = Some(Revision(how.tested.0.saturating_add(1)));
+    if let Some(head) = &how.head
+        && next.pushed.as_ref().is_none_or(|pushed| pushed.head != *head)
+    {
+        next.pushed = Some(Pushed { head: head.clone(), at: now });
+    }
+    next.stage = where_it_stands(next, now);
+    if let ResumeCause::Answer(words) = &how.cause {
+        reserve(next, TurnKind::Respond, Trigger::Answer { words: words.clone() }, now);
+    }
+}
+
+/// What memory did not hold: we died between letting it go on and remembering it.
+pub(super) fn remember(run: &mut Run, text: Revision, after: TurnNumber, now: Timestamp) {
+    begin_again(run, None, text, after, now);
+    run.stage = where_it_stands(run, now);
+}
+
+fn begin_again(run: &mut Run, by: Option<Identity>, text: Revision, after: TurnNumber, now: Timestamp) {
+    run.resumed = Some(Resumed { at: now, by, after, revision: text });
+    for turn in run.turns.iter_mut().filter(|turn| turn.number <= after && turn.end.is_none()) {
+        turn.end = Some(TurnEnd::Answered);
+    }
+    run.doubts = Doubts::default();
+    run.red_since = None;
+    run.reminded_at = None;
+    run.procedures.clear();
+}
+
+fn where_it_stands(run: &Run, now: Timestamp) -> Stage {
+    if run.pushed.is_some() { after_push(run, now) } else { Stage::Claimed }
+}

@@ -1,0 +1,97 @@
+//! What people say to us: the discussion of the work item, and commands in threads of the pull request. Read only where
+//! something can be new: a comment makes a new revision of the item, so an item that did not change costs nothing.
+
+use super::{is_its_turn, known};
+use crate::{
+    ado,
+    decide::{
+        Asked, Command, ItemSeen, Observation, Said, Seen, Source, What,
+        heard::{apart, stop_asked},
+        resume::asked_to_go_on,
+    },
+    domain::{IdentityId, PullRequest, Revision, Run, Stage, Thread, WorkItem},
+    shell::App,
+    words::{Marker, note},
+};
+
+/// What listening brought.
+pub(super) struct Heard {
+    /// Without commands.
+    pub(super) threads: Seen<Vec<Thread>>,
+    pub(super) commands: Seen<Vec<Asked>>,
+    pub(super) discussion: Seen<Vec<Said>>,
+}
+
+/// Listens. `threads` is what was read of them anyway.
+pub(super) async fn listen(
+    app: &App,
+    run: &Run,
+    item: &Seen<ItemSeen>,
+    open: Option<&PullRequest>,
+    threads: Seen<Vec<Thread>>,
+    me: &IdentityId,
+) -> Heard {
+    let discussion = match item.known() {
+        Some(ItemSeen::Here { item, .. }) if has_news(run, item) => {
+            let read = app.ado.comments(&item.project, item.id).await;
+            known(read.map(|comments| comments.into_iter().map(said(me)).collect()), Source::Threads)
+        }
+        Some(ItemSeen::Here { .. } | ItemSeen::Gone) | None => Seen::NotAsked,
+    };
+    // A turn under way, and people who were asked: nobody reads the threads then, but we can still be told to stop.
+    let only_commands = match &run.stage {
+        Stage::Working { .. } => true,
+        Stage::Escalated { .. } => is_its_turn(app, run),
+        Stage::Claimed | Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Closed { .. } => false,
+    };
+    let split = |threads| apart(threads, me, &app.policy, note::answers);
+    match (threads, open) {
+        (Seen::Known(threads), _) => {
+            let (threads, commands) = split(threads);
+            Heard { threads: Seen::Known(threads), commands: Seen::Known(commands), discussion }
+        }
+        (Seen::NotAsked, Some(open)) if only_commands => {
+            let commands = app.ado.threads(&run.repository, open.id).await.map(|threads| split(threads).1);
+            Heard { threads: Seen::NotAsked, commands: known(commands, Source::Threads), discussion }
+        }
+        (threads @ (Seen::NotAsked | Seen::Unknown(_)), _) => {
+            Heard { threads, commands: Seen::NotAsked, discussion }
+        }
+    }
+}
+
+/// The claim's own revision is ours; whatever came after it can be somebody's.
+fn has_news(run: &Run, item: &WorkItem) -> bool {
+    let heard = run.heard.unwrap_or(Revision(run.id.revision.0.saturating_add(1)));
+    item.revision > heard
+}
+
+fn said(me: &IdentityId) -> impl Fn(ado::ItemComment) -> Said {
+    let me = me.clone();
+    move |comment| {
+        let what = if comment.author.id == me {
+            let claim = || Marker::find(&comment.text).map(|marker| What::Claim(marker.run));
+            note::find(&comment.text).map(What::Note).or_else(claim)
+        } else {
+            Command::parse(&comment.text).map(What::Command)
+        };
+        Said { id: comment.id, by: comment.author, at: comment.created_at, what: what.unwrap_or(What::Words) }
+    }
+}
+
+/// Adds what can only be asked once the rest is known: whether we were told to stop, and whose word lets a run go on.
+pub(super) async fn vouch(app: &App, run: &Run, seen: &mut Observation) {
+    let asked = stop_asked(run, seen, &app.policy);
+    let Seen::Known(ItemSeen::Here { item, stop_asked, .. }) = &mut seen.item else { return };
+    *stop_asked = asked;
+    if !matches!(run.stage, Stage::Escalated { .. }) {
+        return;
+    }
+    let id = item.id;
+    if has_news(run, item) && item.labels.has(&app.policy.labels.ready) {
+        seen.labelled = known(app.ado.labelled_by(id, &app.policy.labels.ready).await, Source::Item);
+    }
+    if asked_to_go_on(run, seen, &app.policy).is_some() {
+        seen.text_changes = known(app.ado.text_changes(id).await, Source::Item);
+    }
+}
