@@ -9,7 +9,7 @@ mod laws;
 use super::{
     Decision, EscalateReason, Proceed, RedispatchCause, StopCause, WaitReason,
     given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Work},
-    verdict::Procedure,
+    procedure::Procedure,
 };
 use crate::domain::{Brake, Outcome, Started, Step};
 use insta::assert_snapshot;
@@ -35,7 +35,7 @@ names! {
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
-        Canceled, NoVerdict, VotedDownSilently, NobodyReviews, TooManyTurns, CannotMerge,
+        Canceled, NoBuildAgent, BuildInfrastructure, NoVerdict, VotedDownSilently, NobodyReviews, TooManyTurns, CannotMerge,
     }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
     proceeds, PROCEEDS: Proceed {
@@ -215,11 +215,17 @@ fn review(digest: &mut Digest) {
                             digest.add(&Given { past: *past, second_look: true, ..case });
                         }
                         digest.add(&Given { brake: Brake::On, ..case });
-                        for rules in [Rules::Green, Rules::DraftAndAuto] {
+                        for rules in [Rules::Green, Rules::DraftAndAuto, Rules::Drill] {
                             digest.add(&Given { rules, ..case });
                         }
                         if *talk == Talk::Silent {
-                            for fact in [Fact::TargetRed, Fact::Flake, Fact::Weakened] {
+                            for fact in [
+                                Fact::TargetRed,
+                                Fact::TargetMended,
+                                Fact::TargetUnknown,
+                                Fact::Flake,
+                                Fact::Weakened,
+                            ] {
                                 digest.add(&Given { fact, ..case });
                             }
                             digest.add(&Given { branch: Branch::Foreign, ..case });

@@ -435,8 +435,12 @@ fn every_reason_is_one_sentence() {
         WaitReason::TargetRed,
         WaitReason::AwaitingApproval,
         WaitReason::NoChecks,
-        WaitReason::AwaitingReview { open: Vec::new() },
-        WaitReason::AwaitingReview { open: vec!["two reviewers".into(), "linked item".into()] },
+        WaitReason::AwaitingReview { open: Vec::new(), optional: Vec::new() },
+        WaitReason::AwaitingReview { open: Vec::new(), optional: vec!["lint".into()] },
+        WaitReason::AwaitingReview {
+            open: vec!["two reviewers".into(), "linked item".into()],
+            optional: Vec::new(),
+        },
         WaitReason::Cold,
     ];
     waits.extend([Brake::On, Brake::Stop].map(WaitReason::Brake));

@@ -1,6 +1,6 @@
 //! Decisions as sentences.
 
-use super::{Decision, Proceed, StopCause, reason, verdict::Procedure};
+use super::{Decision, Proceed, StopCause, procedure::Procedure, reason};
 use crate::domain::Trigger;
 use std::fmt;
 

@@ -21,6 +21,9 @@ pub struct Ring {
     pub text: String,
     /// Where to look.
     pub link: Option<String>,
+    /// What several runs are told together: equal for rings with one cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// How often delivery was tried.
     pub attempts: u32,
     /// When it was noted.

@@ -182,6 +182,7 @@ mod tests {
             title: "t".into(),
             text: String::new(),
             link: None,
+            cause: None,
             attempts,
             at: Timestamp::UNIX_EPOCH,
         }

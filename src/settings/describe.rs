@@ -149,6 +149,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         close_on,
         open_as_draft,
         auto_complete,
+        drill,
         pause_when_assigned,
     } = policy;
     vec![
@@ -172,6 +173,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::POLICY_CLOSE_ON, close_on_word(*close_on).into()),
         (&vars::POLICY_DRAFT, yes_no(*open_as_draft)),
         (&vars::POLICY_AUTO_COMPLETE, yes_no(*auto_complete)),
+        (&vars::POLICY_FAULT_DRILL, drill.clone().unwrap_or_else(|| "none".into())),
         (&vars::POLICY_PAUSE_WHEN_ASSIGNED, yes_no(*pause_when_assigned)),
     ]
 }

@@ -265,6 +265,7 @@ impl Reader {
             close_on,
             draft,
             auto_complete,
+            fault_drill,
             pause_when_assigned,
         } = raw;
         let mut p = so_far;
@@ -293,6 +294,17 @@ impl Reader {
         flag(&vars::POLICY_AUTO_COMPLETE, auto_complete, &mut p.auto_complete);
         flag(&vars::POLICY_PAUSE_WHEN_ASSIGNED, pause_when_assigned, &mut p.pause_when_assigned);
         p.close_on = self.or(&vars::POLICY_CLOSE_ON, close_on, parse::close_on, CloseOn::Merged);
+
+        p.drill = self
+            .maybe(&vars::POLICY_FAULT_DRILL, fault_drill, parse::repository)
+            .map(|path| path.to_string().to_lowercase());
+        if p.drill.as_ref().is_some_and(|named| !p.repositories.contains(named)) {
+            self.problem(
+                &vars::POLICY_FAULT_DRILL,
+                "names a repository that is not worked on",
+                "name one of those in ROUNDSMAN_INTAKE_REPOSITORIES",
+            );
+        }
 
         // The net must stay larger than what it catches, whatever the operator allows.
         let all = 1

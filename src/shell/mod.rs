@@ -67,6 +67,7 @@ struct Lookups {
     states: Mutex<BTreeMap<(String, String), Arc<States>>>,
     repositories: Mutex<BTreeMap<String, Option<Repository>>>,
     validated: Mutex<BTreeMap<(String, String), bool>>,
+    target_red: Mutex<BTreeMap<(String, String, u32), observe::TargetRed>>,
 }
 
 impl App {

@@ -5,6 +5,7 @@
 //! run id, so that a thousand runs in review cost a handful of calls.
 
 mod checks;
+mod refined;
 mod survey;
 
 use super::{App, poll::category};
@@ -13,6 +14,9 @@ use crate::{
     domain::{CommitId, IdentityId, PullRequest, PullRequestStatus, Run, Stage},
 };
 use checks::checks;
+pub(super) use checks::why;
+pub(super) use refined::TargetRed;
+use refined::{Refined, refine};
 use std::time::Duration;
 use survey::needs_branch;
 pub(super) use survey::{Fleet, survey};
@@ -41,6 +45,13 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         }
         Some(_) | None => (Seen::NotAsked, Seen::NotAsked),
     };
+    let (target_failures, known_flakes, tests) = match (open, checks.known()) {
+        (Some(open), Some(checks)) => {
+            let Refined { target_failures, known_flakes, tests } = refine(app, run, open, checks).await;
+            (asked(target_failures), asked(known_flakes), asked(tests))
+        }
+        (_, _) => (Seen::NotAsked, Seen::NotAsked, Seen::NotAsked),
+    };
     Observation {
         me: me.clone(),
         item,
@@ -49,9 +60,18 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         pull_request,
         checks,
         threads,
-        target_failures: Seen::NotAsked,
-        known_flakes: Seen::NotAsked,
-        tests_weakened: Seen::NotAsked,
+        target_failures,
+        known_flakes,
+        tests,
+    }
+}
+
+/// What refines the checks: where there was nothing to ask, nothing was.
+fn asked<T>(read: Result<Option<T>, crate::ado::Error>) -> Seen<T> {
+    match read {
+        Ok(Some(value)) => Seen::Known(value),
+        Ok(None) => Seen::NotAsked,
+        Err(why) => Seen::Unknown(Gap { source: Source::Checks, why: why.to_string() }),
     }
 }
 

@@ -247,12 +247,18 @@ async fn remember(app: &App, stored: &Run, next: Run, said: &str) -> Result<Opti
     if next == *stored {
         return Ok(Some(next));
     }
+    let parked = next.parked.as_ref().filter(|_| stored.parked.is_none() && !next.is_closed());
+    let parked = parked.map(|parked| {
+        let link = progress::links(app, &next).pull_request;
+        words::doorbell::target_red(&next, &parked.signature, link, app.now)
+    });
     let rings: Vec<Ring> = transition(stored, &next)
         .map(|kind| {
             let link = progress::links(app, &next).pull_request;
             words::doorbell::ring(kind, &next, said, link, app.now)
         })
         .into_iter()
+        .chain(parked)
         .collect();
     let note = Note { at: app.now, stage: next.stage.word().to_owned(), text: said.to_owned() };
     match app.store.save(&next, &rings, Some(&note)).await {

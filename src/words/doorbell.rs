@@ -28,6 +28,34 @@ pub fn ring(kind: RingKind, run: &Run, sentence: &str, link: Option<String>, at:
         title: neutral::line(&title, MAX_TITLE),
         text: text.join("\n"),
         link,
+        cause: None,
+        attempts: 0,
+        at,
+    }
+}
+
+/// The ring for runs that wait because their target branch fails the same way: one for all of them, and for a day. The
+/// run is only the first that met it.
+pub fn target_red(run: &Run, signature: &str, link: Option<String>, at: Timestamp) -> Ring {
+    const DAY: i64 = 24 * 3600;
+    let target = neutral::line(run.target.as_str(), MAX_TITLE);
+    let cause = format!("target-red/{}/{}/{signature}", run.repository.id, run.target);
+    let title = format!("{} {}: `{target}` is red", tag(RingKind::NeedsHuman), run.repository.path());
+    let text = format!(
+        "The checks of {target} in {} fail, and those of work item {} fail the same way. It waits, as does every run \
+         like it, until {target} is mended; then its checks are run again by themselves.",
+        run.repository.path(),
+        run.id.item
+    );
+    Ring {
+        key: format!("{cause}@{}", at.as_second().div_euclid(DAY)),
+        kind: RingKind::NeedsHuman,
+        run: run.id,
+        item: run.id.item,
+        title: neutral::line(&title, MAX_TITLE),
+        text: neutral::cap(neutral::plain(&text).trim(), MAX_TEXT),
+        link,
+        cause: Some(cause),
         attempts: 0,
         at,
     }

@@ -44,6 +44,7 @@ async fn outbox(keys: &[&str]) -> (tempfile::TempDir, Sqlite) {
             title: "frozen".into(),
             text: "still red".into(),
             link: None,
+            cause: None,
             attempts: 0,
             at: now(),
         })

@@ -49,6 +49,7 @@ fn ring(key: &str, run: &Run, second: i64) -> Ring {
         title: "needs you".into(),
         text: "a question".into(),
         link: Some("https://dev.azure.com/acme".into()),
+        cause: None,
         attempts: 0,
         at: at(second),
     }

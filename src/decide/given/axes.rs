@@ -95,7 +95,7 @@ axis! {
     /// The checks.
     Ck {
         NotAsked, Nothing, NothingYet, Pending, Failing, Infrastructure, Broken, Canceled, Partial, Passing,
-        PeopleOpen, Expired, LinkMissing, NeverStarted, Approval,
+        PeopleOpen, Expired, LinkMissing, NeverStarted, Approval, NoAgent, OptionalRed,
     }
     /// The threads.
     Talk { NotAsked, Silent, Awaiting, StillWriting, Answered }
@@ -108,9 +108,9 @@ axis! {
     /// Everything began this long ago.
     Age { Seconds, Minutes, Hour, Hours, Days, Weeks }
     /// Facts that refine red and green.
-    Fact { None, TargetRed, Flake, Weakened }
+    Fact { None, TargetRed, TargetMended, TargetUnknown, Flake, Weakened }
     /// Settings.
-    Rules { Default, Green, DraftAndAuto }
+    Rules { Default, Green, DraftAndAuto, Drill }
     /// What a part that is missing is.
     Hole { Unknown, NotAsked }
 }
