@@ -4,7 +4,7 @@
 
 use super::{
     Client, Error, Operation,
-    request::{Call, PREVIEW, STABLE},
+    request::{Call, STABLE},
     wire::{
         List,
         test_results::{History, TestResult, TestRun},
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::domain::{BranchName, BuildId, FailedTest, TestTotals};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Runs of tests per page; a build publishes a handful.
 const RUNS: u32 = 100;
@@ -21,6 +22,18 @@ const FAILED: u32 = 50;
 const HISTORY_DAYS: u32 = 7;
 /// Longest message or stack kept of one test, in characters.
 const MAX_TEXT: usize = 4_000;
+
+/// Of several runs with one name and job, those of its newest attempt.
+fn newest_attempts(runs: Vec<TestRun>) -> Vec<TestRun> {
+    let mut newest: BTreeMap<String, u32> = BTreeMap::new();
+    for (job, attempt) in runs.iter().filter_map(TestRun::attempt) {
+        let known = newest.entry(job).or_default();
+        *known = attempt.max(*known);
+    }
+    let counts =
+        |run: &TestRun| run.attempt().is_none_or(|(job, attempt)| newest.get(&job) == Some(&attempt));
+    runs.into_iter().filter(counts).collect()
+}
 
 /// What a build published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +45,8 @@ pub struct Published {
 }
 
 impl Client {
-    /// How many tests a build published: one request. The newest attempt's runs stand beside those of older attempts; the
-    /// service does not tell them apart, so totals of a build that was retried are only compared, never shown.
+    /// How many tests a build published, by the newest attempt of each job: one request. The service goes on listing what
+    /// older attempts published.
     ///
     /// REST: Test, Runs, *List*.
     pub async fn published_tests(&self, project: &str, build: BuildId) -> Result<Published, Error> {
@@ -42,7 +55,7 @@ impl Client {
             .with("includeRunDetails", true);
         let runs: Vec<TestRun> = self.skipped(&call, RUNS).await?;
         let mut published = Published::default();
-        for run in runs {
+        for run in newest_attempts(runs) {
             let one = run.totals();
             if one.failed > 0 {
                 published.red_runs.extend(run.id);
@@ -88,7 +101,7 @@ impl Client {
     /// How a test fared on a branch within the last week, oldest first; true is passed. What neither passed nor failed is
     /// left out. A question that travels as POST, for which the service wants the scope *Test management (read and write)*.
     ///
-    /// REST: Test, Test History, *Query*, 7.1-preview.
+    /// REST: Test, Test History, *Query*.
     pub async fn test_history(
         &self,
         project: &str,
@@ -99,7 +112,7 @@ impl Client {
             "automatedTestName": test, "branch": branch.full(), "groupBy": "branch", "trendDays": HISTORY_DAYS,
         });
         let segments = [project, "_apis", "test", "Results", "testhistory"];
-        let call = Call::post(Operation::TestHistory, &segments, PREVIEW, &body);
+        let call = Call::post(Operation::TestHistory, &segments, STABLE, &body);
         let history: History = self.json(&call).await?;
         Ok(history.outcomes(&branch.full()))
     }

@@ -247,69 +247,71 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");
     assert_snapshot!(all.table(), @r#"
-    close        Declined               14210
-    close        Green                     96
+    close        Declined               16550
+    close        Green                    144
     close        HandedBack             13192
-    close        Merged                 15272
+    close        Merged                 17612
     close        Superseded               288
-    do           ArmAutoComplete          168
-    do           LinkWorkItem            1296
-    do           Publish                  504
-    do           Requeue                 2376
-    do           RetryBuild              1728
+    do           ArmAutoComplete          252
+    do           LinkWorkItem            1512
+    do           Publish                  174
+    do           Requeue                 4740
+    do           RetryBuild              2136
     escalate     AgentFailed              832
-    escalate     BudgetSpent             1608
+    escalate     BudgetSpent             1704
+    escalate     BuildInfrastructure       96
     escalate     Canceled                  96
-    escalate     CannotMerge             3150
-    escalate     CheckBroken             1104
-    escalate     Gap                    11813
+    escalate     CannotMerge             3998
+    escalate     CheckBroken               96
+    escalate     Gap                    11921
     escalate     InfrastructureBudget    3584
-    escalate     NoVerdict               1038
-    escalate     NobodyReviews            361
+    escalate     NoBuildAgent             264
+    escalate     NoVerdict               1212
+    escalate     NobodyReviews            456
     escalate     NothingChanged           784
-    escalate     PartlyGreen             1104
-    escalate     PersonPushed            2066
+    escalate     PartlyGreen             1332
+    escalate     PersonPushed            2222
     escalate     Question                 448
-    escalate     RedTooLong               340
+    escalate     RedTooLong               454
     escalate     Refused                  448
     escalate     SameFailureAgain          96
-    escalate     SameInputAgain           814
-    escalate     TestsWeakened            192
-    escalate     TooManyTurns            4408
-    escalate     TurnTooLong             1101
-    escalate     VotedDownSilently        646
-    fix-forward  conflict                1876
-    fix-forward  fix-forward              216
+    escalate     SameInputAgain           898
+    escalate     TestsWeakened            288
+    escalate     TooManyTurns            4576
+    escalate     TurnTooLong             1179
+    escalate     VotedDownSilently        928
+    fix-forward  conflict                2592
+    fix-forward  fix-forward              762
     proceed      Implement                192
     proceed      Next                     896
-    proceed      OpenPullRequest         2721
-    proceed      Remind                   310
+    proceed      OpenPullRequest         3693
+    proceed      Remind                   398
     proceed      Start                   1326
     proceed      TurnAnswered             112
     proceed      TurnPushed               448
     redispatch   Failed                  1296
     redispatch   Lost                   12678
-    respond      respond                 4500
+    respond      respond                 6324
     stop-workers AskedPeople             1500
     stop-workers Brake                   4176
-    stop-workers TooLong                  531
+    stop-workers TooLong                  557
     wait         AskedPeople             5624
-    wait         AwaitingApproval         920
-    wait         AwaitingReview           864
+    wait         AwaitingApproval        1110
+    wait         AwaitingReview          1294
     wait         BackingOff              6408
-    wait         Brake                  15519
-    wait         ChecksRunning           1642
-    wait         Cold                    1434
-    wait         Gap                    17758
-    wait         LookAgain               6830
-    wait         NoChecks                 400
-    wait         NotCurrentYet            950
+    wait         Brake                  15982
+    wait         ChecksRunning           2874
+    wait         Cold                    1674
+    wait         Gap                    20146
+    wait         LookAgain               7070
+    wait         NoChecks                 472
+    wait         NotCurrentYet           1478
     wait         Over                    5184
-    wait         Paused                  9108
-    wait         QuietPeriod             4500
+    wait         Paused                 11328
+    wait         QuietPeriod             6324
     wait         StaleItem               2160
-    wait         StepRunning             1866
+    wait         StepRunning             1918
     wait         TargetRed                 44
-    199152 cases
+    222552 cases
     "#);
 }

@@ -437,40 +437,40 @@ mod tests {
         assert_snapshot!(table, @r#"
         queued: Pending
         running: Pending
-        approved: Passing { people: [] }
+        approved: Passing { people: [], optional: [] }
         rejected: failing ["CI"] [BuildId(638)]
         not applicable: Pending
         broken: Broken { name: "CI" }
         a word of tomorrow: Pending
-        optional red: Passing { people: [] }
+        optional red: Passing { people: [], optional: ["CI"] }
         only optional red: NoChecks
         red about another head: Pending
         green about another head: Pending
-        green without a head: Passing { people: [] }
+        green without a head: Passing { people: [], optional: [] }
         expired green: Pending
         expired red: Pending
         expired queued: Pending
         red beside running: failing ["CI"] [BuildId(638)]
         broken beside running: Broken { name: "CI" }
-        reviewers: Passing { people: ["people"] }
+        reviewers: Passing { people: ["people"], optional: [] }
         only reviewers: NoChecks
-        open threads: Passing { people: ["people"] }
-        merge strategy: Passing { people: [] }
+        open threads: Passing { people: ["people"], optional: [] }
+        merge strategy: Passing { people: [], optional: [] }
         status red: failing ["CI"] []
         validated, nothing yet: Pending
         nothing validates: NoChecks
-        branch build green: Passing { people: [] }
+        branch build green: Passing { people: [], optional: [] }
         branch build red: failing ["CI"] [BuildId(5)]
         branch build of an older head: NoChecks
-        canceled: Canceled { build: BuildId(5) }
+        canceled: Canceled { build: BuildId(5), evaluation: None }
         partial: Partial
         waits for approval: Pending
         build word of tomorrow: Pending
-        rerun turned green: Passing { people: [] }
+        rerun turned green: Passing { people: [], optional: [] }
         rerun turned red: failing ["CI"] [BuildId(6)]
         rerun runs: Pending
         another ref is another build: failing ["CI"] [BuildId(5)]
-        the policy speaks for its build: Passing { people: [] }
+        the policy speaks for its build: Passing { people: [], optional: [] }
         "#);
     }
 

@@ -13,6 +13,24 @@ pub(crate) struct TestRun {
     passed_tests: Option<u32>,
     not_applicable_tests: Option<u32>,
     run_statistics: Option<Vec<Statistic>>,
+    name: Option<String>,
+    pipeline_reference: Option<PipelineReference>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PipelineReference {
+    stage_reference: Option<Part>,
+    phase_reference: Option<Part>,
+    job_reference: Option<Part>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part {
+    attempt: Option<u32>,
+    #[serde(alias = "stageName", alias = "phaseName", alias = "jobName")]
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -25,6 +43,18 @@ struct Statistic {
 const SKIPPED: [&str; 4] = ["notExecuted", "notApplicable", "notImpacted", "blocked"];
 
 impl TestRun {
+    /// Which job published it under which name, and in which attempt, where the service tells.
+    pub(crate) fn attempt(&self) -> Option<(String, u32)> {
+        let place = self.pipeline_reference.as_ref()?;
+        let parts = [&place.stage_reference, &place.phase_reference, &place.job_reference];
+        let attempt = parts.iter().filter_map(|part| part.as_ref()?.attempt).max()?;
+        let names =
+            parts.iter().map(|part| part.as_ref().and_then(|part| part.name.as_deref()).unwrap_or_default());
+        let mut names: Vec<&str> = names.collect();
+        names.push(self.name.as_deref().unwrap_or_default());
+        Some((names.join("/"), attempt))
+    }
+
     /// By outcome where the service tells, else by its sums.
     pub(crate) fn totals(&self) -> TestTotals {
         let total = self.total_tests.unwrap_or_default();

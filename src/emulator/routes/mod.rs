@@ -12,6 +12,7 @@ pub(crate) mod policy;
 pub(crate) mod pull_requests;
 pub(crate) mod pull_update;
 pub(crate) mod reviews;
+pub(crate) mod test_results;
 pub(crate) mod threads;
 pub(crate) mod types;
 pub(crate) mod wiql;
@@ -127,7 +128,7 @@ impl Route {
     }
 }
 
-const TABLES: [&[Route]; 12] = [
+const TABLES: [&[Route]; 13] = [
     location::ROUTES,
     work_items::ROUTES,
     comments::ROUTES,
@@ -140,6 +141,7 @@ const TABLES: [&[Route]; 12] = [
     threads::ROUTES,
     policy::ROUTES,
     build::ROUTES,
+    test_results::ROUTES,
 ];
 
 /// A path taken apart.

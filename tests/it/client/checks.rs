@@ -2,8 +2,7 @@
 
 use super::*;
 use roundsman::{
-    LogEnd,
-    ado::BuildFilter,
+    ado::{BuildFilter, LogEnd},
     domain::{BranchName, BuildId, BuildState, PolicyKind, PolicyStatus},
 };
 

@@ -2,6 +2,7 @@
 
 mod agents;
 mod bad_input;
+mod checks;
 mod cost;
 mod crashes;
 mod faults;
