@@ -26,13 +26,15 @@ mod redact;
 mod request;
 mod retry;
 mod setup;
+mod statuses;
+mod test_results;
 mod text;
 mod threads;
 mod updates;
 mod wire;
 mod work_items;
 
-pub use builds::BuildFilter;
+pub use builds::{BuildFilter, LogEnd};
 pub use client::{Allowance, Client};
 pub use comments::ItemComment;
 pub use error::{Error, ErrorKind, Fault, Written};
@@ -45,6 +47,8 @@ pub use pull_requests::{
 };
 pub use redact::{REDACTED, Redactor};
 pub use setup::{Auth, Options, SetupError};
+pub use statuses::ChangedFile;
+pub use test_results::Published;
 pub use text::{MAX_TEXT, to_markdown};
 pub use threads::ThreadMark;
 pub use work_items::Wiql;

@@ -99,6 +99,18 @@ operations! {
     Timeline = "timeline", false;
     /// Logs of a build.
     BuildLog = "build-log", false;
+    /// Runs of tests that a build published.
+    TestRuns = "test-runs", false;
+    /// Results of a run of tests.
+    TestResults = "test-results", false;
+    /// How a test fared before.
+    TestHistory = "test-history", false;
+    /// What other services posted on a pull request.
+    Statuses = "statuses", false;
+    /// Iterations of a pull request.
+    Iterations = "iterations", false;
+    /// Files that an iteration changed.
+    IterationChanges = "iteration-changes", false;
     /// Another try of a build's failed jobs.
     RetryBuild = "retry-build", true;
 }

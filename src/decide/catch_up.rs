@@ -6,11 +6,12 @@ use super::{
     gaps::is_old,
     heard,
     observation::{ItemSeen, Observation},
-    resume,
-    verdict::{REQUEUE_PREFIX, Verdict, verdict},
+    procedure::{REQUEUE_PREFIX, RETRY_PREFIX},
+    resume, tests_kept,
+    verdict::{Verdict, verdict},
 };
 use crate::domain::{
-    CommitId, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
+    CommitId, Labels, Parked, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
     StepResult, Trigger, Turn, TurnEnd, TurnRecord, Worker, WorkerState, policy::SETTLE,
 };
 use jiff::Timestamp;
@@ -252,6 +253,9 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
 
     if let (Some(checks), Some(pushed)) = (seen.checks.known(), &run.pushed) {
         let verdict = verdict(checks, &pushed.head);
+        let head = pushed.head.clone();
+        tests_kept::note(run, seen, &head, &verdict);
+        note_park(run, seen, &verdict, now);
         let is_target = |signature: &String| {
             seen.target_failures.known().is_some_and(|failures| failures.contains(signature))
         };
@@ -271,5 +275,29 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
             | Verdict::Pending
             | Verdict::NoChecks => {}
         }
+    }
+}
+
+/// A run that is red with its target waits for that; one that no longer is has its builds made anew, and is over it when
+/// they run.
+fn note_park(run: &mut Run, seen: &Observation, verdict: &Verdict, now: Timestamp) {
+    let Verdict::Failing(failing) = verdict else {
+        run.parked = None;
+        return;
+    };
+    let Some(target) = seen.target_failures.known() else { return };
+    match &mut run.parked {
+        parked if target.contains(&failing.signature) => {
+            if parked.as_ref().is_none_or(|parked| parked.signature != failing.signature) {
+                *parked = Some(Parked { signature: failing.signature.clone(), since: now, released: None });
+                // Its builds may be made anew afterwards, whatever was tried on this head before.
+                run.procedures
+                    .retain(|key| !key.starts_with(REQUEUE_PREFIX) && !key.starts_with(RETRY_PREFIX));
+            } else if let Some(parked) = parked {
+                parked.released = None;
+            }
+        }
+        Some(parked) => parked.released = parked.released.or(Some(now)),
+        None => {}
     }
 }

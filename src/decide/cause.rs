@@ -39,6 +39,8 @@ pub fn cause(run: &Run, seen: &Observation, reason: &EscalateReason) -> Cause {
         EscalateReason::TooManyTurns => alike("too-many-turns"),
         EscalateReason::CannotMerge => alike("cannot-merge"),
         EscalateReason::Contradiction { .. } => alike("contradiction"),
+        EscalateReason::NoBuildAgent { .. } => alike("no-build-agent"),
+        EscalateReason::BuildInfrastructure { .. } => alike("build-infrastructure"),
         EscalateReason::Stuck { .. } => alike("stuck"),
     }
 }

@@ -15,6 +15,10 @@ pub(super) fn needed_gap(run: &Run, seen: &Observation) -> Option<Gap> {
         .or_else(|| lost_pull_request.then(|| gap(Source::PullRequest, "it is not shown any more")))
         .or_else(|| seen.checks.gap().cloned())
         .or_else(|| seen.threads.gap().cloned())
+        // Only looked at when we are red: without it a fix turn would be bought for somebody else's failure.
+        .or_else(|| seen.target_failures.gap().cloned())
+        // And what a fix did to the tests has to be known before anything is called good.
+        .or_else(|| seen.tests.gap().cloned())
 }
 
 /// What every look needs and this one did not bring.

@@ -6,16 +6,17 @@ mod axes;
 pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Talk, Voice, Work};
 
 use super::{
-    Asked, Checks, Command, Gap, ItemSeen, Note, Observation, Place, Said as Spoken, Seen, Source, What,
-    deadline::later, verdict::signature,
+    Asked, Checks, Command, Gap, ItemSeen, Note, Observation, Place, Said as Spoken, Seen, Source, TestsSeen,
+    What, deadline::later, verdict::signature,
 };
 use crate::domain::{
     AgentResult, Awaiting, Brake, BranchName, Build, BuildId, BuildState, Claim, CloseOn, Comment, CommentId,
-    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, LabelledBy,
-    Labels, MergeState, Outcome, OwnWord, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult,
-    PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Said,
-    Stage, Step, StepResult, Stuck, TextChange, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd,
-    TurnKind, TurnNumber, TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FailedTest, FetchResult, Identity, IdentityId,
+    Judged, LabelledBy, Labels, MergeState, Outcome, OwnWord, Parked, Policy, PolicyEvaluation, PolicyKind,
+    PolicyStatus, PublishResult, PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer,
+    Revision, Run, RunId, Said, Stage, Step, StepResult, Stuck, TestTotals, TextChange, Thread, ThreadId,
+    ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord, Usage, Vote, WorkItem,
+    WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -105,12 +106,20 @@ pub(super) fn failed_tasks(infrastructure: bool) -> Vec<FailedTask> {
     vec![FailedTask { name: "Build › Compile".into(), messages: vec![message.into()], log: Some(7) }]
 }
 
+pub(super) fn failed_test() -> FailedTest {
+    FailedTest { name: "Shop.Tests.Basket".into(), message: "expected 1".into(), stack: String::new() }
+}
+
+fn failing_signature() -> String {
+    signature(&["CI".into()], &failed_tasks(false), &[failed_test()])
+}
+
+fn totals(executed: u32) -> TestTotals {
+    TestTotals { executed, ..TestTotals::default() }
+}
+
 fn red_trigger(head: CommitId) -> Trigger {
-    Trigger::FailingChecks {
-        head,
-        signature: signature(&["CI".into()], &failed_tasks(false)),
-        builds: vec![BuildId(638)],
-    }
+    Trigger::FailingChecks { head, signature: failing_signature(), builds: vec![BuildId(638)] }
 }
 
 fn threads_trigger() -> Trigger {
@@ -163,6 +172,7 @@ impl Given {
             close_on: if self.rules == Rules::Green { CloseOn::Green } else { CloseOn::Merged },
             open_as_draft: self.rules == Rules::DraftAndAuto,
             auto_complete: self.rules == Rules::DraftAndAuto,
+            drill: (self.rules == Rules::Drill).then(|| "web/shop".into()),
             ..Policy::default()
         };
         let run = self.run();
@@ -228,6 +238,10 @@ impl Given {
                 }
             }
         }
+        if self.fact == Fact::Weakened {
+            let red = Trigger::FailingChecks { head: commit('3'), signature: "3".into(), builds: Vec::new() };
+            note(TurnKind::FixForward, red, Some(TurnEnd::Pushed { head: head() }));
+        }
         let stage = match self.at {
             At::Claimed => Stage::Claimed,
             At::Working(on, step, started) => {
@@ -276,13 +290,19 @@ impl Given {
                     may_heal: false,
                 }),
             },
+            judged: (self.fact == Fact::Weakened)
+                .then(|| Judged { head: commit('3'), totals: Some(totals(40)) }),
+            parked: matches!(self.fact, Fact::TargetMended | Fact::TargetRed).then(|| Parked {
+                signature: failing_signature(),
+                since,
+                released: (self.fact == Fact::TargetMended).then_some(since),
+            }),
             procedures: if self.past == Past::Spent { spent_procedures() } else { BTreeSet::new() },
             ..Run::claimed(claim)
         }
     }
 
     fn seen(&self, run: &Run) -> Observation {
-        let failing = signature(&["CI".into()], &failed_tasks(false));
         let known = |fact: Fact| self.fact == fact;
         Observation {
             me: IdentityId::new("bot"),
@@ -292,17 +312,25 @@ impl Given {
             pull_request: self.part(3, Source::PullRequest, Seen::Known(self.pull_request())),
             checks: self.part(4, Source::Checks, self.checks()),
             threads: self.part(5, Source::Threads, self.threads()),
-            target_failures: Seen::Known(if known(Fact::TargetRed) {
-                [failing].into()
-            } else {
-                BTreeSet::new()
-            }),
+            target_failures: match self.fact {
+                Fact::TargetRed => Seen::Known([failing_signature()].into()),
+                Fact::TargetUnknown => Seen::Unknown(Gap { source: Source::Checks, why: "timed out".into() }),
+                Fact::None
+                | Fact::TargetMended
+                | Fact::Flake
+                | Fact::Weakened
+                | Fact::Unheard
+                | Fact::Stuck => Seen::Known(BTreeSet::new()),
+            },
             known_flakes: Seen::Known(if known(Fact::Flake) {
-                ["CI".into()].into()
+                [failed_test().name].into()
             } else {
                 BTreeSet::new()
             }),
-            tests_weakened: Seen::Known(known(Fact::Weakened).then(|| "40 tests became 39".into())),
+            tests: Seen::Known(TestsSeen {
+                totals: known(Fact::Weakened).then(|| totals(39)),
+                ..TestsSeen::default()
+            }),
             said: self.part(5, Source::Threads, self.said()),
             discussion: self.discussion(),
             commands: self.commands(),
@@ -491,6 +519,7 @@ impl Given {
             target: BranchName::new("main"),
             head: Some(head()),
             merge: MergeState::Clean,
+            merge_commit: None,
             is_draft: false,
             created_by: who("bot"),
             reviewers: Vec::new(),
@@ -542,6 +571,7 @@ impl Given {
             Ck::Pending => with(vec![evaluation(PolicyStatus::Running)]),
             Ck::Failing | Ck::Infrastructure => Checks {
                 failed_tasks: failed_tasks(self.checks == Ck::Infrastructure),
+                failed_tests: if self.checks == Ck::Failing { vec![failed_test()] } else { Vec::new() },
                 ..with(vec![evaluation(PolicyStatus::Rejected)])
             },
             Ck::Broken => with(vec![evaluation(PolicyStatus::Broken)]),
@@ -562,6 +592,20 @@ impl Given {
             Ck::NeverStarted => {
                 with(vec![PolicyEvaluation { build: None, ..evaluation(PolicyStatus::Queued) }])
             }
+            Ck::NoAgent => Checks {
+                builds: vec![build(638, BuildState::Queued)],
+                ..with(vec![evaluation(PolicyStatus::Queued)])
+            },
+            Ck::OptionalRed => with(vec![
+                evaluation(PolicyStatus::Approved),
+                PolicyEvaluation {
+                    id: "lint".into(),
+                    name: "lint".into(),
+                    gates: false,
+                    build: Some(BuildId(639)),
+                    ..evaluation(PolicyStatus::Rejected)
+                },
+            ]),
             Ck::Approval => Checks {
                 builds: vec![build(638, BuildState::AwaitingApproval)],
                 ..with(vec![evaluation(PolicyStatus::Running)])
@@ -631,6 +675,7 @@ pub(super) fn build(id: u32, state: BuildState) -> Build {
     Build {
         id: BuildId(id),
         pipeline: "CI".into(),
+        pipeline_id: 42,
         state,
         source_ref: BranchName::of_run(ID).full(),
         source_commit: Some(head()),

@@ -46,6 +46,7 @@ pub mod heard;
 mod obey;
 pub mod observation;
 pub mod plan;
+pub mod procedure;
 pub mod queue;
 pub mod reason;
 pub mod resume;
@@ -53,6 +54,7 @@ pub mod resume;
 mod sweep;
 #[cfg(test)]
 mod tables;
+pub mod tests_kept;
 mod told;
 mod turn_state;
 pub mod verdict;
@@ -63,11 +65,12 @@ pub use cause::cause;
 pub use command::{Command, Hand};
 pub use heard::{Asked, Note, Place, Said, What};
 pub use obey::{Answer, Obedience, Reply, by_hand};
-pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
+pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source, TestsSeen};
 pub use plan::{Effect, Plan, plan};
+pub use procedure::Procedure;
 pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, WaitReason};
 pub use resume::{NotResumed, ResumeCause, Resumption};
-pub use verdict::{Failing, Procedure, Verdict, verdict};
+pub use verdict::{Failing, Verdict, verdict};
 
 use crate::domain::{
     CloseOn, CommentId, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage,
@@ -338,12 +341,25 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     let Some(checks) = seen.checks.known() else {
         return cold(run, policy, now);
     };
+    let verdict = verdict(checks, head);
+    if let Some(detail) = tests_kept::weakened(run, seen, head, &verdict) {
+        // Green by fewer tests is not green, and red after them is no work for another turn.
+        return Escalate(EscalateReason::TestsWeakened { detail });
+    }
     // 12
-    let rule = verdict::Rule {
-        publish_drafts: run.opens_as_draft(policy.open_as_draft),
-        checks_are_late: Deadline::Checks.is_over(run, policy, now),
+    let checks_are_late = Deadline::Checks.is_over(run, policy, now);
+    let is_good = match verdict {
+        Verdict::Passing { .. } => true,
+        Verdict::NoChecks => checks_are_late,
+        Verdict::Failing(_)
+        | Verdict::Broken { .. }
+        | Verdict::Canceled { .. }
+        | Verdict::Partial
+        | Verdict::Pending => false,
     };
-    if let Some(procedure) = verdict::procedure(run, checks, pull_request, head, rule) {
+    let opens_drafts = run.opens_as_draft(policy.open_as_draft);
+    let rule = procedure::Rule { publish_drafts: opens_drafts && is_good, checks_are_late };
+    if let Some(procedure) = procedure::procedure(run, checks, pull_request, head, rule) {
         return Go(Proceed::Do(procedure));
     }
     // 13
@@ -362,30 +378,31 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         return Escalate(EscalateReason::CannotMerge);
     }
     // 14, 15
-    let verdict = verdict(checks, head);
-    if let (Verdict::Failing(_) | Verdict::Passing { .. }, Some(Some(detail))) =
-        (&verdict, seen.tests_weakened.known())
-    {
-        // Green by fewer tests is not green.
-        return Escalate(EscalateReason::TestsWeakened { detail: detail.clone() });
-    }
     let people = match verdict {
         Verdict::Failing(failing) => return red(run, seen, policy, now, head, failing),
         Verdict::Broken { name } => return Escalate(EscalateReason::CheckBroken { name }),
-        Verdict::Canceled { build } => {
-            let retry = Procedure::RetryBuild { build };
+        Verdict::Canceled { build, evaluation } => {
+            let retry = evaluation
+                .map_or(Procedure::RetryBuild { build }, |evaluation| Procedure::Requeue { evaluation });
             return if run.procedures.contains(&retry.key(head)) {
                 Escalate(EscalateReason::Canceled)
             } else {
                 Go(Proceed::Do(retry))
             };
         }
+        // A person who lets the run go on after that has seen it.
+        Verdict::Partial if run.resumed.as_ref().is_some_and(|resumed| resumed.at >= pushed.at) => {
+            Some((Vec::new(), Vec::new()))
+        }
         Verdict::Partial => return Escalate(EscalateReason::PartlyGreen),
         Verdict::Pending => {
             return if verdict::awaits_approval(checks, head) {
                 await_people(run, policy, now).unwrap_or(Wait(WaitReason::AwaitingApproval))
             } else if Deadline::Verdict.is_over(run, policy, now) {
-                Escalate(EscalateReason::NoVerdict)
+                Escalate(match verdict::queued(checks, head) {
+                    Some(pipeline) => EscalateReason::NoBuildAgent { pipeline },
+                    None => EscalateReason::NoVerdict,
+                })
             } else if is_current {
                 Wait(WaitReason::ChecksRunning)
             } else {
@@ -396,7 +413,10 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
             return Wait(WaitReason::ChecksRunning);
         }
         Verdict::NoChecks => None,
-        Verdict::Passing { people } => Some(people),
+        Verdict::Passing { .. } if drill_is_due(run, policy) => {
+            return red(run, seen, policy, now, head, drilled());
+        }
+        Verdict::Passing { people, optional } => Some((people, optional)),
     };
     // 16
     if let Some(name) = voted_down_silently(pull_request, seen) {
@@ -422,7 +442,12 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     }
     match await_people(run, policy, now) {
         Some(decision) => decision,
-        None => Wait(people.map_or(WaitReason::NoChecks, |open| WaitReason::AwaitingReview { open })),
+        None => {
+            Wait(people.map_or(WaitReason::NoChecks, |(open, optional)| WaitReason::AwaitingReview {
+                open,
+                optional,
+            }))
+        }
     }
 }
 
@@ -445,7 +470,7 @@ fn red(
     head: &CommitId,
     failing: Failing,
 ) -> Decision {
-    use EscalateReason::{BudgetSpent, RedTooLong, SameFailureAgain, SameInputAgain};
+    use EscalateReason::{BudgetSpent, BuildInfrastructure, RedTooLong, SameFailureAgain, SameInputAgain};
     if seen.target_failures.known().is_some_and(|target| target.contains(&failing.signature)) {
         return if Deadline::Review.is_over(run, policy, now) {
             Decision::Escalate(RedTooLong)
@@ -453,14 +478,29 @@ fn red(
             Decision::Wait(WaitReason::TargetRed)
         };
     }
+    // It was red because of its target, and is so no more: builds of the merge as it was then say nothing of now.
+    if let Some(parked) = &run.parked {
+        if let Some(procedure) = procedure::rebuild(run, &failing, head) {
+            return Decision::Proceed(Proceed::Do(procedure));
+        }
+        // Until the new builds show, the old ones do.
+        let until = later(parked.released.unwrap_or(now), policy.checks_grace);
+        if until > now {
+            return Decision::Wait(WaitReason::LookAgain(Missing::Rebuild));
+        }
+    }
     let is_flake = seen.known_flakes.known().is_some_and(|flakes| {
-        !flakes.is_empty() && failing.checks.iter().all(|check| flakes.contains(check))
+        !failing.tests.is_empty() && failing.tests.iter().all(|test| flakes.contains(test))
     });
     if failing.is_infrastructure || is_flake {
         let retries = failing.builds.iter().map(|build| Procedure::RetryBuild { build: *build });
         if let Some(retry) = retries.into_iter().find(|retry| !run.procedures.contains(&retry.key(head))) {
             return Decision::Proceed(Proceed::Do(retry));
         }
+    }
+    if failing.is_infrastructure {
+        // Nothing that an agent could mend.
+        return Decision::Escalate(BuildInfrastructure { checks: failing.checks });
     }
     let signature = failing.signature.clone();
     let trigger =
@@ -487,6 +527,28 @@ fn red(
 
 /// A failure that two fix turns left standing, to the letter, will not be fixed by a third.
 const SAME_SIGNATURE_FREEZES: usize = 2;
+
+/// Signature of the red that the operator asked for.
+pub const DRILL: &str = "drill";
+
+/// Whether the operator wants to see this run answer red: once, in the one repository that they named.
+fn drill_is_due(run: &Run, policy: &Policy) -> bool {
+    let is_here = policy.drill.as_ref().is_some_and(|named| *named == run.repository.path().to_lowercase());
+    is_here && !run.turns.iter().any(|turn| turn.trigger.0.ends_with(&format!(":{DRILL}")))
+}
+
+/// What a drill takes a green verdict for.
+fn drilled() -> Failing {
+    Failing {
+        checks: vec!["fault drill".into()],
+        builds: Vec::new(),
+        evaluations: Vec::new(),
+        unnamed: Vec::new(),
+        tests: Vec::new(),
+        signature: DRILL.into(),
+        is_infrastructure: false,
+    }
+}
 
 /// Reminder and the end of patience; none while people have time.
 fn await_people(run: &Run, policy: &Policy, now: Timestamp) -> Option<Decision> {

@@ -2,8 +2,8 @@
 
 use super::heard::{Asked, Said};
 use crate::domain::{
-    Build, CommitId, FailedTask, IdentityId, LabelledBy, OwnWord, PolicyEvaluation, PullRequest, TextChange,
-    Thread, WorkItem, Worker,
+    Build, CommitId, FailedTask, FailedTest, IdentityId, LabelledBy, OwnWord, PolicyEvaluation, PostedStatus,
+    PullRequest, TestTotals, TextChange, Thread, WorkItem, Worker,
 };
 use std::{collections::BTreeSet, fmt};
 
@@ -28,8 +28,6 @@ pub struct Observation {
     pub target_failures: Seen<BTreeSet<String>>,
     /// Names of failing tests that fail on the target branch now and then.
     pub known_flakes: Seen<BTreeSet<String>>,
-    /// Whether the last fix left fewer tests, or more skipped ones, than the build before.
-    pub tests_weakened: Seen<Option<String>>,
     /// What we said on the pull request, by its keys; read together with the discussions.
     pub said: Seen<Vec<OwnWord>>,
     /// The discussion of the work item, oldest first. Not asked for when nothing was said since we looked last.
@@ -40,6 +38,8 @@ pub struct Observation {
     pub labelled: Seen<Option<LabelledBy>>,
     /// Who changed the item's text, and when; asked for when a command would let an escalated run go on.
     pub text_changes: Seen<Vec<TextChange>>,
+    /// What became of the tests on our head; asked once for each head that has a verdict.
+    pub tests: Seen<TestsSeen>,
 }
 
 /// A part of an observation.
@@ -149,4 +149,21 @@ pub struct Checks {
     pub is_validated: bool,
     /// The failing tasks of the failing builds, once something failed.
     pub failed_tasks: Vec<FailedTask>,
+    /// The failing tests of the failing builds, where they published any.
+    pub failed_tests: Vec<FailedTest>,
+    /// Statuses that other services posted; asked only where no policy validates.
+    pub statuses: Vec<PostedStatus>,
+}
+
+/// What became of the tests on our head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestsSeen {
+    /// How many its builds published; none where they published nothing.
+    pub totals: Option<TestTotals>,
+    /// How many the builds of the head before published; asked only when the run does not remember.
+    pub before: Option<TestTotals>,
+    /// Files of tests that the newest push took away.
+    pub removed: Vec<String>,
+    /// Files with thresholds of coverage that the newest push touched.
+    pub touched: Vec<String>,
 }

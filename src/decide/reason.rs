@@ -61,6 +61,8 @@ pub enum WaitReason {
     AwaitingReview {
         /// Policies that only people can satisfy.
         open: Vec<String>,
+        /// Pipelines that are red and that no policy asks for.
+        optional: Vec<String>,
     },
     /// Cold: nothing was looked at in this tick beyond the survey.
     Cold,
@@ -92,6 +94,8 @@ pub enum Missing {
     OwnHead,
     /// The reply that our turn left.
     Reply,
+    /// The build that we asked for.
+    Rebuild,
 }
 
 impl fmt::Display for WaitReason {
@@ -125,6 +129,7 @@ impl fmt::Display for WaitReason {
                     Missing::Branch => "our branch was not there",
                     Missing::Worker => "the worker was not there",
                     Missing::Reply => "our reply was not there",
+                    Missing::Rebuild => "the build that we asked for was not there",
                     Missing::OwnHead => "our branch is at a commit that we did not push",
                 };
                 write!(f, "{what}; the next tick looks again before that counts")
@@ -144,11 +149,21 @@ impl fmt::Display for WaitReason {
             Self::TargetRed => write!(f, "the target branch fails the same way; it has to be mended first"),
             Self::AwaitingApproval => write!(f, "a pipeline waits for a person's approval"),
             Self::NoChecks => write!(f, "nothing checks pull requests here; a person has to look closely"),
-            Self::AwaitingReview { open } if open.is_empty() => {
-                write!(f, "all checks are green; a person decides")
-            }
-            Self::AwaitingReview { open } => {
-                write!(f, "all checks are green; people still have to: {}", open.join(", "))
+            Self::AwaitingReview { open, optional } => {
+                if optional.is_empty() {
+                    write!(f, "all checks are green; ")?;
+                } else {
+                    write!(
+                        f,
+                        "all required checks are green, optional ones are red ({}); ",
+                        optional.join(", ")
+                    )?;
+                }
+                if open.is_empty() {
+                    write!(f, "a person decides")
+                } else {
+                    write!(f, "people still have to: {}", open.join(", "))
+                }
             }
             Self::Cold => write!(f, "nothing moved; it is looked at closely every few ticks"),
         }
@@ -213,6 +228,16 @@ pub enum EscalateReason {
     PartlyGreen,
     /// A build was stopped by somebody.
     Canceled,
+    /// A build has been waiting for an agent machine for too long.
+    NoBuildAgent {
+        /// Its pipeline.
+        pipeline: String,
+    },
+    /// The pipeline itself fails, not the change, and again after a retry.
+    BuildInfrastructure {
+        /// The checks.
+        checks: Vec<String>,
+    },
     /// No verdict for too long.
     NoVerdict,
     /// Somebody voted against it without saying why.
@@ -290,6 +315,16 @@ impl fmt::Display for EscalateReason {
             Self::CheckBroken { name } => write!(f, "the check `{name}` could not be evaluated"),
             Self::PartlyGreen => write!(f, "a build succeeded only partially"),
             Self::Canceled => write!(f, "a build was cancelled"),
+            Self::NoBuildAgent { pipeline } => {
+                write!(f, "no agent machine takes the build of `{pipeline}`; its pool needs one")
+            }
+            Self::BuildInfrastructure { checks } => {
+                write!(
+                    f,
+                    "the pipeline itself failed twice, not the change ({}); its machines need a look",
+                    checks.join(", ")
+                )
+            }
             Self::NoVerdict => write!(f, "no check has given a verdict for too long"),
             Self::VotedDownSilently { name } => {
                 write!(f, "{name} voted against the change without saying why")
@@ -337,6 +372,8 @@ impl EscalateReason {
             | Self::NobodyReviews
             | Self::TooManyTurns
             | Self::CannotMerge
+            | Self::NoBuildAgent { .. }
+            | Self::BuildInfrastructure { .. }
             | Self::Stuck { .. } => Vec::new(),
         }
     }
@@ -366,6 +403,8 @@ impl EscalateReason {
             | Self::CheckBroken { .. }
             | Self::PartlyGreen
             | Self::Canceled
+            | Self::NoBuildAgent { .. }
+            | Self::BuildInfrastructure { .. }
             | Self::NoVerdict
             | Self::VotedDownSilently { .. }
             | Self::Contradiction { .. }

@@ -10,7 +10,7 @@ use super::{
     Answer, Decision, EscalateReason, NotResumed, Obedience, Proceed, RedispatchCause, Reply, ResumeCause,
     StopCause, WaitReason,
     given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Voice, Work},
-    verdict::Procedure,
+    procedure::Procedure,
 };
 use crate::domain::{Brake, Outcome, Started, Step};
 use insta::assert_snapshot;
@@ -36,12 +36,7 @@ Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPe
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
-Canceled, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge, Stuck,
-    }
-    not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged }
-    resumes, RESUMES: ResumeCause { Label, Command, Answer, Operator }
-    replies, REPLIES: Reply {
-        Status, Explain, Paused, Unpaused, NothingHeld, Refused, Unknown,
+Canceled, NoBuildAgent, BuildInfrastructure, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge, Stuck, } not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged, } resumes, RESUMES: ResumeCause { Label, Command, Answer, Operator, } replies, REPLIES: Reply { Status, Explain, Paused, Unpaused, NothingHeld, Refused, Unknown,
     }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
     proceeds, PROCEEDS: Proceed {
@@ -257,13 +252,12 @@ fn review(digest: &mut Digest) {
                             digest.add(&Given { past: *past, second_look: true, ..case });
                         }
                         digest.add(&Given { brake: Brake::On, ..case });
-                        for rules in [Rules::Green, Rules::DraftAndAuto] {
+                        for rules in [Rules::Green, Rules::DraftAndAuto, Rules::Drill] {
                             digest.add(&Given { rules, ..case });
                         }
                         if *talk == Talk::Silent {
-                            for fact in
-                                [Fact::TargetRed, Fact::Flake, Fact::Weakened, Fact::Unheard, Fact::Stuck]
-                            {
+                            for fact in &Fact::ALL[1..] {
+                                let fact = *fact;
                                 digest.add(&Given { fact, ..case });
                             }
                             digest.add(&Given { branch: Branch::Foreign, ..case });
@@ -287,29 +281,46 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     assert_snapshot!(all.table(), @r#"
     close        Declined               17270
     close        Green                     96
+    close        Declined               16550
+    close        Green                    144
     close        HandedBack             13192
-    close        Merged                 18332
+close Merged 18332 17612
     close        Superseded               288
     do           ArmAutoComplete          168
     do           LinkWorkItem            1356
     do           Publish                  504
     do           Requeue                 2496
     do           RetryBuild              1808
+    do           ArmAutoComplete          252
+    do           LinkWorkItem            1512
+    do           Publish                  174
+    do           Requeue                 4740
+    do           RetryBuild              2136
     escalate     AgentFailed              832
     escalate     BudgetSpent             2508
+    escalate     BudgetSpent             1704
+    escalate     BuildInfrastructure       96
     escalate     Canceled                  96
     escalate     CannotMerge             3260
     escalate     CheckBroken             1144
     escalate     Contradiction           1440
     escalate     Gap                    12263
+    escalate     CannotMerge             3998
+    escalate     CheckBroken               96
+    escalate     Gap                    11921
     escalate     InfrastructureBudget    3584
     escalate     NoVerdict               1056
     escalate     NobodyReviews            377
+    escalate     NoBuildAgent             264
+    escalate     NoVerdict               1212
+    escalate     NobodyReviews            456
     escalate     NothingChanged           784
     escalate     PartlyGreen             1144
     escalate     PersonPushed            2066
+    escalate     PartlyGreen             1332
+    escalate     PersonPushed            2222
     escalate     Question                 448
-    escalate     RedTooLong               364
+escalate RedTooLong 364 454
     escalate     Refused                  448
     escalate     SameFailureAgain          96
     escalate     SameInputAgain           814
@@ -319,23 +330,34 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     VotedDownSilently        676
     fix-forward  conflict                1986
     fix-forward  fix-forward              232
+    escalate     SameInputAgain           898
+    escalate     TestsWeakened            288
+    escalate     TooManyTurns            4576
+    escalate     TurnTooLong             1179
+    escalate     VotedDownSilently        928
+    fix-forward  conflict                2592
+    fix-forward  fix-forward              762
     proceed      Implement                192
     proceed      Next                     896
     proceed      OpenPullRequest         4056
     proceed      Remind                   326
+    proceed      OpenPullRequest         3693
+    proceed      Remind                   398
     proceed      Start                   1326
     proceed      TurnAnswered             112
     proceed      TurnPushed               448
     proceed      Unsay                   7740
     redispatch   Failed                  1296
     redispatch   Lost                   12678
-    respond      respond                 9180
+respond respond 9180 6324
     stop-workers AskedPeople             1500
     stop-workers Brake                   4176
-    stop-workers TooLong                  531
+    stop-workers TooLong                  557
     wait         AskedPeople             5624
     wait         AwaitingApproval         952
     wait         AwaitingReview           896
+    wait         AwaitingApproval        1110
+    wait         AwaitingReview          1294
     wait         BackingOff              6408
     wait         Brake                  17679
     wait         ChecksRunning           1702
@@ -344,13 +366,23 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         LookAgain               6830
     wait         NoChecks                 416
     wait         NotCurrentYet            982
+    wait         Brake                  15982
+    wait         ChecksRunning           2874
+    wait         Cold                    1674
+    wait         Gap                    20146
+    wait         LookAgain               7070
+    wait         NoChecks                 472
+    wait         NotCurrentYet           1478
     wait         Over                    5184
     wait         Paused                 11808
     wait         QuietPeriod             4500
+    wait         Paused                 11328
+    wait         QuietPeriod             6324
     wait         StaleItem               2160
-    wait         StepRunning             1866
+    wait         StepRunning             1918
     wait         TargetRed                 44
     wait         Unheard                  195
     229752 cases
+    222552 cases
     "#);
 }

@@ -264,9 +264,9 @@ fn the_ladder_rung_by_rung() {
     14 answered: escalate: one of its fix-forward turns answered this already, and it is still there
     14 attempts are spent: escalate: the run has used all its fix-forward turns
     14 red for too long: escalate: the checks have been red for longer than the agent may try
-    14 green by fewer tests: escalate: the fix weakened the tests: 40 tests became 39
+    14 green by fewer tests: escalate: the fix weakened the tests: 40 tests ran before it, 39 ran after it
     14 all turns gone: escalate: the run has used all its turns
-    14 broken: escalate: the check `CI` could not be evaluated
+    14 broken: proceed: queue an expired or missing build validation
     14 canceled: proceed: run the failed jobs of build 638 once more
     14 canceled again: escalate: a build was cancelled
     14 partial: escalate: a build succeeded only partially
@@ -435,8 +435,12 @@ fn every_reason_is_one_sentence() {
         WaitReason::TargetRed,
         WaitReason::AwaitingApproval,
         WaitReason::NoChecks,
-        WaitReason::AwaitingReview { open: Vec::new() },
-        WaitReason::AwaitingReview { open: vec!["two reviewers".into(), "linked item".into()] },
+        WaitReason::AwaitingReview { open: Vec::new(), optional: Vec::new() },
+        WaitReason::AwaitingReview { open: Vec::new(), optional: vec!["lint".into()] },
+        WaitReason::AwaitingReview {
+            open: vec!["two reviewers".into(), "linked item".into()],
+            optional: Vec::new(),
+        },
         WaitReason::Cold,
     ];
     waits.extend([Brake::On, Brake::Stop].map(WaitReason::Brake));
@@ -490,6 +494,7 @@ fn every_reason_is_one_sentence() {
     wait: a pipeline waits for a person's approval
     wait: nothing checks pull requests here; a person has to look closely
     wait: all checks are green; a person decides
+    wait: all required checks are green, optional ones are red (lint); a person decides
     wait: all checks are green; people still have to: two reviewers, linked item
     wait: nothing moved; it is looked at closely every few ticks
     wait: the kill switch is on: nothing new starts until the operator takes it off

@@ -1,6 +1,6 @@
 //! Decisions as sentences.
 
-use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, reason, verdict::Procedure};
+use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, procedure::Procedure, reason};
 use crate::domain::Trigger;
 use std::fmt;
 

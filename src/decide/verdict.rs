@@ -3,8 +3,8 @@
 
 use super::observation::Checks;
 use crate::domain::{
-    Build, BuildId, BuildState, CommitId, FailedTask, PolicyEvaluation, PolicyKind, PolicyStatus,
-    PullRequest, Run,
+    Build, BuildId, BuildState, CommitId, FailedTask, FailedTest, PolicyEvaluation, PolicyKind, PolicyStatus,
+    PostedStatus, StatusState,
 };
 use sha2::{Digest, Sha256};
 
@@ -22,6 +22,8 @@ pub enum Verdict {
     Canceled {
         /// The build.
         build: BuildId,
+        /// The policy's evaluation that names it, if one does.
+        evaluation: Option<String>,
     },
     /// A build is green with something red in it.
     Partial,
@@ -31,6 +33,8 @@ pub enum Verdict {
     Passing {
         /// Policies that only people can satisfy.
         people: Vec<String>,
+        /// What is red and gates nothing: told, never acted upon.
+        optional: Vec<String>,
     },
     /// Nothing validates, and nothing has spoken.
     NoChecks,
@@ -43,55 +47,140 @@ pub struct Failing {
     pub checks: Vec<String>,
     /// The builds behind them, ordered.
     pub builds: Vec<BuildId>,
+    /// The policies' evaluations that are red.
+    pub evaluations: Vec<String>,
+    /// Those of the builds that no evaluation names.
+    pub unnamed: Vec<BuildId>,
+    /// Names of the failing tests, where the builds published any.
+    pub tests: Vec<String>,
     /// Same failure, same signature.
     pub signature: String,
     /// Whether it reads like the pipeline's own failure rather than the change's.
     pub is_infrastructure: bool,
 }
 
-/// Folds what checks and policies say about `head`.
+/// Folds what checks and policies say about `head`: policies first; builds that no policy names second; statuses of
+/// other services where no policy validates.
 pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
     let gates = || checks.evaluations.iter().filter(|e| e.gates && !e.kind.is_for_people());
     let fresh = |e: &PolicyEvaluation| e.head.as_ref().is_none_or(|seen| seen == head);
+    let state_of = |e: &PolicyEvaluation| named(checks, e).map(|build| build.state);
+    // After a retry its evaluation goes on saying what it said for a while.
+    let is_again = |e: &PolicyEvaluation| state_of(e).is_some_and(BuildState::is_pending);
+    let is_canceled = |e: &PolicyEvaluation| state_of(e) == Some(BuildState::Canceled);
 
-    let red: Vec<&PolicyEvaluation> =
-        gates().filter(|e| e.status == PolicyStatus::Rejected && fresh(e) && !e.is_expired).collect();
-    let branch_builds: Vec<&Build> =
-        checks.builds.iter().filter(|b| b.source_commit.as_ref() == Some(head)).collect();
-    let red_builds: Vec<&Build> = newest_of_each(&branch_builds)
-        .into_iter()
-        // A build that a policy speaks for is judged by that policy.
-        .filter(|b| b.state == BuildState::Failed && !gates().any(|e| e.build == Some(b.id)))
+    let red: Vec<&PolicyEvaluation> = gates()
+        .filter(|e| e.status == PolicyStatus::Rejected && fresh(e) && !e.is_expired)
+        .filter(|e| !is_again(e) && !is_canceled(e))
         .collect();
+    let newest = newest_of_each(&own_builds(checks, head));
+    let red_builds: Vec<&Build> = newest.iter().filter(|b| b.state == BuildState::Failed).copied().collect();
+    let statuses = if gates().next().is_none() { newest_statuses(checks, head) } else { Vec::new() };
+    let says = |state: StatusState| statuses.iter().filter(move |one| one.state == state);
 
-    if !red.is_empty() || !red_builds.is_empty() {
-        return Verdict::Failing(failing(&red, &red_builds, &checks.failed_tasks));
+    if !red.is_empty() || !red_builds.is_empty() || says(StatusState::Failed).next().is_some() {
+        let posted: Vec<&PostedStatus> = says(StatusState::Failed).copied().collect();
+        return Verdict::Failing(failing(&red, &red_builds, &posted, checks));
     }
     if let Some(broken) = gates().find(|e| e.status == PolicyStatus::Broken) {
         return Verdict::Broken { name: broken.name.clone() };
     }
     let unfinished = |e: &PolicyEvaluation| match e.status {
         PolicyStatus::Queued | PolicyStatus::Running | PolicyStatus::Other => true,
-        PolicyStatus::Approved | PolicyStatus::Rejected => !fresh(e) || e.is_expired,
+        PolicyStatus::Approved | PolicyStatus::Rejected => !fresh(e) || e.is_expired || is_again(e),
         PolicyStatus::NotApplicable | PolicyStatus::Broken => false,
     };
-    if gates().any(unfinished) || newest_of_each(&branch_builds).into_iter().any(|b| b.state.is_pending()) {
+    let is_open = |one: &PostedStatus| match one.state {
+        StatusState::Pending | StatusState::Other => true,
+        StatusState::Succeeded | StatusState::Failed | StatusState::NotApplicable => false,
+    };
+    if gates().any(unfinished)
+        || newest.iter().any(|b| b.state.is_pending())
+        || statuses.iter().any(|one| is_open(one))
+    {
         return Verdict::Pending;
     }
-    let newest = newest_of_each(&branch_builds);
-    if let Some(build) = newest.iter().find(|b| b.state == BuildState::Canceled) {
-        return Verdict::Canceled { build: build.id };
+    if let Some((build, e)) = gates().filter(|e| is_canceled(e)).find_map(|e| Some((e.build?, e))) {
+        return Verdict::Canceled { build, evaluation: Some(e.id.clone()) };
     }
-    if newest.iter().any(|b| b.state == BuildState::PartiallySucceeded) {
+    if let Some(build) = newest.iter().find(|b| b.state == BuildState::Canceled) {
+        return Verdict::Canceled { build: build.id, evaluation: None };
+    }
+    let is_partial = |state: BuildState| state == BuildState::PartiallySucceeded;
+    if newest.iter().any(|b| is_partial(b.state)) || gates().filter_map(state_of).any(is_partial) {
         return Verdict::Partial;
     }
     let has_spoken = gates().any(|e| e.status == PolicyStatus::Approved)
-        || newest.iter().any(|b| b.state == BuildState::Succeeded);
+        || newest.iter().any(|b| b.state == BuildState::Succeeded)
+        || says(StatusState::Succeeded).next().is_some();
     match (has_spoken, checks.is_validated) {
-        (true, _) => Verdict::Passing { people: open_for_people(&checks.evaluations) },
+        (true, _) => Verdict::Passing {
+            people: open_for_people(&checks.evaluations),
+            optional: optional_red(&checks.evaluations, head),
+        },
         (false, true) => Verdict::Pending,
         (false, false) => Verdict::NoChecks,
     }
+}
+
+/// The build that a policy's evaluation names, where it was read.
+fn named<'a>(checks: &'a Checks, evaluation: &PolicyEvaluation) -> Option<&'a Build> {
+    checks.builds.iter().find(|build| Some(build.id) == evaluation.build)
+}
+
+/// Builds of our head that no policy speaks for, be it one that gates or one that only informs.
+fn own_builds<'a>(checks: &'a Checks, head: &CommitId) -> Vec<&'a Build> {
+    let is_named = |build: &Build| checks.evaluations.iter().any(|e| e.build == Some(build.id));
+    checks.builds.iter().filter(|b| b.source_commit.as_ref() == Some(head) && !is_named(b)).collect()
+}
+
+/// Of each context the newest status about our head. One that names no iteration could be about any head, and says
+/// nothing.
+fn newest_statuses<'a>(checks: &'a Checks, head: &CommitId) -> Vec<&'a PostedStatus> {
+    let ours = checks.statuses.iter().filter(|one| one.head.as_ref() == Some(head));
+    let mut newest: Vec<&PostedStatus> = Vec::new();
+    for status in ours {
+        match newest.iter_mut().find(|known| known.context == status.context) {
+            Some(known) if known.id < status.id => *known = status,
+            Some(_) => {}
+            None => newest.push(status),
+        }
+    }
+    newest
+}
+
+/// Pipelines that are red and gate nothing.
+fn optional_red(evaluations: &[PolicyEvaluation], head: &CommitId) -> Vec<String> {
+    let mut red: Vec<String> = evaluations
+        .iter()
+        .filter(|e| !e.gates && !e.kind.is_for_people() && e.status == PolicyStatus::Rejected)
+        .filter(|e| e.head.as_ref().is_none_or(|seen| seen == head))
+        .map(|e| e.name.clone())
+        .collect();
+    red.sort();
+    red.dedup();
+    red
+}
+
+/// The builds that judge `head`.
+pub fn judging(checks: &Checks, head: &CommitId) -> Vec<BuildId> {
+    let fresh = |e: &&PolicyEvaluation| e.head.as_ref().is_none_or(|seen| seen == head);
+    let named = checks.evaluations.iter().filter(|e| e.gates).filter(fresh).filter_map(|e| e.build);
+    let own = newest_of_each(&own_builds(checks, head)).into_iter().map(|build| build.id);
+    let mut all: Vec<BuildId> = named.chain(own).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Of what is pending, the pipeline whose build was never taken by an agent machine.
+pub fn queued(checks: &Checks, head: &CommitId) -> Option<String> {
+    let of_policies = checks.evaluations.iter().filter(|e| e.gates).filter_map(|e| named(checks, e));
+    let newest = newest_of_each(&own_builds(checks, head));
+    of_policies
+        .chain(newest)
+        .find(|build| build.state == BuildState::Queued)
+        .map(|build| build.pipeline.clone())
 }
 
 /// Whether what is pending is pending because a pipeline waits for a person's approval.
@@ -107,104 +196,6 @@ pub fn awaits_approval(checks: &Checks, head: &CommitId) -> bool {
     newest_of_each(&ours).into_iter().any(|build| build.state == BuildState::AwaitingApproval)
 }
 
-/// Procedure that brings the checks forward without an agent (no tokens).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Procedure {
-    /// A build validation has expired or never started: queue it.
-    Requeue {
-        /// The evaluation.
-        evaluation: String,
-    },
-    /// A policy wants the work item linked.
-    LinkWorkItem,
-    /// The pull request leaves draft by rule.
-    Publish,
-    /// Auto-complete is to be armed.
-    ArmAutoComplete,
-    /// Failed jobs of a build are run once more: an infrastructure failure or a known flake.
-    RetryBuild {
-        /// The build.
-        build: BuildId,
-    },
-}
-
-/// Of the keys of [`Procedure::Requeue`].
-pub(super) const REQUEUE_PREFIX: &str = "requeue:";
-
-impl Procedure {
-    /// Equal for the same procedure on the same head; each is carried out once.
-    pub fn key(&self, head: &CommitId) -> String {
-        let head = head.short();
-        match self {
-            Self::Requeue { evaluation } => format!("{REQUEUE_PREFIX}{evaluation}@{head}"),
-            Self::LinkWorkItem => format!("link@{head}"),
-            Self::Publish => format!("publish@{head}"),
-            Self::ArmAutoComplete => format!("auto-complete@{head}"),
-            Self::RetryBuild { build } => format!("retry:{build}@{head}"),
-        }
-    }
-}
-
-/// The first procedure that is due and was not tried on this head yet.
-pub fn procedure(
-    run: &Run,
-    checks: &Checks,
-    pull_request: &PullRequest,
-    head: &CommitId,
-    rule: Rule,
-) -> Option<Procedure> {
-    let mut due = Vec::new();
-    if pull_request.is_draft && rule.publish_drafts {
-        due.push(Procedure::Publish);
-    }
-    for evaluation in checks.evaluations.iter().filter(|e| e.gates) {
-        match (evaluation.kind, evaluation.status) {
-            (PolicyKind::WorkItemLink, PolicyStatus::Rejected | PolicyStatus::Queued) => {
-                due.push(Procedure::LinkWorkItem);
-            }
-            (PolicyKind::Build, PolicyStatus::Queued)
-                if evaluation.build.is_none() || evaluation.is_expired =>
-            {
-                // Requeueing cancels a running build; here none is running. A fresh push gets time to start by itself.
-                if evaluation.is_expired || rule.checks_are_late {
-                    due.push(Procedure::Requeue { evaluation: evaluation.id.clone() });
-                }
-            }
-            // Too old to count either way.
-            (PolicyKind::Build, PolicyStatus::Approved | PolicyStatus::Rejected) if evaluation.is_expired => {
-                due.push(Procedure::Requeue { evaluation: evaluation.id.clone() });
-            }
-            (
-                PolicyKind::Build
-                | PolicyKind::Status
-                | PolicyKind::MinimumReviewers
-                | PolicyKind::RequiredReviewers
-                | PolicyKind::CommentResolution
-                | PolicyKind::WorkItemLink
-                | PolicyKind::MergeStrategy
-                | PolicyKind::Other,
-                PolicyStatus::Queued
-                | PolicyStatus::Running
-                | PolicyStatus::Approved
-                | PolicyStatus::Rejected
-                | PolicyStatus::NotApplicable
-                | PolicyStatus::Broken
-                | PolicyStatus::Other,
-            ) => {}
-        }
-    }
-    due.into_iter().find(|p| !run.procedures.contains(&p.key(head)))
-}
-
-/// What procedures may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Drafts of ours are published.
-    pub publish_drafts: bool,
-    /// The time in which checks start by themselves is over.
-    pub checks_are_late: bool,
-}
-
 impl PolicyKind {
     /// Only people can satisfy it, or nobody needs to before completion: never a check.
     pub fn is_for_people(self) -> bool {
@@ -218,7 +209,7 @@ impl PolicyKind {
 }
 
 impl BuildState {
-    fn is_pending(self) -> bool {
+    pub(super) fn is_pending(self) -> bool {
         match self {
             Self::Queued | Self::Running | Self::AwaitingApproval | Self::Other => true,
             Self::Succeeded | Self::PartiallySucceeded | Self::Failed | Self::Canceled => false,
@@ -256,32 +247,43 @@ fn newest_of_each<'a>(builds: &[&'a Build]) -> Vec<&'a Build> {
     newest
 }
 
-fn failing(red: &[&PolicyEvaluation], builds: &[&Build], tasks: &[FailedTask]) -> Failing {
-    let mut names: Vec<String> =
-        red.iter().map(|e| e.name.clone()).chain(builds.iter().map(|b| b.pipeline.clone())).collect();
+fn failing(
+    red: &[&PolicyEvaluation],
+    builds: &[&Build],
+    posted: &[&PostedStatus],
+    checks: &Checks,
+) -> Failing {
+    let names = red.iter().map(|e| e.name.clone());
+    let names = names.chain(builds.iter().map(|b| b.pipeline.clone()));
+    let mut names: Vec<String> = names.chain(posted.iter().map(|one| one.context.clone())).collect();
     names.sort();
     names.dedup();
-    let mut ids: Vec<BuildId> =
-        red.iter().filter_map(|e| e.build).chain(builds.iter().map(|b| b.id)).collect();
+    let unnamed: Vec<BuildId> = builds.iter().map(|b| b.id).collect();
+    let mut ids: Vec<BuildId> = red.iter().filter_map(|e| e.build).chain(unnamed.iter().copied()).collect();
     ids.sort_unstable();
     ids.dedup();
+    let tasks = &checks.failed_tasks;
     Failing {
-        signature: signature(&names, tasks),
+        signature: signature(&names, tasks, &checks.failed_tests),
         is_infrastructure: !tasks.is_empty() && tasks.iter().all(is_infrastructure),
+        tests: checks.failed_tests.iter().map(|test| test.name.clone()).collect(),
+        evaluations: red.iter().filter(|e| e.build.is_some()).map(|e| e.id.clone()).collect(),
         checks: names,
         builds: ids,
+        unnamed,
     }
 }
 
-/// Digest over the failing tasks and their messages, without what differs between two runs of the same failure:
-/// numbers (times, line numbers, ports, ids).
-pub fn signature(checks: &[String], tasks: &[FailedTask]) -> String {
+/// Digest over the failing tasks, their messages and the names of the failing tests, without what differs between two
+/// runs of the same failure: numbers (times, line numbers, ports, ids).
+pub fn signature(checks: &[String], tasks: &[FailedTask], tests: &[FailedTest]) -> String {
     let mut lines: Vec<String> = tasks
         .iter()
         .flat_map(|t| {
             t.messages.iter().map(|m| format!("{}: {}", t.name, without_numbers(m))).chain([t.name.clone()])
         })
         .chain(checks.iter().cloned())
+        .chain(tests.iter().map(|test| format!("test {}", without_numbers(&test.name))))
         .collect();
     lines.sort();
     lines.dedup();
@@ -331,7 +333,13 @@ mod tests {
     use insta::assert_snapshot;
 
     fn of(evaluations: Vec<PolicyEvaluation>, builds: Vec<Build>, is_validated: bool) -> String {
-        let checks = Checks { evaluations, builds, is_validated, failed_tasks: failed_tasks(false) };
+        let checks = Checks {
+            evaluations,
+            builds,
+            is_validated,
+            failed_tasks: failed_tasks(false),
+            ..Checks::default()
+        };
         match verdict(&checks, &head()) {
             Verdict::Failing(failing) => format!("failing {:?} {:?}", failing.checks, failing.builds),
             other => format!("{other:?}"),
@@ -429,40 +437,40 @@ mod tests {
         assert_snapshot!(table, @r#"
         queued: Pending
         running: Pending
-        approved: Passing { people: [] }
+        approved: Passing { people: [], optional: [] }
         rejected: failing ["CI"] [BuildId(638)]
         not applicable: Pending
         broken: Broken { name: "CI" }
         a word of tomorrow: Pending
-        optional red: Passing { people: [] }
+        optional red: Passing { people: [], optional: ["CI"] }
         only optional red: NoChecks
         red about another head: Pending
         green about another head: Pending
-        green without a head: Passing { people: [] }
+        green without a head: Passing { people: [], optional: [] }
         expired green: Pending
         expired red: Pending
         expired queued: Pending
         red beside running: failing ["CI"] [BuildId(638)]
         broken beside running: Broken { name: "CI" }
-        reviewers: Passing { people: ["people"] }
+        reviewers: Passing { people: ["people"], optional: [] }
         only reviewers: NoChecks
-        open threads: Passing { people: ["people"] }
-        merge strategy: Passing { people: [] }
+        open threads: Passing { people: ["people"], optional: [] }
+        merge strategy: Passing { people: [], optional: [] }
         status red: failing ["CI"] []
         validated, nothing yet: Pending
         nothing validates: NoChecks
-        branch build green: Passing { people: [] }
+        branch build green: Passing { people: [], optional: [] }
         branch build red: failing ["CI"] [BuildId(5)]
         branch build of an older head: NoChecks
-        canceled: Canceled { build: BuildId(5) }
+        canceled: Canceled { build: BuildId(5), evaluation: None }
         partial: Partial
         waits for approval: Pending
         build word of tomorrow: Pending
-        rerun turned green: Passing { people: [] }
+        rerun turned green: Passing { people: [], optional: [] }
         rerun turned red: failing ["CI"] [BuildId(6)]
         rerun runs: Pending
         another ref is another build: failing ["CI"] [BuildId(5)]
-        the policy speaks for its build: Passing { people: [] }
+        the policy speaks for its build: Passing { people: [], optional: [] }
         "#);
     }
 
@@ -473,7 +481,7 @@ mod tests {
             messages: vec![message.into()],
             log: None,
         };
-        let of = |name: &str, message: &str| signature(&["CI".into()], &[task(name, message)]);
+        let of = |name: &str, message: &str| signature(&["CI".into()], &[task(name, message)], &[]);
         let known = of("Compile", "shop.cs(17,4): error CS1002 after 31.5 s on port 40211");
         assert_eq!(
             known,
@@ -490,9 +498,13 @@ mod tests {
             of("Test", "shop.cs(17,4): error CS1002 after 31.5 s on port 40211"),
             "another task"
         );
-        assert_ne!(known, signature(&["Nightly".into()], &[task("Compile", "")]), "another check");
+        assert_ne!(known, signature(&["Nightly".into()], &[task("Compile", "")], &[]), "another check");
         let (a, b) = (task("A", "x"), task("B", "y"));
-        assert_eq!(signature(&[], &[a.clone(), b.clone()]), signature(&[], &[b, a]), "order is nothing");
+        assert_eq!(
+            signature(&[], &[a.clone(), b.clone()], &[]),
+            signature(&[], &[b, a], &[]),
+            "order is nothing"
+        );
         assert_eq!(known.len(), SIGNATURE_DIGITS);
     }
 

@@ -61,6 +61,8 @@ pub struct Policy {
     pub open_as_draft: bool,
     /// Whether we arm auto-complete when all is good.
     pub auto_complete: bool,
+    /// The repository, as lower-case `project/repository`, in which the first green verdict of each run is taken for red.
+    pub drill: Option<String>,
     /// Whether an item assigned to a person waits.
     pub pause_when_assigned: bool,
     /// Whether we mark threads that we answered.
@@ -144,6 +146,7 @@ impl Default for Policy {
             close_on: CloseOn::Merged,
             open_as_draft: false,
             auto_complete: false,
+            drill: None,
             pause_when_assigned: false,
             resolve_threads: ResolveThreads::No,
             proposals: PROPOSALS,

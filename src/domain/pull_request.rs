@@ -24,6 +24,8 @@ pub struct PullRequest {
     pub head: Option<CommitId>,
     /// The trial merge.
     pub merge: MergeState,
+    /// The commit of the trial merge: what the builds of a pull request run on.
+    pub merge_commit: Option<CommitId>,
     /// Drafts get no build validation.
     pub is_draft: bool,
     /// Who opened it.
@@ -34,6 +36,13 @@ pub struct PullRequest {
     pub auto_complete_by: Option<IdentityId>,
     /// Title.
     pub title: String,
+}
+
+impl PullRequest {
+    /// The ref of the trial merge, on which build validation runs.
+    pub fn merge_ref(&self) -> String {
+        format!("refs/pull/{}/merge", self.id)
+    }
 }
 
 /// Status of a pull request.
@@ -208,6 +217,8 @@ pub struct Build {
     pub id: BuildId,
     /// Name of its pipeline.
     pub pipeline: String,
+    /// Number of its pipeline; 0 if the service names none.
+    pub pipeline_id: u32,
     /// Where it stands.
     pub state: BuildState,
     /// What it was run on: `refs/pull/57/merge` or a branch's full name.
@@ -250,4 +261,70 @@ pub struct FailedTask {
     pub messages: Vec<String>,
     /// Number of its log in the build, if it has one.
     pub log: Option<u32>,
+}
+
+/// A test that failed, as the pipeline published it. Untrusted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FailedTest {
+    /// Full name of the automated test.
+    pub name: String,
+    /// What it says.
+    pub message: String,
+    /// Where.
+    pub stack: String,
+}
+
+/// How many tests a build published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestTotals {
+    /// Those that ran, whatever came of it.
+    pub executed: u32,
+    /// Those among them that failed.
+    pub failed: u32,
+    /// Those that were there and did not run.
+    pub skipped: u32,
+}
+
+impl TestTotals {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            executed: self.executed.saturating_add(other.executed),
+            failed: self.failed.saturating_add(other.failed),
+            skipped: self.skipped.saturating_add(other.skipped),
+        }
+    }
+}
+
+/// A status that another service posted on a pull request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostedStatus {
+    /// Grows with time.
+    pub id: u32,
+    /// Genre and name: the newest of each counts.
+    pub context: String,
+    /// What it says.
+    pub state: StatusState,
+    /// In words. Untrusted.
+    pub description: String,
+    /// Number of the iteration that it is about; one without could be about any head.
+    pub iteration: Option<u32>,
+    /// The head of that iteration.
+    pub head: Option<CommitId>,
+}
+
+/// What a posted status says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StatusState {
+    /// Still at it.
+    Pending,
+    /// Good.
+    Succeeded,
+    /// Bad, or could not be told.
+    Failed,
+    /// Has nothing to say.
+    NotApplicable,
+    /// A word we do not know.
+    Other,
 }

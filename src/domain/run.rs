@@ -5,7 +5,7 @@
 
 use super::{
     AgentFailure, BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId,
-    Repository, Revision, RunId, Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
+    Repository, Revision, RunId, Step, TestTotals, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,12 @@ pub struct Run {
     /// The revision of the item up to which its discussion was read: a comment makes a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<Revision>,
+    /// The head whose tests were counted last, and how many there were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+    /// Red because the target branch is: the run waits for it to be mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Parked>,
     /// How often it was saved.
     #[serde(skip, default = "new_generation")]
     pub generation: Generation,
@@ -73,6 +79,27 @@ pub struct Run {
 
 fn new_generation() -> Generation {
     Generation::NEW
+}
+
+/// What was counted of the tests on one head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The head.
+    pub head: CommitId,
+    /// What the next head is compared with; none where no build published tests so far.
+    pub totals: Option<TestTotals>,
+}
+
+/// Why and since when a run waits for its target branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// The failure that both have.
+    pub signature: String,
+    /// When it was seen.
+    pub since: Timestamp,
+    /// When the target was first seen without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Timestamp>,
 }
 
 /// What a claim settles: what never changes in the life of a run.
@@ -367,6 +394,8 @@ impl Run {
             resumed: None,
             accepted: None,
             heard: None,
+            judged: None,
+            parked: None,
             generation: Generation::NEW,
         }
     }

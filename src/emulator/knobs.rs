@@ -231,6 +231,37 @@ impl Emulator {
         }
     }
 
+    /// A person approves what a build waits for at its checkpoint: it runs.
+    pub fn approve_build(&self, build: i64) {
+        self.inner.change(|world| {
+            if let Some(known) = world.build_mut(build).filter(|build| build.checkpoint) {
+                known.checkpoint = false;
+                known.stuck = false;
+                known.status = "notStarted";
+                known.started = None;
+                world.errands.push(super::state::Errand::Start(build));
+            }
+        });
+    }
+
+    /// A person runs a pipeline on a full ref name; answers the build.
+    pub fn run_pipeline(&self, pipeline: i64, branch: &str, by: &Identity) -> Option<i64> {
+        self.inner.change(|world| {
+            let repository = world.pipelines.get(&pipeline)?.repository.clone();
+            let version = world.head(&repository, branch)?;
+            world.queue_build(pipeline, "manual", branch, &version, None, &by.id)
+        })
+    }
+
+    /// Retention takes the logs of a build.
+    pub fn drop_logs(&self, build: i64) {
+        self.inner.change(|world| {
+            if let Some(build) = world.build_mut(build) {
+                build.logs_gone = true;
+            }
+        });
+    }
+
     fn pipeline(&self, id: i64, change: impl FnOnce(&mut super::state::builds::Pipeline)) {
         self.inner.change(|world| {
             if let Some(pipeline) = world.pipelines.get_mut(&id) {

@@ -310,6 +310,14 @@ impl Emulator {
         self.pull_request(pull).map(|pull| pull.threads).unwrap_or_default()
     }
 
+    /// Ids of the policies that are not removed, oldest first.
+    pub fn policies(&self) -> Vec<i64> {
+        let live = |world: &super::state::World| {
+            world.policies.values().filter(|policy| !policy.deleted).map(|policy| policy.id).collect()
+        };
+        self.inner.look(live)
+    }
+
     /// All builds, by id.
     pub fn builds(&self) -> Vec<BuildSnapshot> {
         self.inner.look(|world| everything(world).2)

@@ -76,7 +76,7 @@ impl NewItem {
 }
 
 impl Emulator {
-    fn act<T>(&self, work: impl FnOnce(&mut World) -> Result<T, Problem>) -> Result<T, Refused> {
+    pub(crate) fn act<T>(&self, work: impl FnOnce(&mut World) -> Result<T, Problem>) -> Result<T, Refused> {
         self.inner.write(|world, _| work(world)).map_err(Refused::from)
     }
 

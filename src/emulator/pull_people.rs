@@ -52,6 +52,43 @@ impl Emulator {
         self.acting(|world| world.set_thread_status(pull, thread, status))
     }
 
+    /// Another service posts a status, on an iteration or on none.
+    pub fn post_status(
+        &self,
+        pull: i64,
+        iteration: Option<usize>,
+        (genre, name): (&str, &str),
+        (state, description): (&str, &str),
+        by: &Identity,
+    ) {
+        self.inner.change(|world| {
+            let at = world.now();
+            let Some(known) = world.pull_mut(pull) else { return };
+            known.statuses.push(super::state::pull_requests::PostedStatus {
+                id: known.statuses.last().map_or(1, |status| status.id + 1),
+                iteration,
+                state: state.to_owned(),
+                genre: genre.to_owned(),
+                name: name.to_owned(),
+                description: description.to_owned(),
+                target_url: None,
+                by: by.id.clone(),
+                at,
+            });
+        });
+    }
+
+    /// Takes every link from an item to the pull request off.
+    pub fn unlink_pull_request(&self, item: i64, pull: i64, by: &Identity) -> Result<(), Refused> {
+        self.act(|world| {
+            let url = world.pull(pull, None)?.artifact();
+            let mut save = world.edit(item)?;
+            save.relations.retain(|relation| !relation.url.eq_ignore_ascii_case(&url));
+            world.save_item(item, save, &by.id);
+            Ok(())
+        })
+    }
+
     /// Votes 10, 5, 0, -5 or -10.
     pub fn vote(&self, pull: i64, vote: i64, by: &Identity) -> Result<(), Refused> {
         self.acting(|world| world.vote(pull, &by.id, vote, &by.id))

@@ -294,6 +294,7 @@ impl Reader {
             close_on,
             draft,
             auto_complete,
+            fault_drill,
             pause_when_assigned,
             resolve_threads,
             proposals,
@@ -330,6 +331,17 @@ impl Reader {
 
         let most = parse::number(0..=policy::MOST_PROPOSALS);
         p.proposals = self.or(&vars::POLICY_PROPOSALS, proposals, most, p.proposals);
+
+        p.drill = self
+            .maybe(&vars::POLICY_FAULT_DRILL, fault_drill, parse::repository)
+            .map(|path| path.to_string().to_lowercase());
+        if p.drill.as_ref().is_some_and(|named| !p.repositories.contains(named)) {
+            self.problem(
+                &vars::POLICY_FAULT_DRILL,
+                "names a repository that is not worked on",
+                "name one of those in ROUNDSMAN_INTAKE_REPOSITORIES",
+            );
+        }
 
         // The net must stay larger than what it catches, whatever the operator allows.
         let all = 1

@@ -222,6 +222,9 @@ vars! {
     POLICY_AUTO_COMPLETE: Is("no"),
         "Whether auto-complete is set when all is good",
         "Merging stays a person's act unless a team decides otherwise", "0.1.0";
+    POLICY_FAULT_DRILL: Means("none"),
+        "A drill: the repository, as `project/repository`, in which the first green verdict of each run is taken for red, so that a fix turn can be watched",
+        "Costs a turn of an agent for each run; one repository that people named for it", "0.1.0";
     POLICY_PAUSE_WHEN_ASSIGNED: Is("no"),
         "Whether an item that is assigned to a person waits",
         "Many teams assign an item to whoever watches the agent", "0.1.0";

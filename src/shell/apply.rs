@@ -250,19 +250,35 @@ async fn carry_out(app: &App, run: &Run, procedure: &Procedure) -> Result<Applie
     };
     match procedure {
         Procedure::Requeue { evaluation } => {
-            settle(app.ado.requeue_evaluation(&repository.project, evaluation).await)
+            asked(run, app.ado.requeue_evaluation(&repository.project, evaluation).await)
         }
-        Procedure::RetryBuild { build } => settle(app.ado.retry_build(&repository.project, *build).await),
+        Procedure::RetryBuild { build } => asked(run, app.ado.retry_build(&repository.project, *build).await),
         Procedure::Publish => change(PullRequestChange { is_draft: Some(false), ..Default::default() }).await,
         Procedure::ArmAutoComplete => {
             let me = app.me().await?.id.clone();
             change(PullRequestChange { auto_complete_by: Some(me), ..Default::default() }).await
         }
         Procedure::LinkWorkItem => {
+            // One that is there is not made again: a second copy is refused, or worse, accepted.
+            let linked = app.ado.pull_request_work_items(repository, pull_request).await?;
+            if linked.contains(&run.id.item) {
+                return Ok(Applied::Done);
+            }
             let links = vec![ado::PullRequestLink::new(repository, pull_request)];
             let change = ItemChange { links, ..ItemChange::default() };
             change_item(app, run, |_| Some(change.clone())).await
         }
+    }
+}
+
+/// A build that cannot be had again was asked for as often as makes sense: once. What the checks say then decides.
+fn asked<T>(run: &Run, written: Written<T>) -> Result<Applied, ApplyError> {
+    match written {
+        Written::NotDone(why) if why.fault() != ado::Fault::Transient => {
+            tracing::warn!(run.id = %run.id, "a build could not be asked for again: {why}");
+            Ok(Applied::Done)
+        }
+        Written::NotDone(_) | Written::Done(_) | Written::Unknown(_) => settle(written),
     }
 }
 

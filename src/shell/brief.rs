@@ -8,11 +8,11 @@ use super::{
     trust,
 };
 use crate::{
+    ado::{self, LogEnd},
     agents::{self, Wanted},
+    decide,
     decide::Command,
-    domain::{
-        BuildId, Ceiling, Choices, FailedTask, Link, Run, Step, Trigger, Turn, TurnEnd, TurnKind, WorkItemId,
-    },
+    domain::{BuildId, Ceiling, Choices, Link, Run, Step, Trigger, Turn, TurnEnd, TurnKind, WorkItemId},
     runtime::{
         environment::Decision,
         spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
@@ -20,7 +20,7 @@ use crate::{
     settings::Settings,
     words::{
         Marker,
-        briefs::{self, Around, Failing, Said, Task, Word},
+        briefs::{self, Around, Failing, FailingLog, Red, Said, Task, Word},
         house,
     },
 };
@@ -32,6 +32,8 @@ const LOG_TAIL_LINES: u32 = 200;
 const MAX_WORDS: usize = 12;
 /// More failing tasks than this are one cause.
 const MAX_FAILING_TASKS: usize = 8;
+/// More failed tests than this are one cause.
+const MAX_FAILED_TESTS: usize = 12;
 
 /// Comments of a discussion that a brief quotes: the newest say what holds.
 const MOST_COMMENTS: usize = 20;
@@ -235,9 +237,10 @@ async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<
     let attempt = run.spent(turn.kind).max(1);
     let text = match &turn.trigger {
         Trigger::WorkItem { .. } => briefs::implement(task),
-        Trigger::FailingChecks { builds, .. } => {
-            let failing = failing(app, run, builds).await?;
-            briefs::fix_forward(task, &failing, &earlier(run, turn), attempt, app.policy.fix_forward_attempts)
+        Trigger::FailingChecks { builds, signature, head: _ } => {
+            let mut red = failing(app, run, builds).await?;
+            red.is_drill = *signature == decide::DRILL;
+            briefs::fix_forward(task, &red, &earlier(run, turn), attempt, app.policy.fix_forward_attempts)
         }
         Trigger::Threads { awaiting, .. } => {
             let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
@@ -284,27 +287,41 @@ fn earlier(run: &Run, turn: &Turn) -> Vec<String> {
         .collect()
 }
 
-async fn failing(app: &App, run: &Run, builds: &[BuildId]) -> Result<Vec<Failing>, ApplyError> {
+/// What is told of the failing builds. What cannot be read is told to be unreadable: an agent that hears nothing would
+/// guess.
+async fn failing(app: &App, run: &Run, builds: &[BuildId]) -> Result<Red, ApplyError> {
     let project = &run.repository.project;
-    let mut failing = Vec::new();
+    let mut red = Red::default();
     for build in builds {
-        let tasks: Vec<FailedTask> = app.ado.failed_tasks(project, *build).await?;
-        for task in tasks {
-            if failing.len() == MAX_FAILING_TASKS {
-                return Ok(failing);
+        let (tasks, tests) = match super::observe::why(app, project, &[*build]).await {
+            Ok(found) => found,
+            Err(why) if why.fault() == ado::Fault::Transient => return Err(why.into()),
+            Err(why) => {
+                tracing::warn!(run.id = %run.id, "what failed in build {build} could not be read: {why}");
+                red.unread.push(*build);
+                continue;
             }
-            // A log can be gone by retention; the messages are still something to go by.
-            let log_tail = match task.log {
-                Some(log) => app
-                    .ado
-                    .log_tail(project, *build, log, LOG_TAIL_LINES)
-                    .await
-                    .unwrap_or_default()
-                    .join("\n"),
-                None => String::new(),
-            };
-            failing.push(Failing { task, log_tail });
+        };
+        for task in tasks {
+            if red.tasks.len() == MAX_FAILING_TASKS {
+                break;
+            }
+            let log = log(app, project, *build, task.log).await?;
+            red.tasks.push(Failing { task, log });
         }
+        red.tests.extend(tests);
     }
-    Ok(failing)
+    red.tests.truncate(MAX_FAILED_TESTS);
+    Ok(red)
+}
+
+async fn log(app: &App, project: &str, build: BuildId, log: Option<u32>) -> Result<FailingLog, ApplyError> {
+    let Some(log) = log else { return Ok(FailingLog::None) };
+    match app.ado.log_tail(project, build, log, LOG_TAIL_LINES).await {
+        Ok(LogEnd::Read(lines)) => Ok(FailingLog::End(lines.join("\n"))),
+        Ok(LogEnd::Gone) => Ok(FailingLog::Unread("it is gone, or was never written")),
+        Ok(LogEnd::TooLong) => Ok(FailingLog::Unread("it is larger than anything that is read")),
+        Err(why) if why.fault() == ado::Fault::Transient => Err(why.into()),
+        Err(_) => Ok(FailingLog::Unread("access to it is refused")),
+    }
 }

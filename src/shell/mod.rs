@@ -87,6 +87,7 @@ struct Lookups {
     /// By repository and target branch.
     rules: Mutex<BTreeMap<(String, String), Arc<rules::InForce>>>,
     members: OnceCell<BTreeSet<IdentityId>>,
+    target_red: Mutex<BTreeMap<(String, String, u32), observe::TargetRed>>,
 }
 
 impl App {

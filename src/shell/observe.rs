@@ -6,6 +6,7 @@
 
 mod checks;
 mod listen;
+mod refined;
 mod said;
 mod survey;
 
@@ -15,7 +16,10 @@ use crate::{
     domain::{CommitId, IdentityId, PullRequest, PullRequestStatus, Run, Stage},
 };
 use checks::checks;
+pub(super) use checks::why;
 use listen::{Heard, listen, vouch};
+pub(super) use refined::TargetRed;
+use refined::{Refined, refine};
 pub(super) use said::said;
 use std::time::Duration;
 use survey::needs_branch;
@@ -45,6 +49,13 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         }
         Some(_) | None => (Seen::NotAsked, Seen::NotAsked),
     };
+    let (target_failures, known_flakes, tests) = match (open, checks.known()) {
+        (Some(open), Some(checks)) => {
+            let Refined { target_failures, known_flakes, tests } = refine(app, run, open, checks).await;
+            (asked(target_failures), asked(known_flakes), asked(tests))
+        }
+        (_, _) => (Seen::NotAsked, Seen::NotAsked, Seen::NotAsked),
+    };
     let Heard { threads, commands, discussion } = listen(app, run, &item, open, threads, me).await;
     let said = match &threads {
         Seen::Known(threads) => Seen::Known(said(threads, me)),
@@ -59,9 +70,9 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         pull_request,
         checks,
         threads,
-        target_failures: Seen::NotAsked,
-        known_flakes: Seen::NotAsked,
-        tests_weakened: Seen::NotAsked,
+        target_failures,
+        known_flakes,
+        tests,
         said,
         discussion,
         commands,
@@ -70,6 +81,15 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
     };
     vouch(app, run, &mut seen).await;
     seen
+}
+
+/// What refines the checks: where there was nothing to ask, nothing was.
+fn asked<T>(read: Result<Option<T>, crate::ado::Error>) -> Seen<T> {
+    match read {
+        Ok(Some(value)) => Seen::Known(value),
+        Ok(None) => Seen::NotAsked,
+        Err(why) => Seen::Unknown(Gap { source: Source::Checks, why: why.to_string() }),
+    }
 }
 
 fn known<T, E: ToString>(read: Result<T, E>, source: Source) -> Seen<T> {

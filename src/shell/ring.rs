@@ -20,9 +20,21 @@ pub(super) fn transition(from: &Run, to: &Run) -> Option<RingKind> {
 /// One ring for each receiver that wants to hear of it: what one of them does not take holds up no other.
 pub(super) fn rings(app: &App, kind: RingKind, run: &Run, said: &str, cause: Option<Cause>) -> Vec<Ring> {
     let link = progress::links(app, run).pull_request;
-    let ring = words::doorbell::ring(kind, run, said, cause, link, app.now);
+    for_all(app, &words::doorbell::ring(kind, run, said, cause, link, app.now))
+}
+
+/// The one notice for all runs that wait for the same red target branch: they share its key.
+pub(super) fn target_red(app: &App, run: &Run, signature: &str) -> Vec<Ring> {
+    let link = progress::links(app, run).pull_request;
+    for_all(app, &words::doorbell::target_red(run, signature, link, app.now))
+}
+
+fn for_all(app: &App, ring: &Ring) -> Vec<Ring> {
     let wants = |receiver: &Receiver| {
-        app.settings.doorbells.iter().any(|bell| bell.receiver == *receiver && bell.events.contains(&kind))
+        app.settings
+            .doorbells
+            .iter()
+            .any(|bell| bell.receiver == *receiver && bell.events.contains(&ring.kind))
     };
     Receiver::ALL.into_iter().filter(wants).map(|receiver| ring.clone().for_receiver(receiver)).collect()
 }

@@ -421,10 +421,13 @@ async fn remember(
     if next == *stored {
         return Ok(Some(next));
     }
-    let rings: Vec<Ring> =
+    let mut rung: Vec<Ring> =
         transition(stored, &next).map_or(Vec::new(), |kind| rings(app, kind, &next, said, cause));
+    if let Some(parked) = next.parked.as_ref().filter(|_| stored.parked.is_none() && !next.is_closed()) {
+        rung.extend(ring::target_red(app, &next, &parked.signature));
+    }
     let note = Note { at: app.now, stage: next.stage.word().to_owned(), text: said.to_owned() };
-    match app.store.save(&next, &rings, Some(&note)).await {
+    match app.store.save(&next, &rung, Some(&note)).await {
         Ok(Saved::Saved(generation)) => Ok(Some(Run { generation, ..next })),
         Ok(Saved::Superseded) => Ok(None),
         Err(why) => Err(why.to_string()),

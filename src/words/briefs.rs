@@ -7,7 +7,9 @@
 mod suggestion;
 
 use super::neutral;
-use crate::domain::{Awaiting, CommentId, FailedTask, IdentityId, Run, Thread, WorkItemText};
+use crate::domain::{
+    Awaiting, BuildId, CommentId, FailedTask, FailedTest, IdentityId, Run, Thread, WorkItemText,
+};
 use std::collections::BTreeSet;
 
 /// Bytes of a whole brief. About 50,000 tokens: a quarter of a common context window, so that work still fits in.
@@ -18,6 +20,8 @@ const MAX_ITEM_TEXT: usize = 30_000;
 const MAX_LOG_TAIL: usize = 16_000;
 /// Bytes of one comment or message.
 const MAX_COMMENT: usize = 8_000;
+/// Bytes of one failed test: the message and the top of its stack.
+const MAX_TEST: usize = 3_000;
 /// Bytes of check output for a repair; several checks can fail at once.
 const MAX_CHECK_OUTPUT: usize = 60_000;
 /// What the repository itself wants to add.
@@ -84,8 +88,32 @@ pub struct Word {
 pub struct Failing {
     /// The task.
     pub task: FailedTask,
-    /// The end of its log; empty if it could not be read.
-    pub log_tail: String,
+    /// The end of its log.
+    pub log: FailingLog,
+}
+
+/// What there is of the log of a failing task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailingLog {
+    /// It has none.
+    None,
+    /// Its end.
+    End(String),
+    /// It could not be read: why, as our own words.
+    Unread(&'static str),
+}
+
+/// What is red.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Red {
+    /// Tasks, jobs or pipelines.
+    pub tasks: Vec<Failing>,
+    /// Tests.
+    pub tests: Vec<FailedTest>,
+    /// Builds of which nothing could be read.
+    pub unread: Vec<BuildId>,
+    /// Nothing is: the operator only wants to see the turn.
+    pub is_drill: bool,
 }
 
 /// Do what the work item asks for.
@@ -102,7 +130,8 @@ pub fn implement(task: Task<'_>) -> String {
 }
 
 /// Checks are red on our head. `earlier` has one line per attempt so far.
-pub fn fix_forward(task: Task<'_>, failing: &[Failing], earlier: &[String], attempt: u32, of: u32) -> String {
+pub fn fix_forward(task: Task<'_>, red: &Red, earlier: &[String], attempt: u32, of: u32) -> String {
+    let Red { tasks, tests, unread, is_drill } = red;
     let mut brief = Brief::begin(task);
     brief.say(&format!(
         "## Your task: fix forward (attempt {attempt} of {of})\n\n\
@@ -110,15 +139,41 @@ pub fn fix_forward(task: Task<'_>, failing: &[Failing], earlier: &[String], atte
          commits on top. A test that is removed, skipped or weakened is never a fix: tests are counted and compared. If the \
          failure has nothing to do with this branch, change nothing and say so in `outcome.json`."
     ));
-    if failing.is_empty() {
+    if *is_drill {
+        brief.say(
+            "This is a drill that the operator asked for: the checks are green in truth, and nothing names a failing task. Go \
+             through the motions: look at your change once more, improve its tests or its documentation by one small \
+             commit that is worth keeping, and say in `outcome.json` that this was a drill.",
+        );
+    } else if tasks.is_empty() && unread.is_empty() {
         brief.say("The service named no failing task; run the repository's own checks to see what is wrong.");
     }
-    for (number, Failing { task, log_tail }) in (1..).zip(failing) {
+    for (number, Failing { task, log }) in (1..).zip(tasks) {
         if !brief.say(&format!("### Failing task {number}: {}", neutral::line(&task.name, MAX_INLINE))) {
             break;
         }
         brief.quote("error messages of the build", &task.messages.join("\n"), MAX_COMMENT, Keep::End);
-        brief.quote("the end of the build's log", log_tail, MAX_LOG_TAIL, Keep::End);
+        match log {
+            FailingLog::None => {}
+            FailingLog::End(tail) => brief.quote("the end of the build's log", tail, MAX_LOG_TAIL, Keep::End),
+            FailingLog::Unread(why) => {
+                brief.say(&format!(
+                    "Its log could not be read: {why}. Do not guess: run the same step here to see what it says."
+                ));
+            }
+        }
+    }
+    for build in unread {
+        brief.say(&format!(
+            "What failed in build {build} could not be read. Run the repository's own checks to see what is wrong."
+        ));
+    }
+    if !tests.is_empty() {
+        brief.say(&format!("### Failed tests ({} told)", tests.len()));
+    }
+    for FailedTest { name, message, stack } in tests {
+        let text = format!("{name}\n{message}\n{stack}");
+        brief.quote("a failed test: name, message, stack", text.trim_end(), MAX_TEST, Keep::Start);
     }
     if !earlier.is_empty() {
         brief.say("### What was tried before\n\nDo not try the same again.");

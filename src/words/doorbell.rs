@@ -104,6 +104,39 @@ pub fn ring(
     }
 }
 
+/// The ring for runs that wait because their target branch fails the same way: one for all of them, and for a day. The
+/// run is only the first that met it.
+pub fn target_red(run: &Run, signature: &str, link: Option<String>, at: Timestamp) -> Ring {
+    const DAY: i64 = 24 * 3600;
+    let target = neutral::line(run.target.as_str(), MAX_TITLE);
+    let cause = Cause::TargetRed {
+        repository: run.repository.path(),
+        branch: run.target.to_string(),
+        signature: signature.to_owned(),
+    };
+    let key = format!("target-red/{}/{}/{signature}", run.repository.id, run.target);
+    let title = format!("{} {}: `{target}` is red", tag(RingKind::NeedsHuman), run.repository.path());
+    let text = format!(
+        "The checks of {target} in {} fail, and those of work item {} fail the same way. It waits, as does every run \
+         like it, until {target} is mended; then its checks are run again by themselves.",
+        run.repository.path(),
+        run.id.item
+    );
+    Ring {
+        key: format!("{key}@{}", at.as_second().div_euclid(DAY)),
+        kind: RingKind::NeedsHuman,
+        run: run.id,
+        item: run.id.item,
+        title: neutral::line(&title, MAX_TITLE),
+        text: neutral::cap(neutral::plain(&text).trim(), MAX_TEXT),
+        link,
+        attempts: 0,
+        at,
+        receiver: Receiver::Webhook,
+        cause: Some(cause),
+    }
+}
+
 /// The first word of a title, by which people filter.
 fn tag(kind: RingKind) -> &'static str {
     match kind {

@@ -119,6 +119,7 @@ pub(crate) struct WireBuild {
 
 #[derive(Deserialize)]
 struct Named {
+    id: Option<u32>,
     name: Option<String>,
 }
 
@@ -135,6 +136,7 @@ impl WireBuild {
         let word = |word: &Option<String>| word.as_deref().unwrap_or_default().to_ascii_lowercase();
         domain::Build {
             id: BuildId(self.id),
+            pipeline_id: self.definition.as_ref().and_then(|one| one.id).unwrap_or_default(),
             pipeline: self.definition.and_then(|one| one.name).unwrap_or_default(),
             state: match (word(&self.status).as_str(), word(&self.result).as_str()) {
                 ("notstarted" | "postponed", _) => BuildState::Queued,
@@ -172,6 +174,7 @@ struct Record {
     r#type: Option<String>,
     name: Option<String>,
     identifier: Option<String>,
+    state: Option<String>,
     result: Option<String>,
     attempt: Option<u32>,
     order: Option<i64>,
@@ -211,6 +214,14 @@ impl Timeline {
             })
             .find(|failed| !failed.is_empty())
             .unwrap_or_default()
+    }
+
+    /// Whether the newest attempt stands still before a person or a gate says yes: a checkpoint that is not over.
+    pub(crate) fn is_held(&self) -> bool {
+        let held = |record: &&&Record| {
+            is(record.r#type.as_deref(), "Checkpoint") && is(record.state.as_deref(), "inProgress")
+        };
+        self.newest().iter().any(|record| held(&record))
     }
 
     /// Without the records that a later attempt of the same part replaced.

@@ -86,6 +86,7 @@ pub(crate) struct WirePullRequest {
     source_ref_name: Option<String>,
     target_ref_name: Option<String>,
     last_merge_source_commit: Option<CommitReference>,
+    last_merge_commit: Option<CommitReference>,
     merge_status: Option<String>,
     is_draft: Option<bool>,
     created_by: Option<WireIdentity>,
@@ -139,6 +140,7 @@ impl WirePullRequest {
             source: branch(self.source_ref_name),
             target: branch(self.target_ref_name),
             head: self.last_merge_source_commit.and_then(|one| one.commit_id?.parse().ok()),
+            merge_commit: self.last_merge_commit.and_then(|one| one.commit_id?.parse().ok()),
             merge: match word(self.merge_status).as_str() {
                 // Absent on a new and on an abandoned pull request: nothing is known either way.
                 "" | "notset" | "queued" => MergeState::Pending,
@@ -275,6 +277,103 @@ impl WireComment {
                 .last_content_updated_date
                 .or(self.published_date)
                 .unwrap_or(Timestamp::UNIX_EPOCH),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WireStatus {
+    id: Option<u32>,
+    state: Option<String>,
+    description: Option<String>,
+    context: Option<StatusContext>,
+    iteration_id: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct StatusContext {
+    name: Option<String>,
+    genre: Option<String>,
+}
+
+impl WireStatus {
+    pub(crate) fn status(self) -> domain::PostedStatus {
+        let context = self.context.map_or_else(String::new, |context| {
+            match (context.genre.filter(|genre| !genre.is_empty()), context.name) {
+                (Some(genre), Some(name)) => format!("{genre}/{name}"),
+                (genre, name) => name.or(genre).unwrap_or_default(),
+            }
+        });
+        domain::PostedStatus {
+            id: self.id.unwrap_or_default(),
+            context,
+            state: match self.state.unwrap_or_default().to_ascii_lowercase().as_str() {
+                "pending" => domain::StatusState::Pending,
+                "succeeded" => domain::StatusState::Succeeded,
+                "failed" | "error" => domain::StatusState::Failed,
+                "notapplicable" => domain::StatusState::NotApplicable,
+                _ => domain::StatusState::Other,
+            },
+            description: self.description.unwrap_or_default(),
+            iteration: self.iteration_id.filter(|id| *id > 0),
+            head: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Iteration {
+    id: Option<u32>,
+    source_ref_commit: Option<CommitReference>,
+}
+
+impl Iteration {
+    pub(crate) fn head(self) -> (u32, Option<domain::CommitId>) {
+        let head = self.source_ref_commit.and_then(|one| one.commit_id?.parse().ok());
+        (self.id.unwrap_or_default(), head)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IterationChanges {
+    change_entries: Option<Vec<Change>>,
+    next_skip: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Change {
+    change_type: Option<String>,
+    item: Option<ChangedItem>,
+    original_path: Option<String>,
+    source_server_item: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ChangedItem {
+    path: Option<String>,
+}
+
+impl IterationChanges {
+    /// Where the next page begins; 0 or nothing is the end.
+    pub(crate) fn next(&self) -> Option<u32> {
+        self.next_skip.filter(|next| *next > 0)
+    }
+
+    pub(crate) fn files(self) -> impl Iterator<Item = crate::ado::statuses::ChangedFile> {
+        let plain = |path: String| path.trim_start_matches('/').to_owned();
+        self.change_entries.into_iter().flatten().filter_map(move |change| {
+            // A flag list: `edit, rename`.
+            let kind = change.change_type.unwrap_or_default().to_ascii_lowercase();
+            let from = change.original_path.or(change.source_server_item).map(plain);
+            let is_deleted = kind.split(',').any(|word| word.trim() == "delete");
+            // A deletion was seen without an item path.
+            let path = change.item.and_then(|item| item.path).map(plain).or_else(|| from.clone())?;
+            let from = from.filter(|from| *from != path);
+            Some(crate::ado::statuses::ChangedFile { path, from, is_deleted })
         })
     }
 }

@@ -8,6 +8,7 @@ pub(super) mod ci;
 pub(super) mod git;
 pub(super) mod identity;
 pub(super) mod item;
+pub(super) mod test_results;
 
 use crate::domain::{Identity, IdentityId};
 use jiff::Timestamp;

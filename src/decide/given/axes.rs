@@ -100,7 +100,7 @@ axis! {
     /// The checks.
     Ck {
         NotAsked, Nothing, NothingYet, Pending, Failing, Infrastructure, Broken, Canceled, Partial, Passing,
-        PeopleOpen, Expired, LinkMissing, NeverStarted, Approval,
+        PeopleOpen, Expired, LinkMissing, NeverStarted, Approval, NoAgent, OptionalRed,
     }
     /// The threads.
     Talk { NotAsked, Silent, Awaiting, StillWriting, Answered, Twice, Opposed }
@@ -113,9 +113,9 @@ axis! {
     /// Everything began this long ago.
     Age { Seconds, Minutes, Hour, Hours, Days, Weeks }
     /// Facts that refine red and green, and what could not be performed.
-    Fact { None, TargetRed, Flake, Weakened, Unheard, Stuck }
+    Fact { None, TargetRed, TargetMended, TargetUnknown, Flake, Weakened, Unheard, Stuck }
     /// Settings.
-    Rules { Default, Green, DraftAndAuto }
+    Rules { Default, Green, DraftAndAuto, Drill }
     /// What people said to us in the discussion, in a thread or by label, and what we said.
     Voice {
         Silent, Unread, Nothing, Status, Explain, Stop, Pause, Resume, Retry, Dance, Stranger, Answered, InThread,

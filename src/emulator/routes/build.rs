@@ -259,8 +259,21 @@ fn timeline(call: &mut Call<'_>) -> Answer {
     Ok(Reply::ok(timeline))
 }
 
+/// Retention took the logs; the build is still there.
+fn kept(build: &Build) -> Result<(), Problem> {
+    if build.logs_gone {
+        return Err(Problem::new(
+            404,
+            "BuildLogNotFoundException",
+            format!("The logs of build {} could not be found.", build.id),
+        ));
+    }
+    Ok(())
+}
+
 fn logs(call: &mut Call<'_>) -> Answer {
     let build = build(call)?;
+    kept(&build)?;
     let url = call.world.build_url(&build);
     let values = build.steps.iter().enumerate().filter(|(_, step)| step.started.is_some()).map(|(number, step)| {
         let lines = step.lines.read().map_or(0, |lines| lines.len());
@@ -274,6 +287,7 @@ fn logs(call: &mut Call<'_>) -> Answer {
 
 fn log(call: &mut Call<'_>) -> Answer {
     let build = build(call)?;
+    kept(&build)?;
     let number = usize::try_from(call.id(1)?).unwrap_or(0);
     let step = number.checked_sub(1).and_then(|at| build.steps.get(at)).filter(|step| step.started.is_some());
     let Some(step) = step else {

@@ -13,6 +13,7 @@ pub(crate) mod policy;
 pub(crate) mod pull_requests;
 pub(crate) mod pull_update;
 pub(crate) mod reviews;
+pub(crate) mod test_results;
 pub(crate) mod threads;
 pub(crate) mod types;
 pub(crate) mod wiql;
@@ -128,7 +129,7 @@ impl Route {
     }
 }
 
-const TABLES: [&[Route]; 13] = [
+const TABLES: [&[Route]; 14] = [
     location::ROUTES,
     identities::ROUTES,
     work_items::ROUTES,
@@ -142,6 +143,7 @@ const TABLES: [&[Route]; 13] = [
     threads::ROUTES,
     policy::ROUTES,
     build::ROUTES,
+    test_results::ROUTES,
 ];
 
 /// A path taken apart.

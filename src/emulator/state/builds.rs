@@ -68,7 +68,47 @@ pub(crate) struct Build {
     pub(crate) stuck: bool,
     pub(crate) checkpoint: bool,
     pub(crate) lost_agent: bool,
+    /// Retention took its logs.
+    pub(crate) logs_gone: bool,
+    /// What each attempt published of tests: attempts of old stay.
+    pub(crate) tests: Vec<TestRun>,
     pub(crate) changed: Timestamp,
+}
+
+/// What one attempt of a build published of its tests.
+#[derive(Clone, Debug)]
+pub(crate) struct TestRun {
+    pub(crate) id: i64,
+    pub(crate) attempt: i64,
+    pub(crate) at: Timestamp,
+    pub(crate) results: Vec<TestResult>,
+}
+
+/// One test of it.
+#[derive(Clone, Debug)]
+pub(crate) struct TestResult {
+    pub(crate) name: String,
+    /// `Passed`, `Failed`, `NotExecuted`.
+    pub(crate) outcome: &'static str,
+    pub(crate) message: String,
+}
+
+/// Lines of a log that stand for what a publishing task would have found in a result file: `##[test]passed NAME`,
+/// `##[test]failed NAME: message`, `##[test]skipped NAME`.
+fn published(lines: &[String]) -> Vec<TestResult> {
+    let told = lines.iter().filter_map(|line| line.split_once("##[test]")).map(|(_, told)| told);
+    told.filter_map(|told| {
+        let (word, rest) = told.split_once(' ')?;
+        let outcome = match word {
+            "passed" => "Passed",
+            "failed" => "Failed",
+            "skipped" => "NotExecuted",
+            _ => return None,
+        };
+        let (name, message) = rest.split_once(": ").unwrap_or((rest, ""));
+        Some(TestResult { name: name.trim().to_owned(), outcome, message: message.to_owned() })
+    })
+    .collect()
 }
 
 impl Build {
@@ -151,6 +191,8 @@ impl World {
             stuck,
             checkpoint: false,
             lost_agent: false,
+            logs_gone: false,
+            tests: Vec::new(),
             changed: now,
         };
         if build.status != "completed" && !stuck {
@@ -249,6 +291,16 @@ impl World {
         build.result = Some(result);
         build.finished = Some(now);
         build.changed = now;
+        let lines: Vec<String> = build
+            .steps
+            .iter()
+            .flat_map(|step| step.lines.read().map(|l| l.clone()).unwrap_or_default())
+            .collect();
+        let results = published(&lines);
+        if !results.is_empty() {
+            let id = build.id * 100 + build.attempt;
+            build.tests.push(TestRun { id, attempt: build.attempt, at: now, results });
+        }
         for step in build.steps.iter_mut().filter(|step| step.result.is_none()) {
             step.result = Some(if result == "canceled" { "canceled" } else { "skipped" });
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use roundsman::{
-    ado::BuildFilter,
+    ado::{BuildFilter, LogEnd},
     domain::{BranchName, BuildId, BuildState, PolicyKind, PolicyStatus},
 };
 
@@ -88,7 +88,7 @@ async fn builds_come_newest_first_with_their_errors() {
     let server = server(vec![answer(200, &list)]).await;
     let since = "2026-03-31T18:00:00Z".parse().expect("a timestamp");
     let filter =
-        BuildFilter { source_ref: Some("refs/pull/57/merge".into()), queued_since: Some(since), top: 50 };
+        BuildFilter { queued_since: Some(since), ..BuildFilter::newest("refs/pull/57/merge".into(), 50) };
     let builds = client(&server).builds(&repository(), &filter).await.expect("builds");
     assert_eq!(
         builds.iter().map(|one| one.state).collect::<Vec<_>>(),
@@ -144,7 +144,7 @@ async fn the_end_of_a_log_is_read_and_redacted() {
     ])
     .await;
     let tail = client(&server).log_tail("p", BuildId(638), 9, 2).await.expect("lines");
-    assert_eq!(tail, ["first", "token [redacted] here"]);
+    assert_eq!(tail, LogEnd::Read(vec!["first".into(), "token [redacted] here".into()]));
     let requests = requests(&server).await;
     assert_eq!(requests[0].url.path(), "/fabrikam/p/_apis/build/builds/638/logs");
     assert_eq!(requests[1].url.path(), "/fabrikam/p/_apis/build/builds/638/logs/9");

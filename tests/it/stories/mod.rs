@@ -3,6 +3,7 @@
 mod agents;
 mod bad_input;
 mod catalogue;
+mod checks;
 mod cost;
 mod crashes;
 mod faults;
