@@ -5,7 +5,7 @@
 
 use crate::world::World;
 use roundsman::{
-    domain::{Outcome, Stage, TurnKind},
+    domain::{Stage, TurnKind},
     emulator::SeedFile,
 };
 use std::{fs, path::Path};
