@@ -611,6 +611,7 @@ fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp)
     let labels = &policy.labels;
     let is_asked = item.labels.has(&labels.human);
     let is_claimed = item.labels.has(&labels.in_progress);
+    let stop_asked = stop_asked || heard::stop_asked(run, seen, policy);
     let is_stopped = is_over || stop_asked || item.labels.has(&labels.stop);
     if is_escalated && is_claimed && !is_asked && !is_stopped {
         // Catching up has found whatever we wrote ourselves; an unread discussion proves nothing.

@@ -8,8 +8,9 @@ use super::{
     Decision, WaitReason,
     catch_up::after_push,
     command::Command,
+    gaps::{is_old, needed_gap},
     heard::{self, Asked},
-    observation::{Gap, ItemSeen, Observation, Seen, Source},
+    observation::{ItemSeen, Observation},
     plan::reserve,
 };
 use crate::domain::{
@@ -121,15 +122,11 @@ fn go_on(
     cause: ResumeCause,
     text: Revision,
 ) -> Decision {
-    let head = match &seen.branch {
-        Seen::Known(head) => head.clone(),
-        Seen::Unknown(gap) => return Decision::Wait(WaitReason::Gap(gap.clone())),
-        Seen::NotAsked if run.pushed.is_some() => {
-            let gap = Gap { source: Source::Branch, why: "it was not looked at".into() };
-            return Decision::Wait(WaitReason::Gap(gap));
-        }
-        Seen::NotAsked => None,
-    };
+    if needed_gap(run, seen).is_some() {
+        // What was said is still there when the rest can be read again.
+        return Decision::Wait(WaitReason::AskedPeople);
+    }
+    let head = seen.branch.known().cloned().flatten();
     Decision::Resume(Resumption { by, cause, tested: item.revision, text, head })
 }
 
@@ -137,6 +134,9 @@ type Word = (Option<Identity>, ResumeCause, Revision);
 
 /// The first word that counts; else why the one that was said does not.
 fn word(run: &Run, seen: &Observation, policy: &Policy, item: &WorkItem) -> Option<Result<Word, NotResumed>> {
+    if is_old(run, item.revision) {
+        return None;
+    }
     let mut refused = None;
     if item.labels.has(&policy.labels.ready) {
         match seen.labelled.known() {

@@ -197,7 +197,8 @@ impl Case<'_> {
         if self.policy.brake == Brake::Stop {
             return;
         }
-        let ended = ended || (self.given.voice == Voice::Stop && self.item().is_some() && !self.is_stale());
+        let is_here = matches!(self.item(), Some(ItemSeen::Here { .. }));
+        let ended = ended || (self.given.voice == Voice::Stop && is_here && !self.is_stale());
         law!(self, !ended || self.item().is_none() || closes, "a person's stop always closes");
         let is_over = matches!(self.status(), Some(PullRequestStatus::Completed));
         law!(self, !is_over || *self.decision == Decision::Close(Outcome::Merged), "merged is merged");

@@ -5,9 +5,7 @@ use super::{is_its_turn, known};
 use crate::{
     ado,
     decide::{
-        Asked, Command, ItemSeen, Observation, Said, Seen, Source, What,
-        heard::{apart, stop_asked},
-        resume::asked_to_go_on,
+        Asked, Command, ItemSeen, Observation, Said, Seen, Source, What, heard::apart, resume::asked_to_go_on,
     },
     domain::{IdentityId, PullRequest, Revision, Run, Stage, Thread, WorkItem},
     shell::App,
@@ -79,11 +77,9 @@ fn said(me: &IdentityId) -> impl Fn(ado::ItemComment) -> Said {
     }
 }
 
-/// Adds what can only be asked once the rest is known: whether we were told to stop, and whose word lets a run go on.
+/// Adds what can only be asked once the rest is known: whose word lets a run go on.
 pub(super) async fn vouch(app: &App, run: &Run, seen: &mut Observation) {
-    let asked = stop_asked(run, seen, &app.policy);
-    let Seen::Known(ItemSeen::Here { item, stop_asked, .. }) = &mut seen.item else { return };
-    *stop_asked = asked;
+    let Seen::Known(ItemSeen::Here { item, .. }) = &seen.item else { return };
     if !matches!(run.stage, Stage::Escalated { .. }) {
         return;
     }

@@ -154,7 +154,7 @@ async fn stop_ends_the_run_and_its_closing_words_answer() {
     let _ = world.tick().await;
     assert_closed(&world, Outcome::HandedBack).await;
     assert!(!works(&world).await);
-    assert_eq!(world.universe.emulator.writes(), before + 1, "one acknowledgement");
+    assert_eq!(world.universe.emulator.writes(), before + 2, "the progress comment, and one acknowledgement");
     assert!(world.tags(item).is_empty(), "{:?}", world.tags(item));
     world.assert_quiet().await;
 }
