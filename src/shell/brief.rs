@@ -237,8 +237,13 @@ async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<
     let attempt = run.spent(turn.kind).max(1);
     let text = match &turn.trigger {
         Trigger::WorkItem { .. } => briefs::implement(task),
-        Trigger::FailingChecks { builds, signature, head: _ } => {
+        Trigger::FailingChecks { builds, signature, head } => {
             let mut red = failing(app, run, builds).await?;
+            if let (true, Some(id)) = (builds.is_empty(), run.pull_request) {
+                let statuses = app.ado.posted_statuses(&run.repository, id).await?;
+                let tasks = super::observe::posted_red(&statuses, head);
+                red.tasks.extend(tasks.into_iter().map(|task| Failing { task, log: FailingLog::None }));
+            }
             red.is_drill = *signature == decide::DRILL;
             briefs::fix_forward(task, &red, &earlier(run, turn), attempt, app.policy.fix_forward_attempts)
         }

@@ -16,7 +16,7 @@ use crate::{
     domain::{CommitId, IdentityId, PullRequest, PullRequestStatus, Run, Stage},
 };
 use checks::checks;
-pub(super) use checks::why;
+pub(super) use checks::{posted_red, why};
 use listen::{Heard, listen, vouch};
 pub(super) use refined::TargetRed;
 use refined::{Refined, refine};

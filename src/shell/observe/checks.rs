@@ -7,7 +7,7 @@ use crate::{
     decide::{Checks, Verdict, verdict},
     domain::{
         Build, BuildId, BuildState, CommitId, FailedTask, FailedTest, PolicyEvaluation, PolicyStatus,
-        PullRequest, Run, StatusState,
+        PostedStatus, PullRequest, Run, StatusState,
     },
 };
 use std::collections::BTreeSet;
@@ -36,19 +36,19 @@ pub(super) async fn checks(app: &App, run: &Run, open: &PullRequest) -> Result<C
     {
         let failed = why(app, &repository.project, &failing.builds).await?;
         (checks.failed_tasks, checks.failed_tests) = failed;
-        let posted = checks.statuses.iter().filter(|one| {
-            one.state == StatusState::Failed && one.head.as_ref() == Some(head) && !one.description.is_empty()
-        });
-        let posted: Vec<FailedTask> = posted
-            .map(|one| FailedTask {
-                name: one.context.clone(),
-                messages: vec![one.description.clone()],
-                log: None,
-            })
-            .collect();
-        checks.failed_tasks.extend(posted);
+        checks.failed_tasks.extend(posted_red(&checks.statuses, head));
     }
     Ok(checks)
+}
+
+/// What other services say is wrong with `head`, in the form of what builds say.
+pub(in crate::shell) fn posted_red(statuses: &[PostedStatus], head: &CommitId) -> Vec<FailedTask> {
+    let red = |one: &&PostedStatus| one.state == StatusState::Failed && one.head.as_ref() == Some(head);
+    let task = |one: &PostedStatus| {
+        let messages = Some(one.description.clone()).filter(|text| !text.is_empty());
+        FailedTask { name: one.context.clone(), messages: messages.into_iter().collect(), log: None }
+    };
+    statuses.iter().filter(red).map(task).collect()
 }
 
 /// More pipelines than this say nothing new about one change.
