@@ -35,6 +35,7 @@ pub use builds::BuildFilter;
 pub use client::{Allowance, Client};
 pub use comments::ItemComment;
 pub use error::{Error, ErrorKind, Fault, Written};
+pub use git::Branch;
 pub use item_changes::{ItemChange, PullRequestLink};
 pub use operation::Operation;
 pub use policies::PolicyConfiguration;

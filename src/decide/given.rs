@@ -293,6 +293,7 @@ impl Given {
             }),
             tests_weakened: Seen::Known(known(Fact::Weakened).then(|| "40 tests became 39".into())),
             said: self.part(5, Source::Threads, self.said()),
+            branch_by: self.part(2, Source::Branch, Seen::Known(self.branch_by())),
         }
     }
 
@@ -385,6 +386,14 @@ impl Given {
             Work::PublishFailed => publish(PublishResult::Failed { detail: detail() }),
         };
         vec![Worker { turn, step, state }]
+    }
+
+    fn branch_by(&self) -> Option<IdentityId> {
+        match self.branch {
+            Branch::Ours => Some(IdentityId::new("bot")),
+            Branch::Gone => None,
+            Branch::Foreign => Some(IdentityId::new("eva")),
+        }
     }
 
     fn branch(&self) -> Option<CommitId> {

@@ -30,6 +30,8 @@ pub struct Observation {
     pub tests_weakened: Seen<Option<String>>,
     /// What we said on the pull request, by its keys; read together with the discussions.
     pub said: Seen<Vec<OwnWord>>,
+    /// Who made the branch of our name, where the service tells.
+    pub branch_by: Seen<Option<IdentityId>>,
 }
 
 /// A part of an observation.

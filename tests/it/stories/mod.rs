@@ -5,6 +5,7 @@ mod bad_input;
 mod cost;
 mod crashes;
 mod faults;
+mod git;
 mod memory;
 mod people;
 mod reviewers;
