@@ -5,11 +5,20 @@ use super::{
     request::{Call, STABLE},
     wire::{List, git},
 };
-use crate::domain::{BranchName, CommitId, Repository};
+use crate::domain::{BranchName, CommitId, IdentityId, Repository};
 use std::collections::BTreeMap;
 
 /// The most that a page of branches has.
 const PAGE: u32 = 1000;
+
+/// A branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// Where it stands.
+    pub head: CommitId,
+    /// Who made it, where the service tells.
+    pub creator: Option<IdentityId>,
+}
 
 impl Client {
     /// Repositories of the project that can be used; disabled ones are left out.
@@ -42,6 +51,17 @@ impl Client {
         repository: &Repository,
         branch: &BranchName,
     ) -> Result<Option<CommitId>, Error> {
+        Ok(self.branch(repository, branch).await?.map(|found| found.head))
+    }
+
+    /// A branch; absent if there is none of exactly this name.
+    ///
+    /// REST: Git, Refs, *List*.
+    pub async fn branch(
+        &self,
+        repository: &Repository,
+        branch: &BranchName,
+    ) -> Result<Option<Branch>, Error> {
         // The filter is a prefix: `agent/1-r2` also finds `agent/1-r20`.
         Ok(self.branches(repository, branch.as_str()).await?.remove(branch))
     }
@@ -53,7 +73,7 @@ impl Client {
         &self,
         repository: &Repository,
         prefix: &str,
-    ) -> Result<BTreeMap<BranchName, CommitId>, Error> {
+    ) -> Result<BTreeMap<BranchName, Branch>, Error> {
         let call = Call::get(Operation::Refs, &in_repository(repository, &["refs"]), STABLE)
             .with("filter", format!("heads/{prefix}"))
             .with("$top", PAGE);
@@ -64,7 +84,8 @@ impl Client {
                 let message = "not a commit id".to_owned();
                 self.after_answer(&call, ErrorKind::Malformed { at: "objectId".into(), message })
             })?;
-            branches.insert(BranchName::new(&one.name), head);
+            let creator = one.creator.and_then(|who| who.known()).map(|who| who.id);
+            branches.insert(BranchName::new(&one.name), Branch { head, creator });
         }
         branches.retain(|name, _| name.as_str().starts_with(prefix));
         Ok(branches)

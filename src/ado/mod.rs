@@ -38,6 +38,7 @@ pub use builds::{BuildFilter, LogEnd};
 pub use client::{Allowance, Client};
 pub use comments::ItemComment;
 pub use error::{Error, ErrorKind, Fault, Written};
+pub use git::Branch;
 pub use identity::Connection;
 pub use item_changes::{ItemChange, NewItem, PullRequestLink};
 pub use operation::Operation;

@@ -144,6 +144,7 @@ fn adopt_branch(run: &mut Run, seen: &Observation, now: Timestamp) {
         return;
     }
     let memory_was_lost = run.pushed.is_none() && run.turns.iter().all(|record| record.end.is_none());
+    let is_anothers = seen.branch_by.known().and_then(Option::as_ref).is_some_and(|by| *by != seen.me);
     match &run.stage {
         // Publish died between pushing and reporting: the old id that it had to name makes this its own push. Where
         // people wait for replies it is published again instead, which finds the push and lets them be posted.
@@ -155,7 +156,8 @@ fn adopt_branch(run: &mut Run, seen: &Observation, now: Timestamp) {
             remember_push(run, number, head, now);
             run.stage = after_push(run, now);
         }
-        Stage::Claimed if memory_was_lost => {
+        // One that somebody else made has our name and nothing of ours: fetch finds it in the way.
+        Stage::Claimed if memory_was_lost && !is_anothers => {
             run.pushed = Some(Pushed { head: head.clone(), at: now });
             run.stage = Stage::Pushed { since: now };
         }
@@ -299,5 +301,24 @@ fn note_park(run: &mut Run, seen: &Observation, verdict: &Verdict, now: Timestam
         }
         Some(parked) => parked.released = parked.released.or(Some(now)),
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::given::{At, Branch, Given, World};
+
+    #[test]
+    fn a_lost_memory_takes_only_a_branch_that_we_made_for_ours() {
+        let given = |branch| Given { at: At::Claimed, branch, ..Given::default() };
+        let World { run, seen, policy, now } = given(Branch::Foreign).world();
+        let caught = catch_up(&run, &seen, &policy, now);
+        assert_eq!((&caught.stage, &caught.pushed), (&Stage::Claimed, &None));
+        for ours in [Some(seen.me.clone()), None] {
+            let seen = Observation { branch_by: super::super::Seen::Known(ours), ..seen.clone() };
+            let caught = catch_up(&run, &seen, &policy, now);
+            assert!(caught.pushed.is_some(), "made by us, or the service does not tell");
+        }
     }
 }

@@ -332,6 +332,7 @@ impl Given {
                 ..TestsSeen::default()
             }),
             said: self.part(5, Source::Threads, self.said()),
+            branch_by: self.part(2, Source::Branch, Seen::Known(self.branch_by())),
             discussion: self.discussion(),
             commands: self.commands(),
             labelled: self.labelled(),
@@ -500,6 +501,14 @@ impl Given {
             Work::PublishFailed => publish(PublishResult::Failed { detail: detail() }),
         };
         vec![Worker { turn, step, state }]
+    }
+
+    fn branch_by(&self) -> Option<IdentityId> {
+        match self.branch {
+            Branch::Ours => Some(IdentityId::new("bot")),
+            Branch::Gone => None,
+            Branch::Foreign => Some(IdentityId::new("eva")),
+        }
     }
 
     fn branch(&self) -> Option<CommitId> {

@@ -43,6 +43,7 @@ mod gaps;
 #[cfg(test)]
 mod given;
 pub mod heard;
+mod listen;
 mod obey;
 pub mod observation;
 pub mod plan;
@@ -76,10 +77,11 @@ use crate::domain::{
     CloseOn, CommentId, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage,
     Step, ThreadId, Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState, policy::SETTLE,
 };
-use conversation::{contradiction, conversation, has_spoken, said_twice};
+use conversation::has_spoken;
 use deadline::{Deadline, later, stray_due_at, stray_stubborn_at};
 use gaps::{is_old, is_stale, needed_gap, stale_gap};
 use jiff::Timestamp;
+use listen::listen;
 use turn_state::{TurnState, turn_state};
 
 /// What to do about a run in this tick: exactly one thing, and why.
@@ -182,7 +184,7 @@ fn merges_at_once(seen: &Observation) -> bool {
 }
 
 fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Decision {
-    use Decision::{Close, Escalate, FixForward, Proceed as Go, Redispatch, Respond, StopWorkers, Wait};
+    use Decision::{Close, Escalate, FixForward, Proceed as Go, Redispatch, StopWorkers, Wait};
 
     if run.is_closed() {
         return Wait(WaitReason::Over);
@@ -305,38 +307,8 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         return Go(Proceed::OpenPullRequest);
     };
     // 11
-    if let Some(threads) = seen.threads.known() {
-        let said = seen.said.known().map_or(&[][..], Vec::as_slice);
-        if let Some((thread, comment)) = said_twice(said) {
-            return Go(Proceed::Unsay { thread, comment });
-        }
-        let talk = conversation(threads, said, &seen.me, policy);
-        // People who were asked and let the run go on have settled what they said until then.
-        let heard_at = run.resumed.as_ref().map(|resumed| resumed.at);
-        let is_news = talk.newest_at > heard_at;
-        if let Some(between) =
-            contradiction(threads, said, &talk, &pull_request.reviewers, policy).filter(|_| is_news)
-        {
-            return Escalate(EscalateReason::Contradiction { between });
-        }
-        let trigger = Trigger::Threads { head: head.clone(), awaiting: talk.awaiting.clone() };
-        if let Some(newest_at) = talk.newest_at {
-            let whole_at = later(newest_at, policy.quiet_period);
-            if run.has_answered(&trigger) {
-                // Our reply may not be shown yet: the quiet period counts from the end of our turn, too.
-                let shown_at = later(review_since(run).unwrap_or(newest_at), policy.quiet_period);
-                return if shown_at > now {
-                    Wait(WaitReason::LookAgain(Missing::Reply))
-                } else {
-                    Escalate(EscalateReason::SameInputAgain(TurnKind::Respond))
-                };
-            } else if run.spent(TurnKind::Respond) >= policy.respond_attempts {
-                return Escalate(EscalateReason::BudgetSpent(TurnKind::Respond));
-            } else if whole_at > now {
-                return Wait(WaitReason::QuietPeriod { until: whole_at });
-            }
-            return Respond(trigger);
-        }
+    if let Some(decision) = listen(run, seen, pull_request, policy, now, head) {
+        return decision;
     }
     let Some(checks) = seen.checks.known() else {
         return cold(run, policy, now);

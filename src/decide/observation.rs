@@ -40,6 +40,8 @@ pub struct Observation {
     pub text_changes: Seen<Vec<TextChange>>,
     /// What became of the tests on our head; asked once for each head that has a verdict.
     pub tests: Seen<TestsSeen>,
+    /// Who made the branch of our name, where the service tells.
+    pub branch_by: Seen<Option<IdentityId>>,
 }
 
 /// A part of an observation.

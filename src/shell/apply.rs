@@ -122,8 +122,8 @@ async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<App
 }
 
 /// Repository and target as they are now, for a step that uses the network: a repository keeps its id through a change
-/// of name, its clone address does not. Until something was pushed, a run that aims at the default branch follows it;
-/// afterwards the target is the pull request's, and people's.
+/// of name, its clone address does not. Until something was pushed, a run whose target is gone aims at the default
+/// branch, which is how a renamed one looks; afterwards the target is the pull request's, and people's.
 async fn moved(app: &App, run: &Run, step: Step) -> Result<Option<(Repository, BranchName)>, ApplyError> {
     match step {
         Step::Fetch | Step::Publish => {}
@@ -132,10 +132,14 @@ async fn moved(app: &App, run: &Run, step: Step) -> Result<Option<(Repository, B
     let known = &run.repository;
     // Disabled or not readable: git says so itself, and why.
     let Some(found) = app.repository(&known.project_id, &known.id).await? else { return Ok(None) };
-    let aims_at_default = run.pushed.is_none() && known.default_branch.as_ref() == Some(&run.target);
-    let target = match (&found.default_branch, step) {
-        // Publish judges against what fetch fetched.
-        (Some(now), Step::Fetch) if aims_at_default => now.clone(),
+    let now = found.default_branch.clone().filter(|now| *now != run.target);
+    let target = match (now, step) {
+        // One more read, for runs that aim elsewhere, before their first push. Publish judges against what fetch fetched.
+        (Some(now), Step::Fetch)
+            if run.pushed.is_none() && app.ado.branch_head(&found, &run.target).await?.is_none() =>
+        {
+            now
+        }
         (Some(_) | None, Step::Fetch | Step::Agent | Step::Publish) => run.target.clone(),
     };
     Ok(Some((found, target)))

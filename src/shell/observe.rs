@@ -12,8 +12,9 @@ mod survey;
 
 use super::{App, candidate::category};
 use crate::{
+    ado,
     decide::{Gap, ItemSeen, Observation, Seen, Source},
-    domain::{CommitId, IdentityId, PullRequest, PullRequestStatus, Run, Stage},
+    domain::{IdentityId, PullRequest, PullRequestStatus, Run, Stage},
 };
 use checks::checks;
 pub(super) use checks::{posted_red, why};
@@ -35,7 +36,14 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         ),
         None => known(app.runtime.workers_of(run.id).await, Source::Workers),
     };
-    let branch = branch(app, fleet, run).await;
+    let (branch, branch_by) = match branch(app, fleet, run).await {
+        Seen::Known(found) => {
+            let creator = found.as_ref().and_then(|branch| branch.creator.clone());
+            (Seen::Known(found.map(|branch| branch.head)), Seen::Known(creator))
+        }
+        Seen::Unknown(gap) => (Seen::Unknown(gap.clone()), Seen::Unknown(gap)),
+        Seen::NotAsked => (Seen::NotAsked, Seen::NotAsked),
+    };
     let pull_request = pull_request(app, fleet, run).await;
     let open = match pull_request.known() {
         Some(Some(found)) if found.status == PullRequestStatus::Active => Some(found),
@@ -74,6 +82,7 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         known_flakes,
         tests,
         said,
+        branch_by,
         discussion,
         commands,
         labelled: Seen::NotAsked,
@@ -123,14 +132,14 @@ async fn item(app: &App, fleet: Option<&Fleet>, run: &Run) -> Seen<ItemSeen> {
     }
 }
 
-async fn branch(app: &App, fleet: Option<&Fleet>, run: &Run) -> Seen<Option<CommitId>> {
+async fn branch(app: &App, fleet: Option<&Fleet>, run: &Run) -> Seen<Option<ado::Branch>> {
     if !needs_branch(run) {
         return Seen::NotAsked;
     }
     match fleet.and_then(|fleet| fleet.branches.get(&run.repository.id)) {
         Some(Ok(branches)) => Seen::Known(branches.get(&run.branch()).cloned()),
         Some(Err(why)) => Seen::Unknown(Gap { source: Source::Branch, why: why.clone() }),
-        None => known(app.ado.branch_head(&run.repository, &run.branch()).await, Source::Branch),
+        None => known(app.ado.branch(&run.repository, &run.branch()).await, Source::Branch),
     }
 }
 

@@ -344,8 +344,12 @@ fn unheard(app: &App, run: Run, why: String) -> Acted {
 /// A pull request that was found and not opened: we died between opening it and telling what it has no room for. Why
 /// that is not told yet.
 async fn owes_rest(app: &App, stored: &Run, run: &Run) -> Option<String> {
-    let is_found = stored.pull_request.is_none() && matches!(run.stage, Stage::InReview { .. });
-    if !is_found || !app.policy.brake.allows_turns() {
+    let is_ours_to_tell = match run.stage {
+        Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. } | Stage::InReview { .. } => true,
+        Stage::Escalated { .. } | Stage::Closed { .. } => false,
+    };
+    let is_found = stored.pull_request.is_none() && run.pull_request.is_some();
+    if !is_found || !is_ours_to_tell || !app.policy.brake.allows_turns() {
         return None;
     }
     if run.doubts.unheard_since.is_some() {

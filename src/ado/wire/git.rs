@@ -70,6 +70,7 @@ fn without_user(text: &str) -> Option<String> {
 pub(crate) struct Ref {
     pub(crate) name: String,
     pub(crate) object_id: String,
+    pub(crate) creator: Option<WireIdentity>,
 }
 
 #[derive(Deserialize)]

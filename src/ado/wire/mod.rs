@@ -30,7 +30,7 @@ impl<T> List<T> {
 /// An identity: an object, or in some places a string.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
-pub(super) enum WireIdentity {
+pub(crate) enum WireIdentity {
     Object {
         id: Option<String>,
         #[serde(rename = "displayName")]

@@ -4,8 +4,8 @@ use super::App;
 use crate::{
     ado,
     domain::{
-        BranchName, CommitId, IdentityId, OWN_BRANCH_PREFIX, PullRequest, Repository, Run, RunId, Stage,
-        WorkItem, WorkItemId, Worker,
+        BranchName, IdentityId, OWN_BRANCH_PREFIX, PullRequest, Repository, Run, RunId, Stage, WorkItem,
+        WorkItemId, Worker,
     },
     runtime,
 };
@@ -16,7 +16,7 @@ pub(in crate::shell) struct Fleet {
     pub(super) items: Result<BTreeMap<WorkItemId, WorkItem>, String>,
     /// None of it is known while the executor is away; the operator hears of that as well.
     pub(in crate::shell) workers: Result<BTreeMap<RunId, Vec<Worker>>, runtime::Error>,
-    pub(super) branches: BTreeMap<String, Result<BTreeMap<BranchName, CommitId>, String>>,
+    pub(super) branches: BTreeMap<String, Result<BTreeMap<BranchName, ado::Branch>, String>>,
     pub(super) active: BTreeMap<String, Result<Vec<PullRequest>, String>>,
 }
 

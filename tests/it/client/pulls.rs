@@ -3,7 +3,7 @@
 use super::*;
 use roundsman::{
     ado::{MAX_DESCRIPTION, NewPullRequest, PullRequestChange, PullRequestFilter},
-    domain::{BranchName, IdentityId, MergeState, PullRequestStatus, ThreadStatus, Vote},
+    domain::{BranchName, CommentId, IdentityId, MergeState, PullRequestStatus, ThreadStatus, Vote},
 };
 
 const HEAD: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -236,4 +236,23 @@ async fn only_discussions_are_threads() {
         ["please rename", "and this"]
     );
     assert_eq!(comments[1].changed_at.to_string(), "2026-03-31T19:00:00.1234567Z");
+}
+
+#[tokio::test]
+async fn a_word_is_taken_back_by_thread_and_comment() {
+    let server = server(vec![
+        ResponseTemplate::new(200),
+        failure(404, "DiscussionCommentNotFoundException", "TF401372: it does not exist"),
+    ])
+    .await;
+    let client = client(&server);
+    let delete =
+        async || client.delete_comment(&repository(), PullRequestId(57), ThreadId(148), CommentId(3)).await;
+    assert!(matches!(delete().await, Written::Done(())));
+    let gone = delete().await;
+    assert!(matches!(&gone, Written::NotDone(why) if why.is_not_found()), "{gone:?}");
+    let request = &requests(&server).await[0];
+    assert_eq!(request.method.as_str(), "DELETE");
+    assert!(request.url.path().ends_with("/pullRequests/57/threads/148/comments/3"), "{}", request.url);
+    assert!(request.body.is_empty());
 }

@@ -239,7 +239,7 @@ async fn a_review_that_gets_neither_change_nor_answer_goes_to_a_person() {
 }
 
 #[tokio::test]
-async fn a_moved_target_is_merged_into_the_branch() {
+async fn j02_a_moved_target_is_merged_into_the_branch() {
     let (mut world, item) = asked(
         "case $ROUNDSMAN_TURN_KIND in\n\
          conflict)\n\
@@ -277,7 +277,7 @@ async fn a_moved_target_is_merged_into_the_branch() {
 }
 
 #[tokio::test]
-async fn a_conflict_that_is_left_unfinished_goes_to_a_person() {
+async fn j02_a_conflict_that_is_left_unfinished_goes_to_a_person() {
     let (mut world, item) = asked(
         "if test \"$ROUNDSMAN_TURN_KIND\" = implement; then sed -i '1s/.*/# The agent was here/' README.md; exit; fi\n\
          git merge refs/roundsman/target; echo 'that is hard'",

@@ -7,6 +7,7 @@ mod checks;
 mod cost;
 mod crashes;
 mod faults;
+mod git;
 mod memory;
 mod people;
 mod people_speak;
