@@ -32,6 +32,8 @@ pub struct Load {
     pub runs: u32,
     /// Claims of today.
     pub claims_today: u32,
+    /// Why nothing may be claimed at all, if that is so.
+    pub held: Option<RefuseReason>,
 }
 
 /// The poller's decision about one candidate.
@@ -112,6 +114,9 @@ fn refusal(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Option<Re
     if load.by_repository.get(&repository.id).copied().unwrap_or(0) >= policy.max_runs_per_repository {
         return Some(RefuseReason::RepositoryBusy { repository: repository.path() });
     }
+    if let Some(held) = &load.held {
+        return Some(held.clone());
+    }
     if load.runs >= policy.max_runs {
         return Some(RefuseReason::CapacityFull);
     }
@@ -134,7 +139,7 @@ mod tests {
     use jiff::Timestamp;
 
     /// Everything that can be wrong, each with its own switch; all off is an item that is claimed.
-    const FAULTS: [&str; 21] = [
+    const FAULTS: [&str; 22] = [
         "brake",
         "in progress",
         "not labelled",
@@ -154,6 +159,7 @@ mod tests {
         "not allowed",
         "no branch",
         "repository busy",
+        "held",
         "capacity",
         "day",
     ];
@@ -223,6 +229,8 @@ mod tests {
             items: if has("running") { [WorkItemId(7)].into() } else { BTreeSet::new() },
             by_repository: [("r".into(), u32::from(has("repository busy")))].into(),
             runs: if has("capacity") { policy.max_runs } else { 0 },
+            held: has("held")
+                .then_some(RefuseReason::DaySpent { until: Timestamp::UNIX_EPOCH }),
             claims_today: if has("day") { policy.max_claims_per_day } else { 0 },
         };
         admit(&candidate, &load, &policy)
@@ -276,6 +284,7 @@ mod tests {
         not allowed: its repository Web/shop is not on the allow-list
         no branch: its repository Web/shop has no default branch
         repository busy: as many runs as allowed are in flight in Web/shop
+        held: all runs together have used what they may in one day; it goes on at 1970-01-01T00:00:00Z
         capacity: as many runs as allowed are in flight
         day: as many items as allowed were claimed today
         "#);

@@ -7,8 +7,8 @@ use super::{
     verdict::{REQUEUE_PREFIX, Verdict, verdict},
 };
 use crate::domain::{
-    CommitId, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
-    StepResult, Trigger, Turn, TurnEnd, TurnRecord, Worker, WorkerState,
+    AgentFailure, AgentResult, CommitId, FetchResult, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Said, Stage, Started, Step,
+    StepResult, Trigger, Turn, TurnEnd, TurnNumber, TurnRecord, Worker, WorkerState,
 };
 use jiff::Timestamp;
 
@@ -32,7 +32,9 @@ fn adopt_escalation(run: &mut Run, seen: &Observation, policy: &Policy, now: Tim
     let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
     let is_escalated = matches!(run.stage, Stage::Escalated { .. });
     if !is_escalated && item.revision > run.id.revision && asks_people(&item.labels, policy) {
-        run.stage = Stage::Escalated { reason: String::new(), since: now };
+        // Why stands in the discussion; nothing is decided from it.
+        let reason = "people were asked; why stands in the work item's discussion".to_owned();
+        run.stage = Stage::Escalated { reason, since: now };
     }
 }
 
@@ -49,11 +51,7 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
             run.turns.push(TurnRecord { work_of, ..TurnRecord::reserved(number, kind, trigger.key(), now) });
             run.turns.sort_by_key(|record| record.number);
         }
-        if let WorkerState::Finished(StepResult::Agent { usage, .. }) = &worker.state
-            && let Some(record) = run.turns.iter_mut().find(|record| record.number == worker.turn.number)
-        {
-            record.usage = *usage;
-        }
+        note_result(run, worker, now);
     }
     let Some(newest) = workers.iter().max_by_key(|worker| (worker.turn.number, worker.step)) else { return };
     let is_over = run.turns.iter().any(|r| r.number == newest.turn.number && r.end.is_some());
@@ -82,6 +80,54 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
     }
 }
 
+/// What a step's end tells about its turn: what was used up, whose fault it was, what was done.
+fn note_result(run: &mut Run, worker: &Worker, now: Timestamp) {
+    let number = worker.turn.number;
+    let Some(record) = run.turns.iter_mut().find(|record| record.number == number) else { return };
+    let mut blame = |fault: AgentFailure| {
+        if record.end.is_none() {
+            record.fault = Some(fault);
+            record.ended_at.get_or_insert(now);
+        }
+    };
+    let infrastructure = AgentFailure::Infrastructure;
+    match &worker.state {
+        WorkerState::Created | WorkerState::Running { .. } => {}
+        WorkerState::Crashed { .. } => blame(infrastructure),
+        WorkerState::Finished(StepResult::Fetch(fetched)) => match fetched {
+            FetchResult::Failed { .. } | FetchResult::Moved { found: None } => blame(infrastructure),
+            FetchResult::Moved { found: Some(_) } | FetchResult::Ready { .. } => {}
+        },
+        WorkerState::Finished(StepResult::Agent { result, usage }) => {
+            match result {
+                AgentResult::Failed { class, .. } => blame(*class),
+                AgentResult::Worked { cut: Some(_), .. } => record.fault = Some(AgentFailure::Exhausted),
+                AgentResult::Worked { cut: None, .. }
+                | AgentResult::NothingChanged { .. }
+                | AgentResult::Question { .. } => {}
+            }
+            record.usage = *usage;
+            note_words(run, number, result);
+        }
+        WorkerState::Finished(StepResult::Publish(published)) => match published {
+            PublishResult::Pushed { changed, .. } => record.changed = Some(*changed),
+            PublishResult::Failed { .. } => blame(infrastructure),
+            PublishResult::Refused { .. } | PublishResult::Diverged { .. } => {}
+        },
+    }
+}
+
+/// A paragraph; whoever wants more of it reads the evidence.
+const MAX_SAID: usize = 500;
+
+fn note_words(run: &mut Run, turn: TurnNumber, result: &AgentResult) {
+    let AgentResult::Worked { summary, checks_passed, .. } = result else { return };
+    if run.said.as_ref().is_none_or(|said| said.turn <= turn) {
+        let summary = summary.chars().take(MAX_SAID).collect();
+        run.said = Some(Said { turn, summary, checks_passed: *checks_passed });
+    }
+}
+
 fn began(worker: &Worker, now: Timestamp) -> Timestamp {
     match worker.state {
         WorkerState::Running { since } => since,
@@ -92,7 +138,7 @@ fn began(worker: &Worker, now: Timestamp) -> Timestamp {
 /// A step that waits to be started while the kill switch or a person holds the run loses no time meanwhile: else the
 /// first tick after a long hold would count it as lost.
 fn forgive_held_start(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
-    let is_held = !policy.brake.allows_turns() || super::paused(seen, policy).is_some();
+    let is_held = !policy.brake.allows_turns() || super::paused(run, seen, policy).is_some();
     if is_held
         && Deadline::Step.is_over(run, policy, now)
         && let Stage::Working { since, started: Started::NotYet, .. } = &mut run.stage
@@ -157,8 +203,16 @@ pub(super) fn remember_push(
         run.pushed = Some(Pushed { head: head.clone(), at: now });
         run.doubts.pending_since = None;
     }
+    // The work may be an earlier turn's, which was not published.
+    let work = run.turns.iter().find(|record| record.number == number).map(TurnRecord::work);
+    let was_cut = run
+        .turns
+        .iter()
+        .any(|record| Some(record.number) == work && record.fault == Some(AgentFailure::Exhausted));
     if let Some(record) = run.turns.iter_mut().find(|record| record.number == number) {
         record.end = Some(TurnEnd::Pushed { head: head.clone() });
+        record.ended_at.get_or_insert(now);
+        record.fault = was_cut.then_some(AgentFailure::Exhausted);
     }
 }
 
@@ -223,6 +277,10 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
             Verdict::Failing(_) => run.red_since = run.red_since.or(Some(now)),
             Verdict::Passing { .. } => {
                 run.red_since = None;
+                let accepted = |turn: &&TurnRecord| {
+                    matches!(&turn.end, Some(TurnEnd::Pushed { head }) if *head == pushed.head)
+                };
+                run.accepted = run.turns.iter().rev().find(accepted).map(|turn| turn.number).max(run.accepted);
                 // A build that expires again after it was green may be queued again.
                 run.procedures.retain(|key| !key.starts_with(REQUEUE_PREFIX));
             }

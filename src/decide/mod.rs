@@ -29,6 +29,8 @@
 //! This room knows no I/O, no clock, no environment, no words beyond a reason's one sentence.
 
 pub mod admit;
+pub mod breaker;
+pub mod budget;
 mod catch_up;
 pub mod conversation;
 pub mod deadline;
@@ -46,6 +48,8 @@ mod told;
 mod turn_state;
 pub mod verdict;
 
+pub use breaker::{Down, Outage};
+pub use budget::FleetFacts;
 pub use admit::{Admission, Candidate, Load, admit};
 pub use catch_up::catch_up;
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
@@ -54,7 +58,7 @@ pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, 
 pub use verdict::{Failing, Procedure, Verdict, verdict};
 
 use crate::domain::{
-    CloseOn, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage, Step,
+    AgentFailure, CloseOn, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage, Step,
     Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState,
 };
 use conversation::{conversation, has_spoken};
@@ -127,8 +131,13 @@ pub fn decide(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) ->
     if !policy.brake.allows_turns() && (starts_turn || decision.starts_work()) {
         return Decision::Wait(WaitReason::Brake(policy.brake));
     }
-    if starts_turn && run.next_turn_number().0 > policy.max_turns {
-        return Decision::Escalate(EscalateReason::TooManyTurns);
+    if starts_turn {
+        let pays = !plan::publishes_only(run, &decision);
+        match budget::halt(run, &seen.fleet, policy, pays, now) {
+            Some(budget::Halt::Wait(reason)) => return Decision::Wait(reason),
+            Some(budget::Halt::Ask(reason)) => return Decision::Escalate(reason),
+            None => {}
+        }
     }
     decision
 }
@@ -179,7 +188,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
             Wait(WaitReason::AskedPeople)
         };
     }
-    if let Some(pause) = paused(seen, policy) {
+    if let Some(pause) = paused(run, seen, policy) {
         return Wait(WaitReason::Paused(pause));
     }
     // 6
@@ -211,13 +220,22 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         TurnState::Pushed(head) => return Go(Proceed::TurnPushed { head }),
         TurnState::Answered => return Go(Proceed::TurnAnswered),
         TurnState::LookAgain(missing) => return Wait(WaitReason::LookAgain(missing)),
-        TurnState::Lost(detail) => {
+        TurnState::Lost { class: class @ AgentFailure::Provider, detail } => {
+            return if Deadline::Provider.is_over(run, policy, now) {
+                Escalate(EscalateReason::ProviderDown { detail })
+            } else if !Deadline::BackOff.is_over(run, policy, now) {
+                back_off(run, policy)
+            } else {
+                Redispatch(RedispatchCause::Lost { class, detail })
+            };
+        }
+        TurnState::Lost { class, detail } => {
             return if run.lost() >= policy.infrastructure_attempts {
                 Escalate(EscalateReason::InfrastructureBudget { detail })
             } else if !Deadline::BackOff.is_over(run, policy, now) {
                 back_off(run, policy)
             } else {
-                Redispatch(RedispatchCause::Lost { detail })
+                Redispatch(RedispatchCause::Lost { class, detail })
             };
         }
         TurnState::Failed { class, detail } => {
@@ -245,6 +263,9 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     let Some(pull_request) = seen.pull_request.known().and_then(Option::as_ref) else {
         return Go(Proceed::OpenPullRequest);
     };
+    if run.cut_short().is_some() {
+        return Escalate(EscalateReason::CutShort);
+    }
     // 11
     if let Some(threads) = seen.threads.known() {
         let talk = conversation(threads, &seen.me, policy);
@@ -272,7 +293,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     };
     // 12
     let rule = verdict::Rule {
-        publish_drafts: policy.open_as_draft,
+        publish_drafts: run.drafts(policy.open_as_draft),
         checks_are_late: Deadline::Checks.is_over(run, policy, now),
     };
     if let Some(procedure) = verdict::procedure(run, checks, pull_request, head, rule) {
@@ -489,7 +510,7 @@ fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp)
     ended.then_some(Ended::For(Outcome::HandedBack))
 }
 
-fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
+fn paused(run: &Run, seen: &Observation, policy: &Policy) -> Option<Pause> {
     let item: Option<&WorkItem> = match seen.item.known() {
         Some(ItemSeen::Here { item, .. }) => Some(item),
         Some(ItemSeen::Gone) | None => None,
@@ -497,7 +518,7 @@ fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
     let is_draft = seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| pr.is_draft);
     if item.is_some_and(|item| item.labels.has(&policy.labels.paused)) {
         Some(Pause::Label)
-    } else if is_draft && !policy.open_as_draft {
+    } else if is_draft && !run.drafts(policy.open_as_draft) {
         Some(Pause::Draft)
     } else if policy.pause_when_assigned
         && item.and_then(|item| item.assigned_to.as_ref()).is_some_and(|who| who.id != seen.me)

@@ -1,9 +1,10 @@
 //! What one tick learned about one run: read once, possibly stale, possibly incomplete, and honest about it.
 
+use super::budget::FleetFacts;
 use crate::domain::{
     Build, CommitId, FailedTask, IdentityId, PolicyEvaluation, PullRequest, Thread, WorkItem, Worker,
 };
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// Everything that was read about one run in one tick. There is no way to build one with a part left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Observation {
     pub known_flakes: Seen<BTreeSet<String>>,
     /// Whether the last fix left fewer tests, or more skipped ones, than the build before.
     pub tests_weakened: Seen<Option<String>>,
+    /// What all runs together come to, as remembered: day's spending, and whether something is down for all of them.
+    pub fleet: Arc<FleetFacts>,
 }
 
 /// A part of an observation.

@@ -1,7 +1,7 @@
 //! Why: every decision carries one of these, and every one of these is one sentence. What was *not* done this tick
 //! can always be said (promise *explained*).
 
-use super::observation::Gap;
+use super::{breaker::Down, budget::Limit, observation::Gap};
 use crate::domain::{AgentFailure, Brake, ThreadId, TurnKind, WorkItemId};
 use jiff::Timestamp;
 use std::fmt;
@@ -52,6 +52,18 @@ pub enum WaitReason {
     AwaitingReview {
         /// Policies that only people can satisfy.
         open: Vec<String>,
+    },
+    /// What all runs need does not answer; nobody's attempts are spent on finding out.
+    Outage {
+        /// What.
+        what: Down,
+        /// When one of them tries again.
+        until: Timestamp,
+    },
+    /// All runs together have used what they may in one day.
+    DaySpent {
+        /// When the day is over.
+        until: Timestamp,
     },
     /// Cold: nothing was looked at in this tick beyond the survey.
     Cold,
@@ -129,6 +141,12 @@ impl fmt::Display for WaitReason {
             Self::AwaitingReview { open } => {
                 write!(f, "all checks are green; people still have to: {}", open.join(", "))
             }
+            Self::Outage { what, until } => {
+                write!(f, "{} does not answer any run; one of them tries again at {until}", what.word())
+            }
+            Self::DaySpent { until } => {
+                write!(f, "all runs together have used what they may in one day; it goes on at {until}")
+            }
             Self::Cold => write!(f, "nothing moved; it is looked at closely every few ticks"),
         }
     }
@@ -205,6 +223,15 @@ pub enum EscalateReason {
     TooManyTurns,
     /// The trial merge failed, but not by conflict.
     CannotMerge,
+    /// Time, tokens, money or pushes are used up.
+    BudgetExceeded(Limit),
+    /// A limit cut the turn off; what it had done is in a draft.
+    CutShort,
+    /// The model provider has not answered for too long.
+    ProviderDown {
+        /// What happened last.
+        detail: String,
+    },
 }
 
 impl fmt::Display for EscalateReason {
@@ -221,6 +248,7 @@ impl fmt::Display for EscalateReason {
                 let how = match class {
                     AgentFailure::Infrastructure => "could not be run",
                     AgentFailure::Provider => "got no answer from its model provider",
+                    AgentFailure::Rejected => "was rejected by its model provider",
                     AgentFailure::Agent => "ended with an error",
                     AgentFailure::Idle => "went silent and was stopped",
                     AgentFailure::Timeout => "took longer than a turn may take and was stopped",
@@ -268,6 +296,15 @@ impl fmt::Display for EscalateReason {
             Self::CannotMerge => {
                 write!(f, "Azure DevOps cannot merge the pull request, and it is not a conflict")
             }
+            Self::BudgetExceeded(limit) => write!(f, "{limit}"),
+            Self::CutShort => write!(
+                f,
+                "a limit cut the agent off before it was done; what it had done is in the pull request, a draft, and \
+                 nobody has checked whether it is whole"
+            ),
+            Self::ProviderDown { detail } => {
+                write!(f, "the model provider has not answered for too long; last time: {detail}")
+            }
         }
     }
 }
@@ -302,7 +339,17 @@ impl EscalateReason {
             | Self::VotedDownSilently { .. }
             | Self::NobodyReviews
             | Self::TooManyTurns
-            | Self::CannotMerge => false,
+            | Self::CannotMerge
+            | Self::BudgetExceeded(
+                Limit::Time { .. }
+                | Limit::Tokens { .. }
+                | Limit::Cost { .. }
+                | Limit::Unaccepted { .. }
+                | Limit::Pushes { .. }
+                | Limit::UnknownPrice,
+            )
+            | Self::CutShort
+            | Self::ProviderDown { .. } => false,
         }
     }
 }
@@ -364,6 +411,20 @@ pub enum RefuseReason {
     CapacityFull,
     /// As many claims as allowed were made today.
     DayFull,
+    /// What all runs need does not answer.
+    Outage {
+        /// What.
+        what: Down,
+        /// When a run tries again.
+        until: Timestamp,
+    },
+    /// All runs together have used what they may in one day.
+    DaySpent {
+        /// When the day is over.
+        until: Timestamp,
+    },
+    /// Money is limited, and nobody knows what today's tokens cost.
+    UnknownPrice,
 }
 
 impl fmt::Display for RefuseReason {
@@ -400,6 +461,13 @@ impl fmt::Display for RefuseReason {
             }
             Self::CapacityFull => write!(f, "as many runs as allowed are in flight"),
             Self::DayFull => write!(f, "as many items as allowed were claimed today"),
+            Self::Outage { what, until } => {
+                write!(f, "{} does not answer the runs that are under way; one tries again at {until}", what.word())
+            }
+            Self::DaySpent { until } => {
+                write!(f, "all runs together have used what they may in one day; it goes on at {until}")
+            }
+            Self::UnknownPrice => write!(f, "{}", Limit::UnknownPrice),
         }
     }
 }
@@ -409,6 +477,8 @@ impl fmt::Display for RefuseReason {
 pub enum RedispatchCause {
     /// The cluster lost the turn; costs no attempt of the agent.
     Lost {
+        /// Whose fault it was.
+        class: AgentFailure,
         /// What happened.
         detail: String,
     },
@@ -422,7 +492,10 @@ pub enum RedispatchCause {
 impl fmt::Display for RedispatchCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost { detail } => write!(f, "the executor lost the turn ({detail})"),
+            Self::Lost { class: AgentFailure::Provider | AgentFailure::Rejected, detail } => {
+                write!(f, "the model provider did not answer ({detail})")
+            }
+            Self::Lost { class: _, detail } => write!(f, "the executor lost the turn ({detail})"),
             Self::Failed { class } => write!(f, "the agent failed ({class:?})"),
         }
     }

@@ -8,7 +8,7 @@ mod laws;
 
 use super::{
     Decision, EscalateReason, Proceed, RedispatchCause, StopCause, WaitReason,
-    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Work},
+    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Work},
     verdict::Procedure,
 };
 use crate::domain::{Brake, Outcome, Started, Step};
@@ -30,12 +30,14 @@ macro_rules! names {
 names! {
     waits, WAITS: WaitReason {
         Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, QuietPeriod,
-        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Cold,
+        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Outage, DaySpent,
+        Cold,
     }
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
-        Canceled, NoVerdict, VotedDownSilently, NobodyReviews, TooManyTurns, CannotMerge,
+        Canceled, NoVerdict, VotedDownSilently, NobodyReviews, TooManyTurns, CannotMerge, BudgetExceeded,
+        CutShort, ProviderDown,
     }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
     proceeds, PROCEEDS: Proceed {
@@ -233,10 +235,34 @@ fn review(digest: &mut Digest) {
     }
 }
 
+/// Whatever starts a turn, against everything that may be used up.
+fn budgets(digest: &mut Digest) {
+    for spend in Spend::ALL {
+        for at in stages() {
+            for work in Work::all() {
+                for age in [Age::Minutes, Age::Hours] {
+                    digest.add(&Given { at, work, age, spend: *spend, ..Given::default() });
+                }
+            }
+        }
+        for pr in [Pr::Current, Pr::Conflicts, Pr::Draft] {
+            for checks in [Ck::Failing, Ck::Pending, Ck::Passing] {
+                for talk in [Talk::Silent, Talk::Awaiting] {
+                    for past in Past::ALL {
+                        let case = Given { pr, checks, talk, past: *past, spend: *spend, ..Given::default() };
+                        digest.add(&case);
+                        digest.add(&Given { brake: Brake::On, ..case });
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     let mut all = Digest::default();
-    for block in [people, gaps, turns, review] {
+    for block in [people, gaps, turns, review, budgets] {
         block(&mut all);
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");

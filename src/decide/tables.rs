@@ -1,9 +1,10 @@
 //! Decision tables: one row per rung, per row of the ancestors' tables, and per hole that those left open.
 
 use super::{
-    Decision, EscalateReason, Gap, Missing, Observation, Pause, Seen, Source, WaitReason, WorkerState,
+    Decision, Down, EscalateReason, Gap, Missing, Observation, Pause, Seen, Source, WaitReason, WorkerState,
+    budget::Limit,
     catch_up, decide,
-    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Work, World},
+    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Work, World},
     plan,
 };
 use crate::domain::{
@@ -178,6 +179,21 @@ fn the_ladder_rung_by_rung() {
         ("17 reminder", Given { age: Age::Days, ..given() }),
         ("17 nobody", Given { age: Age::Weeks, ..given() }),
         ("17 cold", Given { checks: Ck::NotAsked, talk: Talk::NotAsked, ..given() }),
+        ("budget: time", Given { spend: Spend::Time, ..red }),
+        ("budget: tokens", Given { spend: Spend::Tokens, ..red }),
+        ("budget: money", Given { spend: Spend::Cost, ..red }),
+        ("budget: nothing accepted", Given { spend: Spend::Unaccepted, ..red }),
+        ("budget: unknown price", Given { spend: Spend::Unpriced, ..red }),
+        ("budget: pushes", Given { spend: Spend::Pushes, ..red }),
+        ("budget: the day", Given { spend: Spend::Day, ..red }),
+        ("budget: an outage", Given { spend: Spend::Down, ..red }),
+        ("budget: an outage, others try first", Given { spend: Spend::DownForOthers, ..red }),
+        ("budget: people are answered within it too", Given { spend: Spend::Cost, talk: Talk::Awaiting, ..given() }),
+        ("budget: green needs none", Given { spend: Spend::Cost, ..given() }),
+        ("9 no answer for a day", Given { past: Past::Unanswered, age: Age::Days, ..working(On::Item, Step::Agent, Work::Failed(AgentFailure::Provider)) }),
+        ("9 no answer for hours", Given { past: Past::Unanswered, age: Age::Hours, ..working(On::Item, Step::Agent, Work::Failed(AgentFailure::Provider)) }),
+        ("9 a commit without a change", working(On::Red, Step::Agent, Work::Empty)),
+        ("10 cut short", Given { past: Past::Cut, pr: Pr::Draft, ..given() }),
         ("brake on: no turn", Given { brake: Brake::On, ..red }),
         (
             "brake on: what runs is watched",
@@ -437,6 +453,9 @@ fn every_reason_is_one_sentence() {
         WaitReason::NoChecks,
         WaitReason::AwaitingReview { open: Vec::new() },
         WaitReason::AwaitingReview { open: vec!["two reviewers".into(), "linked item".into()] },
+        WaitReason::Outage { what: Down::Provider, until: at },
+        WaitReason::Outage { what: Down::Executor, until: at },
+        WaitReason::DaySpent { until: at },
         WaitReason::Cold,
     ];
     waits.extend([Brake::On, Brake::Stop].map(WaitReason::Brake));
@@ -446,6 +465,7 @@ fn every_reason_is_one_sentence() {
             .map(WaitReason::LookAgain),
     );
     let detail = || "disk full".to_owned();
+    let hours = Duration::from_hours;
     let mut escalations = vec![
         EscalateReason::Gap(gap()),
         EscalateReason::TurnTooLong,
@@ -466,6 +486,14 @@ fn every_reason_is_one_sentence() {
         EscalateReason::NobodyReviews,
         EscalateReason::TooManyTurns,
         EscalateReason::CannotMerge,
+        EscalateReason::BudgetExceeded(Limit::Time { used: hours(9), allowed: hours(8) }),
+        EscalateReason::BudgetExceeded(Limit::Tokens { used: 7, allowed: 5 }),
+        EscalateReason::BudgetExceeded(Limit::Cost { used: 61_004_999, allowed: 60_000_000 }),
+        EscalateReason::BudgetExceeded(Limit::Unaccepted { used: 40_000_000, allowed: 40_000_000 }),
+        EscalateReason::BudgetExceeded(Limit::Pushes { used: 15 }),
+        EscalateReason::BudgetExceeded(Limit::UnknownPrice),
+        EscalateReason::CutShort,
+        EscalateReason::ProviderDown { detail: detail() },
     ];
     escalations
         .extend(AgentFailure::ALL.map(|class| EscalateReason::AgentFailed { class, detail: detail() }));

@@ -118,7 +118,7 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
         target: run.target.clone(),
         title: words::pull_request::title(title.as_deref().unwrap_or(&run.title), run.id.item),
         description: words::pull_request::description(run, &description),
-        is_draft: app.policy.open_as_draft,
+        is_draft: run.drafts(app.policy.open_as_draft),
         work_item: Some(run.id.item),
         labels: Vec::new(),
     };

@@ -3,6 +3,7 @@
 use super::{App, apply::ApplyError, executor};
 use crate::{
     agents::{self, Wanted},
+    decide::budget::Left,
     domain::{BuildId, FailedTask, Run, Step, Trigger, Turn, TurnEnd, TurnKind},
     runtime::{
         environment::Decision,
@@ -32,6 +33,13 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
         // Network and git only: a repository that takes longer to clone needs another design.
         Step::Fetch | Step::Publish => settings.policy().turn_limit.min(std::time::Duration::from_mins(15)),
     };
+    let left = Left::of(run, &app.policy);
+    let wall = match step {
+        // One second at least: a step without any time is refused before it says why.
+        Step::Agent => left.time.map_or(wall, |left| wall.min(left).max(std::time::Duration::from_secs(1))),
+        Step::Fetch | Step::Publish => wall,
+    };
+    let at_most = |limit: u64, left: Option<u64>| left.map_or(limit, |left| limit.min(left));
     Ok(WorkerSpec {
         schema: SCHEMA,
         run: run.id,
@@ -58,8 +66,9 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
             wall_seconds: wall.as_secs(),
             idle_seconds: settings.idle_limit.as_secs(),
             steps: settings.agent.step_limit,
-            tokens: settings.agent.token_limit,
-            cost_micro_usd: settings.agent.cost_limit,
+            tokens: at_most(settings.agent.token_limit, left.tokens),
+            cost_micro_usd: at_most(settings.agent.cost_limit, left.cost),
+            prices: app.policy.budget.prices,
             disk_bytes: settings.runtime.sandbox.disk,
             ..Limits::default()
         },

@@ -4,6 +4,7 @@
 use super::{App, progress};
 use crate::{
     ado::{self, ItemChange, Written},
+    decide::budget::before,
     domain::{Claim, LabelledBy, Repository, Run, RunId, WorkItem},
     store::{self, Intent, Saved},
     words::Marker,
@@ -50,6 +51,9 @@ pub(super) async fn claim(
         requested_by: Some(labelled.by.clone()),
         claimed_at: app.now,
     });
+    let known = app.remembered().await?;
+    let earlier = known.iter().filter(|earlier| earlier.id.item == item.id && earlier.id != id);
+    let run = Run { before: before(earlier), ..run };
     let text = progress::text(app, &run, None);
     let labels = &app.policy.labels;
     let change = ItemChange {

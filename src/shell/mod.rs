@@ -19,14 +19,18 @@ mod turnstile;
 
 use crate::{
     ado,
-    domain::{Identity, Policy, Repository, Run, StateCategory},
+    decide::FleetFacts,
+    domain::{Identity, Policy, Repository, Run, RunId, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
     settings::{Settings, StoreKind},
     store::{self, RunStore},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::{Mutex, OnceCell};
 
 /// Everything that one invocation works with.
@@ -46,6 +50,7 @@ pub struct App {
     /// The command that runs a step.
     worker: Vec<String>,
     me: OnceCell<Identity>,
+    facts: OnceCell<Arc<FleetFacts>>,
     lookups: Lookups,
 }
 
@@ -107,6 +112,7 @@ impl App {
             now,
             worker,
             me: OnceCell::new(),
+            facts: OnceCell::new(),
             lookups: Lookups::default(),
         })
     }
@@ -114,6 +120,32 @@ impl App {
     /// Who we are, asked once; a token that is not ours or nobody's is an error here and not later.
     pub async fn me(&self) -> Result<&Identity, ado::Error> {
         self.me.get_or_try_init(|| self.ado.who_am_i()).await
+    }
+
+    /// What all runs together come to, as this invocation found it. Where the memory cannot be read, nothing holds a run
+    /// back for that; nothing can be saved then either, so nothing starts.
+    pub(crate) async fn facts(&self) -> Arc<FleetFacts> {
+        let facts = self.facts.get_or_init(|| async {
+            match self.remembered().await {
+                Ok(runs) => Arc::new(FleetFacts::of(&runs, &self.policy, self.now)),
+                Err(why) => {
+                    tracing::warn!("what all runs together use up could not be told: {why}");
+                    Arc::default()
+                }
+            }
+        });
+        facts.await.clone()
+    }
+
+    /// Runs in flight and lately closed ones, each once.
+    pub(crate) async fn remembered(&self) -> Result<Vec<Run>, store::Error> {
+        /// More runs than any installation closes in a day.
+        const RECENT: u32 = 200;
+        let mut runs = self.store.in_flight().await?;
+        let known: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
+        let recent = self.store.recent(RECENT).await?;
+        runs.extend(recent.into_iter().filter(|run| !known.contains(&run.id)));
+        Ok(runs)
     }
 
     /// What the states of a type mean.

@@ -52,6 +52,7 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         target_failures: Seen::NotAsked,
         known_flakes: Seen::NotAsked,
         tests_weakened: Seen::NotAsked,
+        fleet: app.facts().await,
     }
 }
 

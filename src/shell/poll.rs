@@ -9,12 +9,15 @@ use super::{
 };
 use crate::{
     ado,
-    decide::{self, Admission, Candidate, Gap, Load, RefuseReason, Seen, Source, admit},
+    decide::{
+        self, Admission, Candidate, Gap, Load, RefuseReason, Seen, Source, admit,
+        budget::{is_under_way, start_of_day},
+    },
     domain::{Link, Policy, Run, Stage, StateCategory, WorkItem, WorkItemId},
     exit::Exit,
     store,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use std::collections::BTreeSet;
 
 /// Names under which programs leave their sign of life.
@@ -111,9 +114,13 @@ async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
 }
 
 pub(super) async fn load(app: &App) -> Result<Load, store::Error> {
-    let mut load =
-        Load { claims_today: app.store.opened_since(start_of_day(app.now)).await?, ..Load::default() };
-    for run in app.store.in_flight().await? {
+    let runs = app.store.in_flight().await?;
+    let mut load = Load {
+        claims_today: app.store.opened_since(start_of_day(app.now)).await?,
+        held: app.facts().await.refusal(&app.policy, runs.iter().any(is_under_way), app.now),
+        ..Load::default()
+    };
+    for run in runs {
         add(&mut load, &run);
     }
     Ok(load)
@@ -131,17 +138,13 @@ fn add(load: &mut Load, run: &Run) {
     }
 }
 
-/// Days are UTC days: everywhere the same.
-fn start_of_day(now: Timestamp) -> Timestamp {
-    const DAY: i64 = 24 * 3600;
-    let second = now.as_second();
-    Timestamp::from_second(second - second.rem_euclid(DAY)).unwrap_or(now)
-}
-
 async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut Load) -> Line {
     let line = |what, why: String| Line { run: None, item: item.id.0, what, why, stage: None, failed: false };
     let refused = |reason: RefuseReason| line("refused", reason.to_string());
-    // Cheap first: what is full needs no further reads.
+    // Cheap first: what is held or full needs no further reads.
+    if let Some(reason) = &load.held {
+        return refused(reason.clone());
+    }
     if load.runs >= app.policy.max_runs {
         return refused(RefuseReason::CapacityFull);
     }

@@ -40,6 +40,7 @@ pub(in crate::decide) enum Work {
     FetchMoved,
     FetchFailed,
     Worked,
+    Empty,
     Replied,
     Nothing,
     Question,
@@ -62,6 +63,7 @@ impl Work {
             Self::FetchMoved,
             Self::FetchFailed,
             Self::Worked,
+            Self::Empty,
             Self::Replied,
             Self::Nothing,
             Self::Question,
@@ -104,11 +106,13 @@ axis! {
         Here, Over, Gone, LabelGone, StopLabel, StopAsked, Paused, Assigned, Asked, AskedAndReady, Claimed, Stale,
     }
     /// The turns before.
-    Past { Few, Spent, TurnsGone, Answered, SameTwice }
+    Past { Few, Spent, TurnsGone, Answered, SameTwice, Unanswered, Cut }
     /// Everything began this long ago.
     Age { Seconds, Minutes, Hour, Hours, Days, Weeks }
     /// Facts that refine red and green.
     Fact { None, TargetRed, Flake, Weakened }
+    /// What was used up, and what all runs together come to.
+    Spend { Little, Time, Tokens, Cost, Unaccepted, Unpriced, Pushes, Day, Down, DownForOthers }
     /// Settings.
     Rules { Default, Green, DraftAndAuto }
     /// What a part that is missing is.

@@ -6,7 +6,7 @@ use super::{
         Verdict, WaitReason, catch_up,
         deadline::Deadline,
         decide,
-        given::{Given, Item, World, handed_over, years_later},
+        given::{Given, Item, Spend, World, handed_over, years_later},
         needed_gap, plan,
         verdict::verdict,
     },
@@ -17,6 +17,10 @@ use crate::domain::{
     TurnKind, WorkerState,
 };
 use jiff::Timestamp;
+
+fn counted(run: &Run) -> usize {
+    run.counted().filter(|turn| !turn.is_unanswered()).count()
+}
 
 /// One case through the whole room.
 pub(super) fn obeys_the_laws(given: &Given) -> Decision {
@@ -257,8 +261,9 @@ impl Case<'_> {
             next.lost() <= policy.infrastructure_attempts.max(before.lost()),
             "no infrastructure attempt beyond the budget"
         );
-        let most = usize::from(policy.max_turns).max(before.turns.len());
-        law!(self, next.turns.len() <= most, "no turn beyond all budgets together");
+        let most = usize::from(policy.max_turns).max(counted(before));
+        law!(self, counted(next) <= most, "no turn beyond all budgets together");
+        self.pays_within_its_budget();
         let new = match self.decision {
             Decision::FixForward(trigger) | Decision::Respond(trigger) => Some(trigger.clone()),
             Decision::Proceed(Proceed::Implement) => Some(Trigger::WorkItem { revision: before.id.revision }),
@@ -274,6 +279,26 @@ impl Case<'_> {
                 || before.turns.iter().any(|t| t.trigger == trigger.key() && t.end != Some(TurnEnd::Lost))
         });
         law!(self, !is_burnt, "an answered input never starts another turn");
+    }
+
+    fn pays_within_its_budget(&self) {
+        if !self.decision.starts_turn() {
+            return;
+        }
+        let publishes = matches!(&self.plan.next.stage, Stage::Working { turn, .. } if turn.work_of.is_some());
+        let is_free = match self.given.spend {
+            Spend::Little => true,
+            Spend::Pushes => false,
+            Spend::Unaccepted => publishes || self.run.turns.is_empty(),
+            Spend::Time
+            | Spend::Tokens
+            | Spend::Cost
+            | Spend::Unpriced
+            | Spend::Day
+            | Spend::Down
+            | Spend::DownForOthers => publishes,
+        };
+        law!(self, is_free, "nothing is paid for beyond a limit; publishing what was paid is free");
     }
 
     fn does_lost_work_again(&self) {
@@ -337,6 +362,8 @@ impl Case<'_> {
             | WaitReason::AwaitingApproval
             | WaitReason::NoChecks
             | WaitReason::AwaitingReview { .. }
+            | WaitReason::Outage { .. }
+            | WaitReason::DaySpent { .. }
             | WaitReason::Cold => false,
         };
         let later = self.at(&self.plan.next, self.seen, years_later(self.now));
