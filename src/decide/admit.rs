@@ -229,8 +229,7 @@ mod tests {
             items: if has("running") { [WorkItemId(7)].into() } else { BTreeSet::new() },
             by_repository: [("r".into(), u32::from(has("repository busy")))].into(),
             runs: if has("capacity") { policy.max_runs } else { 0 },
-            held: has("held")
-                .then_some(RefuseReason::DaySpent { until: Timestamp::UNIX_EPOCH }),
+            held: has("held").then_some(RefuseReason::DaySpent { until: Timestamp::UNIX_EPOCH }),
             claims_today: if has("day") { policy.max_claims_per_day } else { 0 },
         };
         admit(&candidate, &load, &policy)

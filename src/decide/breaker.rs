@@ -135,7 +135,9 @@ fn waits(run: &Run) -> bool {
     match run.stage {
         Stage::Claimed => true,
         Stage::Working { .. } => run.turns.last().is_some_and(|turn| turn.ended_at.is_some()),
-        Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Escalated { .. } | Stage::Closed { .. } => false,
+        Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Escalated { .. } | Stage::Closed { .. } => {
+            false
+        }
     }
 }
 

@@ -257,7 +257,10 @@ impl Spent {
 /// What the executor lost, and what was only published, costs nobody's time.
 fn time(turn: &TurnRecord, policy: &Policy) -> Duration {
     let measured = Duration::from_secs(turn.usage.seconds);
-    if !measured.is_zero() || turn.usage.calls > 0 || turn.work_of.is_some() || turn.end == Some(TurnEnd::Lost)
+    if !measured.is_zero()
+        || turn.usage.calls > 0
+        || turn.work_of.is_some()
+        || turn.end == Some(TurnEnd::Lost)
     {
         return measured;
     }

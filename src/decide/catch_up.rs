@@ -7,8 +7,9 @@ use super::{
     verdict::{REQUEUE_PREFIX, Verdict, verdict},
 };
 use crate::domain::{
-    AgentFailure, AgentResult, CommitId, FetchResult, Labels, Policy, PublishResult, PullRequestStatus, Pushed, Run, Said, Stage, Started, Step,
-    StepResult, Trigger, Turn, TurnEnd, TurnNumber, TurnRecord, Worker, WorkerState,
+    AgentFailure, AgentResult, CommitId, FetchResult, Labels, Policy, PublishResult, PullRequestStatus,
+    Pushed, Run, Said, Stage, Started, Step, StepResult, Trigger, Turn, TurnEnd, TurnNumber, TurnRecord,
+    Worker, WorkerState,
 };
 use jiff::Timestamp;
 
@@ -94,6 +95,8 @@ fn note_result(run: &mut Run, worker: &Worker, now: Timestamp) {
     match &worker.state {
         WorkerState::Created | WorkerState::Running { .. } => {}
         WorkerState::Crashed { .. } => blame(infrastructure),
+        // A report for another step says nothing about this one.
+        WorkerState::Finished(result) if result.step() != worker.step => blame(infrastructure),
         WorkerState::Finished(StepResult::Fetch(fetched)) => match fetched {
             FetchResult::Failed { .. } | FetchResult::Moved { found: None } => blame(infrastructure),
             FetchResult::Moved { found: Some(_) } | FetchResult::Ready { .. } => {}
@@ -277,10 +280,9 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
             Verdict::Failing(_) => run.red_since = run.red_since.or(Some(now)),
             Verdict::Passing { .. } => {
                 run.red_since = None;
-                let accepted = |turn: &&TurnRecord| {
-                    matches!(&turn.end, Some(TurnEnd::Pushed { head }) if *head == pushed.head)
-                };
-                run.accepted = run.turns.iter().rev().find(accepted).map(|turn| turn.number).max(run.accepted);
+                let accepted = |turn: &&TurnRecord| matches!(&turn.end, Some(TurnEnd::Pushed { head }) if *head == pushed.head);
+                run.accepted =
+                    run.turns.iter().rev().find(accepted).map(|turn| turn.number).max(run.accepted);
                 // A build that expires again after it was green may be queued again.
                 run.procedures.retain(|key| !key.starts_with(REQUEUE_PREFIX));
             }

@@ -5,14 +5,17 @@ mod axes;
 
 pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Work};
 
-use super::{Checks, Down, FleetFacts, Gap, ItemSeen, Outage, Observation, Seen, Source, deadline::later, verdict::signature};
+use super::{
+    Checks, Down, FleetFacts, Gap, ItemSeen, Observation, Outage, Seen, Source, deadline::later,
+    verdict::signature,
+};
 use crate::domain::{
-    AgentFailure, AgentResult, Awaiting, Brake, BranchName, Budget, Build, BuildId, BuildState, Claim, CloseOn, Comment, CommentId,
-    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, Labels,
-    MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest,
-    PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage, Step,
-    StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
-    Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    AgentFailure, AgentResult, Awaiting, Brake, BranchName, Budget, Build, BuildId, BuildState, Claim,
+    CloseOn, Comment, CommentId, CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity,
+    IdentityId, Labels, MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus,
+    PublishResult, PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision,
+    Run, RunId, Stage, Step, StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind,
+    TurnNumber, TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
     budget::{DAY_COST, ITEM_COST, ITEM_TIME, ITEM_TOKENS, UNACCEPTED_COST},
 };
 use jiff::Timestamp;

@@ -48,9 +48,9 @@ mod told;
 mod turn_state;
 pub mod verdict;
 
+pub use admit::{Admission, Candidate, Load, admit};
 pub use breaker::{Down, Outage};
 pub use budget::FleetFacts;
-pub use admit::{Admission, Candidate, Load, admit};
 pub use catch_up::catch_up;
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
 pub use plan::{Effect, Plan, plan};
@@ -58,8 +58,8 @@ pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, 
 pub use verdict::{Failing, Procedure, Verdict, verdict};
 
 use crate::domain::{
-    AgentFailure, CloseOn, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage, Step,
-    Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState,
+    AgentFailure, CloseOn, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage,
+    Step, Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState,
 };
 use conversation::{conversation, has_spoken};
 use deadline::{Deadline, later, stray_due_at, stray_stubborn_at};

@@ -8,7 +8,8 @@ use super::{
     catch_up::{after_push, remember_push},
 };
 use crate::domain::{
-    AgentFailure, Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
+    AgentFailure, Outcome, Run, Stage, Started, Step, Trigger, Turn, TurnEnd, TurnKind, TurnNumber,
+    TurnRecord,
 };
 use jiff::Timestamp;
 

@@ -234,6 +234,23 @@ pub enum EscalateReason {
     },
 }
 
+/// What an agent did that did not end properly, as the end of a sentence.
+pub fn failure(class: AgentFailure) -> &'static str {
+    match class {
+        AgentFailure::Infrastructure => "could not be run",
+        AgentFailure::Provider => "got no answer from its model provider",
+        AgentFailure::Rejected => "was rejected by its model provider",
+        AgentFailure::Agent => "ended with an error",
+        AgentFailure::Idle => "went silent and was stopped",
+        AgentFailure::Timeout => "took longer than a turn may take and was stopped",
+        AgentFailure::TooMuchOutput => "wrote more output than is allowed and was stopped",
+        AgentFailure::Exhausted => "used more than a turn may and was stopped",
+        AgentFailure::LeftConflict => "left an unfinished merge behind",
+        AgentFailure::Untidy => "left files that must not be committed",
+        AgentFailure::Stopped => "was stopped",
+    }
+}
+
 impl fmt::Display for EscalateReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -245,19 +262,7 @@ impl fmt::Display for EscalateReason {
                 write!(f, "the executor lost the agent's work too often; last time: {detail}")
             }
             Self::AgentFailed { class, detail } => {
-                let how = match class {
-                    AgentFailure::Infrastructure => "could not be run",
-                    AgentFailure::Provider => "got no answer from its model provider",
-                    AgentFailure::Rejected => "was rejected by its model provider",
-                    AgentFailure::Agent => "ended with an error",
-                    AgentFailure::Idle => "went silent and was stopped",
-                    AgentFailure::Timeout => "took longer than a turn may take and was stopped",
-                    AgentFailure::TooMuchOutput => "wrote more output than is allowed and was stopped",
-                    AgentFailure::Exhausted => "used more than a turn may and was stopped",
-                    AgentFailure::LeftConflict => "left an unfinished merge behind",
-                    AgentFailure::Untidy => "left files that must not be committed",
-                    AgentFailure::Stopped => "was stopped",
-                };
+                let how = failure(*class);
                 if detail.is_empty() {
                     write!(f, "the agent {how}")
                 } else {
@@ -462,7 +467,11 @@ impl fmt::Display for RefuseReason {
             Self::CapacityFull => write!(f, "as many runs as allowed are in flight"),
             Self::DayFull => write!(f, "as many items as allowed were claimed today"),
             Self::Outage { what, until } => {
-                write!(f, "{} does not answer the runs that are under way; one tries again at {until}", what.word())
+                write!(
+                    f,
+                    "{} does not answer the runs that are under way; one tries again at {until}",
+                    what.word()
+                )
             }
             Self::DaySpent { until } => {
                 write!(f, "all runs together have used what they may in one day; it goes on at {until}")

@@ -71,9 +71,7 @@ fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
     }
     match result {
         StepResult::Fetch(FetchResult::Ready { .. }) => TurnState::Next(Step::Agent),
-        StepResult::Fetch(FetchResult::Moved { found: None }) => {
-            lost("the branch was gone")
-        }
+        StepResult::Fetch(FetchResult::Moved { found: None }) => lost("the branch was gone"),
         StepResult::Fetch(FetchResult::Moved { found: Some(_) })
         | StepResult::Publish(PublishResult::Diverged { found: _ }) => {
             TurnState::NeedsPerson(EscalateReason::PersonPushed)

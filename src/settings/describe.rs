@@ -182,16 +182,8 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
 }
 
 fn budgets(budget: &Budget) -> Vec<(&'static Var, String)> {
-    let Budget {
-        item_time,
-        item_tokens,
-        item_cost,
-        unaccepted_cost,
-        day_tokens,
-        day_cost,
-        pushes,
-        prices,
-    } = budget;
+    let Budget { item_time, item_tokens, item_cost, unaccepted_cost, day_tokens, day_cost, pushes, prices } =
+        budget;
     let none = || "none".to_owned();
     let dollars = |micro: &Option<u64>| micro.map_or_else(none, super::parse::dollars_text);
     let tokens = |count: &Option<u64>| count.map_or_else(none, |count| count.to_string());

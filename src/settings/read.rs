@@ -5,8 +5,8 @@ use super::{
     Settings, Store, StoreKind,
     parse::{self, Wrong},
     raw::{
-        Given, RawAdo, RawAgent, RawBudget, RawCommit, RawDoorbell, RawIntake, RawLog, RawPolicy, RawRuntime, RawStore,
-        RawWatcher,
+        Given, RawAdo, RawAgent, RawBudget, RawCommit, RawDoorbell, RawIntake, RawLog, RawPolicy, RawRuntime,
+        RawStore, RawWatcher,
     },
     vars::{self, Var},
 };

@@ -4,7 +4,7 @@
 use super::{App, OpenError, brief, executor, progress};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
-    decide::{Effect, Procedure},
+    decide::{Effect, Observation, Procedure},
     domain::{
         Labels, Outcome, PullRequest, PullRequestStatus, Run, Stage, StateCategory, Step, Trigger, Turn,
         WorkItem,
@@ -46,7 +46,12 @@ pub(super) enum ApplyError {
 const SHORT_STEP: Duration = Duration::from_secs(20);
 
 /// Performs one effect.
-pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Applied, ApplyError> {
+pub(super) async fn apply(
+    app: &App,
+    run: &Run,
+    effect: &Effect,
+    seen: &Observation,
+) -> Result<Applied, ApplyError> {
     match effect {
         Effect::StartStep { turn, step } => start_step(app, run, turn, *step).await,
         Effect::StopWorkers => {
@@ -57,7 +62,7 @@ pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Appli
         Effect::OpenPullRequest => open_pull_request(app, run).await,
         Effect::Do(procedure) => carry_out(app, run, procedure).await,
         Effect::Remind => remind(app, run).await,
-        Effect::HandToPeople { reason } => hand_to_people(app, run, reason).await,
+        Effect::HandToPeople { reason } => hand_to_people(app, run, reason, seen).await,
         Effect::Release { outcome } => release(app, run, *outcome).await,
     }
 }
@@ -180,10 +185,29 @@ async fn remind(app: &App, run: &Run) -> Result<Applied, ApplyError> {
     settle(app.ado.open_thread(&run.repository, pull_request, &text, ado::ThreadMark::Closed).await)
 }
 
-async fn hand_to_people(app: &App, run: &Run, reason: &str) -> Result<Applied, ApplyError> {
+async fn hand_to_people(
+    app: &App,
+    run: &Run,
+    reason: &str,
+    seen: &Observation,
+) -> Result<Applied, ApplyError> {
     let labels = &app.policy.labels;
-    let escalation = Escalation { reason: reason.to_owned(), tried: tried(run), agent_text: None };
-    let history = words::comments::escalated(run, &escalation, &progress::links(app, run), labels);
+    let links = progress::links_seen(app, run, seen);
+    let escalation = Escalation {
+        reason: reason.to_owned(),
+        tried: words::comments::tried(run),
+        agent_text: run.said.as_ref().map(|said| said.summary.clone()),
+        // Only where something is red: a green build has nothing to show.
+        failing: links
+            .build
+            .as_ref()
+            .and(seen.checks.known())
+            .map(|checks| checks.failed_tasks.clone())
+            .unwrap_or_default(),
+        used: words::comments::used(run, &app.policy),
+        is_attached: false,
+    };
+    let history = words::comments::escalated(run, &escalation, &links, labels);
     change_item(app, run, |item| {
         (!is_handed(app, &item.labels)).then(|| ItemChange {
             labels: Some(item.labels.changed(&[&labels.human], &[&labels.in_progress, &labels.ready])),
@@ -196,10 +220,6 @@ async fn hand_to_people(app: &App, run: &Run, reason: &str) -> Result<Applied, A
 
 fn is_handed(app: &App, labels: &Labels) -> bool {
     labels.has(&app.policy.labels.human) && !labels.has(&app.policy.labels.in_progress)
-}
-
-fn tried(run: &Run) -> Vec<String> {
-    run.turns.iter().map(|turn| format!("turn {}: {}", turn.number, turn.kind)).collect()
 }
 
 /// Lets go of the item: label, state and last words in one write. Where a rule of the process forbids the state, the

@@ -189,7 +189,8 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
                 return Ok(Acted { next: run, did_something: true, unsettled: Some(why.to_string()) });
             }
         }
-        let done = apply(app, &next_for(effect, &run, &next), effect).await.map_err(|why| why.to_string())?;
+        let done =
+            apply(app, &next_for(effect, &run, &next), effect, seen).await.map_err(|why| why.to_string())?;
         match done {
             Applied::Done => {}
             Applied::PullRequest(found) => {
@@ -238,8 +239,8 @@ async fn tell(
     if matches!(decision, Decision::Wait(WaitReason::AskedPeople)) {
         return Ok(());
     }
-    let text = progress::text(app, next, Some((decision, seen)));
-    progress::ensure(app, next, &text).await
+    let texts = progress::texts(app, next, decision, seen);
+    progress::tell(app, next, &texts).await
 }
 
 /// Saves what changed, with what is to be rung, in one transaction. None when another process was faster.

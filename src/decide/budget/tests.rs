@@ -130,12 +130,7 @@ fn what_was_accepted_or_let_go_on_is_not_spent_for_nothing() {
     run.accepted = Some(TurnNumber(1));
     assert_eq!(told(&run, &policy), None);
     run.accepted = None;
-    run.resumed = Some(Resumed {
-        at: given::now(),
-        by: None,
-        after: TurnNumber(2),
-        revision: Revision(20),
-    });
+    run.resumed = Some(Resumed { at: given::now(), by: None, after: TurnNumber(2), revision: Revision(20) });
     assert_eq!(told(&run, &policy), None);
     // The item's own limit does not begin anew.
     run.before = used(1, Some(15_000_000));

@@ -285,7 +285,8 @@ impl Case<'_> {
         if !self.decision.starts_turn() {
             return;
         }
-        let publishes = matches!(&self.plan.next.stage, Stage::Working { turn, .. } if turn.work_of.is_some());
+        let publishes =
+            matches!(&self.plan.next.stage, Stage::Working { turn, .. } if turn.work_of.is_some());
         let is_free = match self.given.spend {
             Spend::Little => true,
             Spend::Pushes => false,

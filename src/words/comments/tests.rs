@@ -1,8 +1,16 @@
 //! What people read, as it is rendered. Knows no Azure DevOps: whether it shows it so is a matter for the wire contract.
 
 use super::*;
-use crate::domain::{IdentityId, Step};
-use crate::words::samples::{self, at, fixing, head};
+use crate::{
+    decide::{Down, Pause, WaitReason},
+    domain::{
+        AgentFailure, DiffStat, FailedTask, IdentityId, LabelNames, Policy, Stage, Step, TurnEnd, Usage,
+    },
+    words::{
+        marker::Marker,
+        samples::{self, at, fixing, head},
+    },
+};
 use proptest::prelude::*;
 
 fn links() -> Links {
@@ -42,6 +50,7 @@ fn a_fix_under_way_with_everything_to_tell() {
         summary: Some("Fixes #99 <script>x</script> @<d291> ##vso[task]".into()),
         checks_claimed: Some(true),
         plan: Some("1. look\n2. change a < b".into()),
+        used: Some("7 tokens (+ 3 cached), 0.02 USD, 3 min of agents' work".into()),
     };
     insta::assert_snapshot!(progress(&Progress::of(&fixing(), &links(), note)), @r#"
     <p><b>An agent is working on this, turn 2: fix-forward.</b></p>
@@ -124,6 +133,7 @@ fn endings() {
         reason: "The same check failed again after a fix.".into(),
         tried: vec!["turn 2, fix-forward: pushed 01234567".into()],
         agent_text: Some("Which of #1 and #2?".into()),
+        ..Escalation::default()
     };
     insta::assert_snapshot!(escalated(&fixing(), &escalation, &links(), &LabelNames::default()), @r##"
     <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>this run needs a person.</b> The same check failed again after a fix.</p>
@@ -136,6 +146,74 @@ fn endings() {
     <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567.</p>
     <p>To go on: answer in the work item&#39;s text or in a thread of the pull request, then put the label ready-for-agent on the work item again. To take it over yourself: remove the label ready-for-human.</p>
     "##);
+}
+
+/// Three turns: one lost to the provider, one cut off by a limit, one that failed.
+fn tired() -> Run {
+    let mut run = fixing();
+    let usage = Usage {
+        calls: 2,
+        input_tokens: 1_000,
+        output_tokens: 200,
+        cost_micro_usd: Some(1_250_000),
+        seconds: 600,
+        ..Usage::default()
+    };
+    let first = run.turns[0].clone();
+    run.turns[0].usage = usage;
+    run.turns[0].changed = Some(DiffStat { files: 2, insertions: 10, deletions: 3 });
+    run.turns[0].fault = Some(AgentFailure::Exhausted);
+    run.turns[1].end = Some(TurnEnd::Lost);
+    run.turns[1].fault = Some(AgentFailure::Provider);
+    run.turns.push(crate::domain::TurnRecord {
+        number: crate::domain::TurnNumber(3),
+        end: Some(TurnEnd::Failed),
+        fault: Some(AgentFailure::Idle),
+        usage,
+        ..first
+    });
+    run.before = Usage { seconds: 3_600, ..usage };
+    run
+}
+
+#[test]
+fn a_hand_over_tells_what_was_tried_what_fails_and_what_it_cost() {
+    let run = tired();
+    let escalation = Escalation {
+        reason: "the run has used all its fix-forward turns".into(),
+        tried: tried(&run),
+        failing: vec![FailedTask {
+            name: "Build › Test".into(),
+            messages: vec!["error: <b>2 of 7</b> tests failed".into(), "more".into()],
+            log: Some(7),
+        }],
+        used: used(&run, &Policy::default()),
+        ..Escalation::default()
+    };
+    insta::assert_snapshot!(escalated(&run, &escalation, &links(), &LabelNames::default()), @"");
+}
+
+#[test]
+fn whose_move_it_is() {
+    let waits = [
+        WaitReason::StepRunning { since: at(0) },
+        WaitReason::BackingOff { until: at(60) },
+        WaitReason::ChecksRunning,
+        WaitReason::AwaitingReview { open: vec!["two reviewers".into()] },
+        WaitReason::AwaitingReview { open: Vec::new() },
+        WaitReason::Paused(Pause::Label),
+        WaitReason::Paused(Pause::Draft),
+        WaitReason::TargetRed,
+        WaitReason::AwaitingApproval,
+        WaitReason::Outage { what: Down::Provider, until: at(600) },
+        WaitReason::DaySpent { until: at(6_000) },
+    ];
+    let rows = waits.iter().filter_map(|reason| waiting(reason, &Policy::default())).map(|waiting| {
+        let until = waiting.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        format!("{}{until}", waiting.whom)
+    });
+    insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @"");
+    assert_eq!(waiting(&WaitReason::Cold, &Policy::default()), None);
 }
 
 #[test]
@@ -185,7 +263,14 @@ proptest! {
             ..ProgressNote::default()
         };
         let escalation =
-            Escalation { reason: text.clone(), tried: vec![text.clone()], agent_text: Some(text.clone()) };
+            Escalation {
+                reason: text.clone(),
+                tried: vec![text.clone()],
+                agent_text: Some(text.clone()),
+                failing: vec![FailedTask { name: text.clone(), messages: vec![text.clone()], log: None }],
+                used: None,
+                is_attached: false,
+            };
         let links = Links { pull_request: Some(format!("https://x.example/{text}")), ..Links::default() };
         let texts = [
             (progress(&Progress::of(&run, &links, note)), Some(Marker::of(&run))),
