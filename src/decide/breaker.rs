@@ -40,8 +40,9 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(2);
 /// Failures that lie further apart have nothing to do with each other; longer than the longest pause, so that tries of one
 /// outage belong together.
 const APART: Duration = Duration::from_hours(3);
-/// Whoever may try and does not (held by a person, nothing to do) keeps the next one waiting no longer than this.
-const TURN_TO_TRY: Duration = Duration::from_mins(10);
+/// Whoever may try and does not (held by a person, nothing to do) keeps the next one waiting no longer than this; longer
+/// than any sensible schedule's period, so that one visit does not find two of them allowed.
+const TURN_TO_TRY: Duration = Duration::from_mins(20);
 
 impl Outage {
     /// Whether `run` may start a turn nevertheless, to see whether it is over.

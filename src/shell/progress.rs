@@ -4,7 +4,7 @@ use super::App;
 use crate::{
     ado::{self, Written},
     decide::{Decision, Observation, Verdict, WaitReason, verdict},
-    domain::{Run, TurnEnd, TurnRecord},
+    domain::{Run, Step, TurnEnd, TurnRecord},
     words::{self, Checks, Links, Marker, Progress, ProgressNote},
 };
 use sha2::{Digest, Sha256};
@@ -116,6 +116,12 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
         | Decision::Close(_) => (None, false),
     };
     let waiting = match decision {
+        // Fetch and publish take seconds.
+        Decision::Wait(WaitReason::StepRunning { .. })
+            if run.current_turn().is_none_or(|(_, step)| step != Step::Agent) =>
+        {
+            None
+        }
         Decision::Wait(reason) => words::comments::waiting(reason, &app.policy),
         Decision::StopWorkers(_)
         | Decision::Proceed(_)

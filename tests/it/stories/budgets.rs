@@ -71,9 +71,8 @@ async fn settle(world: &World) {
 #[tokio::test]
 async fn h02_an_agent_that_is_cut_off_leaves_a_draft_and_a_person_is_asked() {
     let mut world = World::new().await;
-    let script = format!(
-        "{GOOD}; git add -A; git commit -qm 'Half of it'; while :; do step; sleep 0.05; done"
-    );
+    let script =
+        format!("{GOOD}; git add -A; git commit -qm 'Half of it'; while :; do step; sleep 0.05; done");
     metered(&mut world, &script, "0.01");
     world.set("ROUNDSMAN_AGENT_STEP_LIMIT", "4");
     let item = world.ask().await;
