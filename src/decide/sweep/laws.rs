@@ -290,7 +290,8 @@ impl Case<'_> {
         let is_free = match self.given.spend {
             Spend::Little => true,
             Spend::Pushes => false,
-            Spend::Unaccepted => publishes || self.run.turns.is_empty(),
+            // What the turn under way reports replaces what it was given.
+            Spend::Unaccepted => publishes || self.caught.usage().is_nothing(),
             Spend::Time
             | Spend::Tokens
             | Spend::Cost

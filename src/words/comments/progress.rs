@@ -271,7 +271,7 @@ pub fn waiting(reason: &WaitReason, policy: &Policy) -> Option<Waiting> {
         WaitReason::Paused(Pause::Draft) => ("a person, who publishes the draft".into(), None),
         WaitReason::Paused(Pause::Assigned) => ("the person to whom the work item is assigned".into(), None),
         WaitReason::StepRunning { since } => ("the agent".into(), Some(later(*since, policy.turn_limit))),
-        WaitReason::BackingOff { until } => ("a pause before the turn is started again".into(), Some(*until)),
+        WaitReason::BackingOff { until } => ("the next try".into(), Some(*until)),
         WaitReason::QuietPeriod { .. } => ("the end of the review that is being written".into(), None),
         WaitReason::NotCurrentYet | WaitReason::ChecksRunning => ("the checks".into(), None),
         WaitReason::TargetRed => ("whoever mends the target branch".into(), None),

@@ -66,6 +66,7 @@ fn a_fix_under_way_with_everything_to_tell() {
     <p>Check `build` failed on 01234567: attempt 1 of 5.</p>
     <p>Waiting for the agent until 2026-09-21 15:00 UTC.</p>
     <p>Measured: branch agent/4711-r12 at 01234567, 2 files, +10 −3.</p>
+    <p>Used so far: 7 tokens (+ 3 cached), 0.02 USD, 3 min of agents&#39; work.</p>
     <p>Claimed by the agent, not verified:</p>
     <blockquote>Fixes # 99 &lt;script&gt;x&lt;/script&gt; @ &lt;d291&gt; # #vso[task]<br>The repository's own checks passed at the end of the turn.</blockquote>
     <p>The agent's plan:</p>
@@ -143,8 +144,8 @@ fn endings() {
     <ul>
     <li>turn 2, fix-forward: pushed 01234567</li>
     </ul>
-    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567.</p>
-    <p>To go on: answer in the work item&#39;s text or in a thread of the pull request, then put the label ready-for-agent on the work item again. To take it over yourself: remove the label ready-for-human.</p>
+    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567 · evidence: the operator's `roundsman show 4711-r12`.</p>
+    <p>To go on: answer in the work item&#39;s text or in a thread of the pull request, then put the label ready-for-agent on the work item again, or write `/agent resume` in its discussion. To take it over yourself: remove the label ready-for-human; what was pushed stays.</p>
     "##);
 }
 
@@ -190,7 +191,22 @@ fn a_hand_over_tells_what_was_tried_what_fails_and_what_it_cost() {
         used: used(&run, &Policy::default()),
         ..Escalation::default()
     };
-    insta::assert_snapshot!(escalated(&run, &escalation, &links(), &LabelNames::default()), @"");
+    insta::assert_snapshot!(escalated(&run, &escalation, &links(), &LabelNames::default()), @r##"
+    <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>this run needs a person.</b> the run has used all its fix-forward turns</p>
+    <p>What was tried:</p>
+    <ul>
+    <li>turn 1, implement: pushed 01234567 (2 files, +10 −3), cut off by a limit; 2 calls, 1000 tokens in (+ 0 cached), 200 out, 1.25 USD</li>
+    <li>turn 2, fix-forward: lost, and not counted: the agent got no answer from its model provider</li>
+    <li>turn 3, implement: failed: the agent went silent and was stopped; 2 calls, 1000 tokens in (+ 0 cached), 200 out, 1.25 USD</li>
+    </ul>
+    <p>What fails:</p>
+    <ul>
+    <li>Build › Test: error: &lt;b&gt;2 of 7&lt;/b&gt; tests failed</li>
+    </ul>
+    <p>Used so far: 3600 tokens (+ 0 cached), 3.75 USD, 1 h 20 min of agents&#39; work, earlier runs of this work item included.</p>
+    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567 · evidence: the operator's `roundsman show 4711-r12`.</p>
+    <p>To go on: answer in the work item&#39;s text or in a thread of the pull request, then put the label ready-for-agent on the work item again, or write `/agent resume` in its discussion. To take it over yourself: remove the label ready-for-human; what was pushed stays.</p>
+    "##);
 }
 
 #[test]
@@ -212,7 +228,19 @@ fn whose_move_it_is() {
         let until = waiting.until.map(|until| format!(" until {until}")).unwrap_or_default();
         format!("{}{until}", waiting.whom)
     });
-    insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @"");
+    insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @r"
+    the agent until 2026-09-21 14:58 UTC
+    the next try until 2026-09-21 14:14 UTC
+    the checks
+    people: two reviewers
+    a reviewer
+    a person, who takes the label agent-paused off
+    a person, who publishes the draft
+    whoever mends the target branch
+    a person, who approves the pipeline's stage
+    the model provider to answer again until 2026-09-21 14:23 UTC
+    the next day until 2026-09-21 15:53 UTC
+    ");
     assert_eq!(waiting(&WaitReason::Cold, &Policy::default()), None);
 }
 
