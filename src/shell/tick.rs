@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     decide::{Decision, Effect, Observation, WaitReason, catch_up, decide, plan},
-    domain::{IdentityId, Run, Stage},
+    domain::{Brake, IdentityId, Run, Stage},
     doorbell,
     store::{Note, Ring, RingKind, Saved},
     words,
@@ -233,6 +233,10 @@ async fn tell(
     if seen.checks.known().is_none()
         && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. }))
     {
+        return Ok(());
+    }
+    // On stop, workers end and nothing else happens.
+    if app.policy.brake == Brake::Stop {
         return Ok(());
     }
     // It was brought up to date before people were asked; after a loss of memory we would know less.
