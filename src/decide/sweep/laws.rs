@@ -290,8 +290,10 @@ impl Case<'_> {
         let is_free = match self.given.spend {
             Spend::Little => true,
             Spend::Pushes => false,
-            // What the turn under way reports replaces what it was given.
-            Spend::Unaccepted => publishes || self.caught.usage().is_nothing(),
+            // What the turn under way reports replaces what it was given, and green accepts what was spent.
+            Spend::Unaccepted => {
+                publishes || self.caught.usage().is_nothing() || self.caught.accepted.is_some()
+            }
             Spend::Time
             | Spend::Tokens
             | Spend::Cost
