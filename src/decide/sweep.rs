@@ -180,6 +180,9 @@ fn turns(digest: &mut Digest) {
                             let case = Given { at, work, past: *past, age, ..Given::default() };
                             digest.add(&case);
                             digest.add(&Given { second_look: true, ..case });
+                            if *past == Past::Unanswered && age == Age::Hours {
+                                digest.add(&Given { age: Age::Days, ..case });
+                            }
                             if *past == Past::Few {
                                 digest.add(&Given { branch: Branch::Foreign, second_look: true, ..case });
                                 digest.add(&Given { branch: Branch::Foreign, ..case });
