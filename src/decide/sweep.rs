@@ -270,69 +270,74 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");
     assert_snapshot!(all.table(), @r#"
-    close        Declined               14210
+    close        Declined               15290
     close        Green                     96
     close        HandedBack             13192
-    close        Merged                 15272
+    close        Merged                 16352
     close        Superseded               288
     do           ArmAutoComplete          168
-    do           LinkWorkItem            1296
+    do           LinkWorkItem            1440
     do           Publish                  504
-    do           Requeue                 2376
-    do           RetryBuild              1728
-    escalate     AgentFailed              832
-    escalate     BudgetSpent             1608
+    do           Requeue                 2640
+    do           RetryBuild              1920
+    escalate     AgentFailed             1048
+    escalate     BudgetExceeded          2231
+    escalate     BudgetSpent             1808
     escalate     Canceled                  96
-    escalate     CannotMerge             3150
-    escalate     CheckBroken             1104
-    escalate     Gap                    11813
-    escalate     InfrastructureBudget    3584
-    escalate     NoVerdict               1038
-    escalate     NobodyReviews            361
-    escalate     NothingChanged           784
-    escalate     PartlyGreen             1104
-    escalate     PersonPushed            2066
-    escalate     Question                 448
-    escalate     RedTooLong               340
-    escalate     Refused                  448
-    escalate     SameFailureAgain          96
-    escalate     SameInputAgain           814
+    escalate     CannotMerge             3418
+    escalate     CheckBroken             1200
+    escalate     CutShort                4140
+    escalate     Gap                    12083
+    escalate     InfrastructureBudget    3840
+    escalate     NoVerdict               1170
+    escalate     NobodyReviews            393
+    escalate     NothingChanged          1660
+    escalate     PartlyGreen             1200
+    escalate     PersonPushed            2518
+    escalate     ProviderDown               8
+    escalate     Question                 664
+    escalate     RedTooLong               388
+    escalate     Refused                  684
+    escalate     SameFailureAgain         116
+    escalate     SameInputAgain           894
     escalate     TestsWeakened            192
-    escalate     TooManyTurns            4408
-    escalate     TurnTooLong             1101
-    escalate     VotedDownSilently        646
-    fix-forward  conflict                1876
-    fix-forward  fix-forward              216
-    proceed      Implement                192
-    proceed      Next                     896
-    proceed      OpenPullRequest         2721
-    proceed      Remind                   310
-    proceed      Start                   1326
-    proceed      TurnAnswered             112
-    proceed      TurnPushed               448
-    redispatch   Failed                  1296
-    redispatch   Lost                   12678
-    respond      respond                 4500
-    stop-workers AskedPeople             1500
+    escalate     TooManyTurns            4736
+    escalate     TurnTooLong             1371
+    escalate     VotedDownSilently        714
+    fix-forward  conflict                2156
+    fix-forward  fix-forward              266
+    proceed      Implement                196
+    proceed      Next                    1474
+    proceed      OpenPullRequest         3261
+    proceed      Remind                   342
+    proceed      Start                   1814
+    proceed      TurnAnswered             186
+    proceed      TurnPushed               684
+    redispatch   Failed                  2016
+    redispatch   Lost                   22326
+    respond      respond                 5604
+    stop-workers AskedPeople             1540
     stop-workers Brake                   4176
-    stop-workers TooLong                  531
-    wait         AskedPeople             5624
-    wait         AwaitingApproval         920
-    wait         AwaitingReview           864
-    wait         BackingOff              6408
-    wait         Brake                  15519
-    wait         ChecksRunning           1642
-    wait         Cold                    1434
-    wait         Gap                    17758
-    wait         LookAgain               6830
-    wait         NoChecks                 400
-    wait         NotCurrentYet            950
-    wait         Over                    5184
-    wait         Paused                  9108
+    stop-workers TooLong                  627
+    wait         AskedPeople             6704
+    wait         AwaitingApproval        1000
+    wait         AwaitingReview          2144
+    wait         BackingOff              9432
+    wait         Brake                  16221
+    wait         ChecksRunning           1862
+    wait         Cold                    1554
+    wait         DaySpent                 379
+    wait         Gap                    18028
+    wait         LookAgain               7178
+    wait         NoChecks                 432
+    wait         NotCurrentYet           1010
+    wait         Outage                   758
+    wait         Over                    5744
+    wait         Paused                 10368
     wait         QuietPeriod             4500
     wait         StaleItem               2160
-    wait         StepRunning             1866
+    wait         StepRunning             2208
     wait         TargetRed                 44
-    199152 cases
+    236856 cases
     "#);
 }
