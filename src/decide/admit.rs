@@ -81,12 +81,16 @@ pub struct Load {
     pub claims_today: u32,
     /// Claims of this poll.
     pub claims_now: u32,
+    /// Why nothing may be claimed at all, if that is so.
+    pub held: Option<RefuseReason>,
 }
 
 impl Load {
     /// Why nothing at all can be claimed any more, whatever the item.
     pub fn full(&self, policy: &Policy) -> Option<RefuseReason> {
-        if self.runs >= policy.max_runs {
+        if let Some(held) = &self.held {
+            Some(held.clone())
+        } else if self.runs >= policy.max_runs {
             Some(RefuseReason::CapacityFull)
         } else if self.claims_today >= policy.max_claims_per_day {
             Some(RefuseReason::DayFull)
@@ -233,7 +237,7 @@ mod tests {
     use jiff::Timestamp;
 
     /// Everything that can be wrong, each with its own switch; all off is an item that is claimed.
-    const FAULTS: [&str; 31] = [
+    const FAULTS: [&str; 32] = [
         "brake",
         "in progress",
         "not labelled",
@@ -262,6 +266,7 @@ mod tests {
         "newer",
         "too often",
         "repository busy",
+        "held",
         "capacity",
         "day",
         "poll",
@@ -356,6 +361,7 @@ mod tests {
             with_people: BTreeSet::new(),
             by_repository: [("r".into(), u32::from(has("repository busy")))].into(),
             runs: if has("capacity") { policy.max_runs } else { 0 },
+            held: has("held").then_some(RefuseReason::DaySpent { until: Timestamp::UNIX_EPOCH }),
             claims_today: if has("day") { policy.max_claims_per_day } else { 0 },
             claims_now: if has("poll") { policy.max_claims_per_poll } else { 0 },
         };
@@ -410,6 +416,7 @@ mod tests {
         not allowed: its repository Web/shop is not on the allow-list
         no branch: its repository Web/shop has no default branch
         repository busy: as many runs as allowed are in flight in Web/shop
+        held: all runs together have used what they may in one day; it goes on at 1970-01-01T00:00:00Z
         capacity: as many runs as allowed are in flight
         day: as many items as allowed were claimed today
         "#);

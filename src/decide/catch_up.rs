@@ -11,8 +11,9 @@ use super::{
     verdict::{Verdict, verdict},
 };
 use crate::domain::{
-    CommitId, Labels, Parked, Policy, PublishResult, PullRequestStatus, Pushed, Run, Stage, Started, Step,
-    StepResult, Trigger, Turn, TurnEnd, TurnRecord, Worker, WorkerState, policy::SETTLE,
+    AgentFailure, AgentResult, Claimed, CommitId, FetchResult, Labels, Parked, Policy, PublishResult,
+    PullRequestStatus, Pushed, Run, Stage, Started, Step, StepResult, Trigger, Turn, TurnEnd, TurnNumber,
+    TurnRecord, Worker, WorkerState, policy::SETTLE,
 };
 use jiff::Timestamp;
 
@@ -65,7 +66,9 @@ fn adopt_escalation(run: &mut Run, seen: &Observation, policy: &Policy, now: Tim
     let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
     let is_escalated = matches!(run.stage, Stage::Escalated { .. });
     if !is_escalated && !is_old(run, item.revision) && asks_people(&item.labels, policy) {
-        run.stage = Stage::Escalated { reason: String::new(), since: now };
+        // Why stands in the discussion; nothing is decided from it.
+        let reason = "people were asked; why stands in the work item's discussion".to_owned();
+        run.stage = Stage::Escalated { reason, since: now };
     }
 }
 
@@ -82,11 +85,7 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
             run.turns.push(TurnRecord { work_of, ..TurnRecord::reserved(number, kind, trigger.key(), now) });
             run.turns.sort_by_key(|record| record.number);
         }
-        if let WorkerState::Finished(StepResult::Agent { usage, .. }) = &worker.state
-            && let Some(record) = run.turns.iter_mut().find(|record| record.number == worker.turn.number)
-        {
-            record.usage = *usage;
-        }
+        note_result(run, worker, now);
     }
     let Some(newest) = workers.iter().max_by_key(|worker| (worker.turn.number, worker.step)) else { return };
     let is_past = run.resumed.as_ref().is_some_and(|resumed| newest.turn.number <= resumed.after);
@@ -113,6 +112,56 @@ fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
             run.stage = Stage::Working { turn: newest.turn.clone(), step: newest.step, since, started };
         }
         Stage::Escalated { .. } | Stage::Closed { .. } => {}
+    }
+}
+
+/// What a step's end tells about its turn: what was used up, whose fault it was, what was done.
+fn note_result(run: &mut Run, worker: &Worker, now: Timestamp) {
+    let number = worker.turn.number;
+    let Some(record) = run.turns.iter_mut().find(|record| record.number == number) else { return };
+    let mut blame = |fault: AgentFailure| {
+        if record.end.is_none() {
+            record.fault = Some(fault);
+            record.ended_at.get_or_insert(now);
+        }
+    };
+    let infrastructure = AgentFailure::Infrastructure;
+    match &worker.state {
+        WorkerState::Created | WorkerState::Running { .. } => {}
+        WorkerState::Crashed { .. } => blame(infrastructure),
+        // A report for another step says nothing about this one.
+        WorkerState::Finished(result) if result.step() != worker.step => blame(infrastructure),
+        WorkerState::Finished(StepResult::Fetch(fetched)) => match fetched {
+            FetchResult::Failed { .. } | FetchResult::Moved { found: None } => blame(infrastructure),
+            FetchResult::Moved { found: Some(_) } | FetchResult::Ready { .. } => {}
+        },
+        WorkerState::Finished(StepResult::Agent { result, usage }) => {
+            match result {
+                AgentResult::Failed { class, .. } => blame(*class),
+                AgentResult::Worked { cut: Some(_), .. } => record.fault = Some(AgentFailure::Exhausted),
+                AgentResult::Worked { cut: None, .. }
+                | AgentResult::NothingChanged { .. }
+                | AgentResult::Question { .. } => {}
+            }
+            record.usage = *usage;
+            note_words(run, number, result);
+        }
+        WorkerState::Finished(StepResult::Publish(published)) => match published {
+            PublishResult::Pushed { changed, .. } => record.changed = Some(*changed),
+            PublishResult::Failed { .. } => blame(infrastructure),
+            PublishResult::Refused { .. } | PublishResult::Diverged { .. } => {}
+        },
+    }
+}
+
+/// A paragraph; whoever wants more of it reads the evidence.
+const MAX_SAID: usize = 500;
+
+fn note_words(run: &mut Run, turn: TurnNumber, result: &AgentResult) {
+    let AgentResult::Worked { summary, checks_passed, .. } = result else { return };
+    if run.said.as_ref().is_none_or(|said| said.turn <= turn) {
+        let summary = summary.chars().take(MAX_SAID).collect();
+        run.said = Some(Claimed { turn, summary, checks_passed: *checks_passed });
     }
 }
 
@@ -195,8 +244,16 @@ pub(super) fn remember_push(
         run.pushed = Some(Pushed { head: head.clone(), at: now });
         run.doubts.pending_since = None;
     }
+    // The work may be an earlier turn's, which was not published.
+    let work = run.turns.iter().find(|record| record.number == number).map(TurnRecord::work);
+    let was_cut = run
+        .turns
+        .iter()
+        .any(|record| Some(record.number) == work && record.fault == Some(AgentFailure::Exhausted));
     if let Some(record) = run.turns.iter_mut().find(|record| record.number == number) {
         record.end = Some(TurnEnd::Pushed { head: head.clone() });
+        record.ended_at.get_or_insert(now);
+        record.fault = was_cut.then_some(AgentFailure::Exhausted);
     }
 }
 
@@ -253,9 +310,9 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
     keep(&mut run.doubts.worker_gone_since, worker_gone);
     keep(&mut run.doubts.gap_since, gap);
 
-    if let (Some(checks), Some(pushed)) = (seen.checks.known(), &run.pushed) {
-        let verdict = verdict(checks, &pushed.head);
-        let head = pushed.head.clone();
+    let pushed = run.pushed.as_ref().map(|pushed| pushed.head.clone());
+    if let (Some(checks), Some(head)) = (seen.checks.known(), pushed) {
+        let verdict = verdict(checks, &head);
         tests_kept::note(run, seen, &head, &verdict);
         note_park(run, seen, &verdict, now);
         let is_target = |signature: &String| {
@@ -268,6 +325,9 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
             Verdict::Failing(_) => run.red_since = run.red_since.or(Some(now)),
             Verdict::Passing { .. } => {
                 run.red_since = None;
+                let accepted = |turn: &&TurnRecord| matches!(&turn.end, Some(TurnEnd::Pushed { head: own }) if *own == head);
+                run.accepted =
+                    run.turns.iter().rev().find(accepted).map(|turn| turn.number).max(run.accepted);
                 // A build that expires again after it was green may be queued again.
                 run.procedures.retain(|key| !key.starts_with(REQUEUE_PREFIX));
             }

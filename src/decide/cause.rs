@@ -41,6 +41,9 @@ pub fn cause(run: &Run, seen: &Observation, reason: &EscalateReason) -> Cause {
         EscalateReason::Contradiction { .. } => alike("contradiction"),
         EscalateReason::NoBuildAgent { .. } => alike("no-build-agent"),
         EscalateReason::BuildInfrastructure { .. } => alike("build-infrastructure"),
+        EscalateReason::BudgetExceeded(_) => alike("budget-exceeded"),
+        EscalateReason::CutShort => alike("cut-short"),
+        EscalateReason::ProviderDown { .. } => Cause::Provider,
         EscalateReason::Stuck { .. } => alike("stuck"),
     }
 }

@@ -23,6 +23,8 @@ pub enum Deadline {
     Verdict,
     /// Red must turn green.
     Red,
+    /// The model provider must answer.
+    Provider,
     /// Reviewers are reminded.
     Reminder,
     /// Somebody must have reviewed.
@@ -35,7 +37,7 @@ impl Deadline {
         let (since, limit) = match self {
             Self::Step => (working_since(run)?, policy.turn_limit + STEP_MARGIN),
             Self::Stubborn => (working_since(run)?, policy.turn_limit + STEP_MARGIN + STUBBORN_MARGIN),
-            Self::BackOff => (working_since(run)?, back_off(run.lost())),
+            Self::BackOff => (working_since(run)?, back_off(run.lost().max(unanswered(run)))),
             Self::Gap => (run.doubts.gap_since?, policy.gap_limit),
             Self::Stuck => {
                 let stuck = run.doubts.stuck.as_ref()?;
@@ -47,6 +49,7 @@ impl Deadline {
             Self::Checks => (run.pushed.as_ref()?.at, policy.checks_grace),
             Self::Verdict => (run.doubts.pending_since?, policy.verdict_limit),
             Self::Red => (run.red_since?, policy.fix_forward_window),
+            Self::Provider => (run.unanswered().last()?.ended_at?, policy.provider_limit),
             Self::Reminder => (review_since(run)?, policy.remind_after),
             Self::Review => (review_since(run)?, policy.review_limit),
         };
@@ -74,6 +77,11 @@ const BACK_OFF_MOST: Duration = Duration::from_mins(30);
 /// One minute, doubled for each turn lost so far, at most half an hour.
 fn back_off(lost: u32) -> Duration {
     BACK_OFF_FIRST.saturating_mul(2u32.saturating_pow(lost.min(10))).min(BACK_OFF_MOST)
+}
+
+/// Turns in a row that the model provider did not answer, the newest one's own failure not included.
+fn unanswered(run: &Run) -> u32 {
+    u32::try_from(run.unanswered().count().saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
 fn working_since(run: &Run) -> Option<Timestamp> {

@@ -3,23 +3,24 @@
 
 mod axes;
 
-pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Talk, Voice, Work};
+pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Voice, Work};
 
 use super::{
-    Asked, Checks, Command, Gap, ItemSeen, Note, Observation, Place, Said as Spoken, Seen, Source, TestsSeen,
-    What, deadline::later, verdict::signature,
+    Asked, Checks, Command, Down, FleetFacts, Gap, ItemSeen, Note, Observation, Outage, Place,
+    Said as Spoken, Seen, Source, TestsSeen, What, deadline::later, verdict::signature,
 };
 use crate::domain::{
-    AgentResult, Awaiting, Brake, BranchName, Build, BuildId, BuildState, Claim, CloseOn, Comment, CommentId,
-    CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FailedTest, FetchResult, Identity, IdentityId,
-    Judged, LabelledBy, Labels, MergeState, Outcome, OwnWord, Parked, Policy, PolicyEvaluation, PolicyKind,
-    PolicyStatus, PublishResult, PullRequest, PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer,
-    Revision, Run, RunId, Said, Stage, Step, StepResult, Stuck, TestTotals, TextChange, Thread, ThreadId,
-    ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord, Usage, Vote, WorkItem,
-    WorkItemId, Worker, WorkerState,
+    AgentFailure, AgentResult, Awaiting, Brake, BranchName, Budget, Build, BuildId, BuildState, Claim,
+    CloseOn, Comment, CommentId, CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FailedTest, FetchResult,
+    Identity, IdentityId, Judged, LabelledBy, Labels, MergeState, Outcome, OwnWord, Parked, Policy,
+    PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest, PullRequestId, PullRequestStatus,
+    Pushed, Repository, Reviewer, Revision, Run, RunId, Said, Stage, Step, StepResult, Stuck, TestTotals,
+    TextChange, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
+    Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    budget::{DAY_COST, ITEM_COST, ITEM_TIME, ITEM_TOKENS, UNACCEPTED_COST},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// One case.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,7 @@ pub(super) struct Given {
     pub(super) rules: Rules,
     /// What people said to us.
     pub(super) voice: Voice,
+    pub(super) spend: Spend,
     /// Whether an earlier look already missed what is missing now.
     pub(super) second_look: bool,
     /// Bits by position in `Source::ALL`.
@@ -61,6 +63,7 @@ impl Default for Given {
             fact: Fact::None,
             rules: Rules::Default,
             voice: Voice::Silent,
+            spend: Spend::Little,
             second_look: false,
             holes: 0,
             hole: Hole::Unknown,
@@ -175,8 +178,70 @@ impl Given {
             drill: (self.rules == Rules::Drill).then(|| "web/shop".into()),
             ..Policy::default()
         };
-        let run = self.run();
+        let policy = match self.spend {
+            Spend::Pushes => Policy { budget: Budget { pushes: 0, ..Budget::default() }, ..policy },
+            Spend::Little
+            | Spend::Time
+            | Spend::Tokens
+            | Spend::Cost
+            | Spend::Unaccepted
+            | Spend::Unpriced
+            | Spend::Day
+            | Spend::Down
+            | Spend::DownForOthers => policy,
+        };
+        let mut run = self.run();
+        run.before = self.before();
+        if self.spend == Spend::Unaccepted
+            && let Some(first) = run.turns.first_mut()
+        {
+            let usage = Usage { input_tokens: 1, cost_micro_usd: Some(UNACCEPTED_COST), ..Usage::default() };
+            first.usage = usage;
+        }
         World { seen: self.seen(&run), run, policy, now: now() }
+    }
+
+    /// What earlier runs of the item used up.
+    fn before(&self) -> Usage {
+        let tokens = |input_tokens: u64, cost: Option<u64>| Usage {
+            input_tokens,
+            cost_micro_usd: cost,
+            ..Usage::default()
+        };
+        match self.spend {
+            Spend::Time => Usage { seconds: ITEM_TIME.as_secs(), ..Usage::default() },
+            Spend::Tokens => tokens(ITEM_TOKENS, Some(1)),
+            Spend::Cost => tokens(1, Some(ITEM_COST)),
+            Spend::Unpriced => tokens(1, None),
+            Spend::Little
+            | Spend::Unaccepted
+            | Spend::Pushes
+            | Spend::Day
+            | Spend::Down
+            | Spend::DownForOthers => Usage::default(),
+        }
+    }
+
+    fn fleet(&self) -> FleetFacts {
+        let day_ends = Some(later(now(), Duration::from_hours(1)));
+        let outage = |until: Timestamp, order: Vec<RunId>| FleetFacts {
+            outage: Some(Outage { what: Down::Provider, until, trying: None, order }),
+            day_ends,
+            ..FleetFacts::default()
+        };
+        let other = RunId { item: WorkItemId(1), revision: Revision(1) };
+        match self.spend {
+            Spend::Day => FleetFacts { day_cost: DAY_COST, day_ends, ..FleetFacts::default() },
+            Spend::Down => outage(later(now(), Duration::from_mins(10)), vec![ID]),
+            Spend::DownForOthers => outage(now(), vec![other, ID]),
+            Spend::Little
+            | Spend::Time
+            | Spend::Tokens
+            | Spend::Cost
+            | Spend::Unaccepted
+            | Spend::Unpriced
+            | Spend::Pushes => FleetFacts { day_ends, ..FleetFacts::default() },
+        }
     }
 
     fn run(&self) -> Run {
@@ -232,12 +297,31 @@ impl Given {
                     note(trigger(on).kind(), trigger(on), Some(TurnEnd::Answered));
                 }
             }
+            Past::Unanswered => {
+                for _ in 0..4 {
+                    note(TurnKind::Implement, trigger(On::Item), lost.clone());
+                }
+            }
+            Past::Cut => {}
             Past::SameTwice => {
                 for digit in ['1', '2'] {
                     note(TurnKind::FixForward, red_trigger(commit(digit)), older(digit));
                 }
             }
         }
+        for turn in &mut turns {
+            if self.past == Past::Unanswered && turn.end == lost {
+                (turn.fault, turn.ended_at) = (Some(AgentFailure::Provider), Some(since));
+            }
+            if self.past == Past::Cut && turn.number == TurnNumber::FIRST {
+                turn.fault = Some(AgentFailure::Exhausted);
+            }
+        }
+        let mut note = |kind: TurnKind, trigger: Trigger, end: Option<TurnEnd>| {
+            let number = TurnNumber(u16::try_from(turns.len()).unwrap() + 1);
+            turns.push(TurnRecord { end, ..TurnRecord::reserved(number, kind, trigger.key(), since) });
+            number
+        };
         if self.fact == Fact::Weakened {
             let red = Trigger::FailingChecks { head: commit('3'), signature: "3".into(), builds: Vec::new() };
             note(TurnKind::FixForward, red, Some(TurnEnd::Pushed { head: head() }));
@@ -344,6 +428,7 @@ impl Given {
                 Voice::Resume | Voice::Retry | Voice::InThread => Seen::Known(Vec::new()),
                 _ => Seen::NotAsked,
             },
+            fleet: Arc::new(self.fleet()),
         }
     }
 
@@ -468,7 +553,19 @@ impl Given {
         };
         let replies = vec![AWAITING.thread];
         let detail = || "it broke".to_owned();
-        let changed = DiffStat::default();
+        let changed = DiffStat { files: 1, insertions: 1, deletions: 0 };
+        let worked = |changed, replies| {
+            let (summary, checks_passed, cut) = ("did it".into(), None, None);
+            AgentResult::Worked {
+                summary,
+                checks_passed,
+                changed,
+                replies,
+                red_before: Vec::new(),
+                review: None,
+                cut,
+            }
+        };
         let fetch = |result| WorkerState::Finished(StepResult::Fetch(result));
         let agent = |result| WorkerState::Finished(StepResult::Agent { result, usage: Usage::default() });
         let publish = |result| WorkerState::Finished(StepResult::Publish(result));
@@ -481,14 +578,8 @@ impl Given {
             Work::FetchGone => fetch(FetchResult::Moved { found: None }),
             Work::FetchMoved => fetch(FetchResult::Moved { found: Some(commit('f')) }),
             Work::FetchFailed => fetch(FetchResult::Failed { detail: detail() }),
-            Work::Worked => agent(AgentResult::Worked {
-                summary: "did it".into(),
-                checks_passed: None,
-                changed,
-                replies,
-                red_before: Vec::new(),
-                review: None,
-            }),
+            Work::Worked => agent(worked(changed, replies)),
+            Work::Empty => agent(worked(DiffStat::default(), Vec::new())),
             Work::Replied => agent(AgentResult::NothingChanged { answer: "as designed".into(), replies }),
             Work::Nothing => {
                 agent(AgentResult::NothingChanged { answer: "as designed".into(), replies: Vec::new() })

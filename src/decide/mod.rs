@@ -33,6 +33,8 @@
 //! This room knows no I/O, no clock, no environment, no words beyond a reason's one sentence.
 
 pub mod admit;
+pub mod breaker;
+pub mod budget;
 mod catch_up;
 mod cause;
 pub mod choices;
@@ -61,6 +63,8 @@ mod turn_state;
 pub mod verdict;
 
 pub use admit::{Admission, Candidate, Competing, Load, NoRepository, Record, admit};
+pub use breaker::{Down, Outage};
+pub use budget::FleetFacts;
 pub use catch_up::catch_up;
 pub use cause::cause;
 pub use command::{Command, Hand};
@@ -74,8 +78,8 @@ pub use resume::{NotResumed, ResumeCause, Resumption};
 pub use verdict::{Failing, Verdict, verdict};
 
 use crate::domain::{
-    CloseOn, CommentId, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus, Run, Stage,
-    Step, ThreadId, Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState, policy::SETTLE,
+    AgentFailure, CloseOn, CommentId, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus,
+    Run, Stage, Step, ThreadId, Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState, policy::SETTLE,
 };
 use conversation::has_spoken;
 use deadline::{Deadline, later, stray_due_at, stray_stubborn_at};
@@ -154,13 +158,19 @@ pub enum Proceed {
 
 /// Decides about one run. Same arguments, same answer.
 pub fn decide(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Decision {
-    let decision = unless_held(run, seen, policy, ladder(run, seen, policy, now));
+    let decision = unless_held(run, seen, policy, ladder(run, seen, policy, now), now);
     // Last, so that an answer can say what is decided otherwise.
     obey::obey(run, seen, policy, &decision).map_or(decision, Decision::Obey)
 }
 
 /// What holds whatever the ladder says: the kill switch, a merge that waits for our next push, the net under budgets.
-fn unless_held(run: &Run, seen: &Observation, policy: &Policy, decision: Decision) -> Decision {
+fn unless_held(
+    run: &Run,
+    seen: &Observation,
+    policy: &Policy,
+    decision: Decision,
+    now: Timestamp,
+) -> Decision {
     let starts_turn = decision.starts_turn();
     if !policy.brake.allows_turns() && (starts_turn || decision.starts_work()) {
         return Decision::Wait(WaitReason::Brake(policy.brake));
@@ -169,8 +179,13 @@ fn unless_held(run: &Run, seen: &Observation, policy: &Policy, decision: Decisio
         return Decision::Wait(WaitReason::Paused(Pause::AutoComplete));
     }
     let is_resumed = matches!(decision, Decision::Resume(_));
-    if starts_turn && !is_resumed && run.counted().count() >= usize::from(policy.max_turns) {
-        return Decision::Escalate(EscalateReason::TooManyTurns);
+    if starts_turn && !is_resumed {
+        let pays = !plan::publishes_only(run, &decision);
+        match budget::halt(run, &seen.fleet, policy, pays, now) {
+            Some(budget::Halt::Wait(reason)) => return Decision::Wait(reason),
+            Some(budget::Halt::Ask(reason)) => return Decision::Escalate(reason),
+            None => {}
+        }
     }
     decision
 }
@@ -272,13 +287,22 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         TurnState::Pushed(head) => return Go(Proceed::TurnPushed { head }),
         TurnState::Answered => return Go(Proceed::TurnAnswered),
         TurnState::LookAgain(missing) => return Wait(WaitReason::LookAgain(missing)),
-        TurnState::Lost(detail) => {
+        TurnState::Lost { class: class @ AgentFailure::Provider, detail } => {
+            return if Deadline::Provider.is_over(run, policy, now) {
+                Escalate(EscalateReason::ProviderDown { detail })
+            } else if !Deadline::BackOff.is_over(run, policy, now) {
+                back_off(run, policy)
+            } else {
+                Redispatch(RedispatchCause::Lost { class, detail })
+            };
+        }
+        TurnState::Lost { class, detail } => {
             return if run.lost() >= policy.infrastructure_attempts {
                 Escalate(EscalateReason::InfrastructureBudget { detail })
             } else if !Deadline::BackOff.is_over(run, policy, now) {
                 back_off(run, policy)
             } else {
-                Redispatch(RedispatchCause::Lost { detail })
+                Redispatch(RedispatchCause::Lost { class, detail })
             };
         }
         TurnState::Failed { class, detail } => {
@@ -306,6 +330,9 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     let Some(pull_request) = seen.pull_request.known().and_then(Option::as_ref) else {
         return Go(Proceed::OpenPullRequest);
     };
+    if run.cut_short().is_some() {
+        return Escalate(EscalateReason::CutShort);
+    }
     // 11
     if let Some(decision) = listen(run, seen, pull_request, policy, now, head) {
         return decision;
@@ -329,7 +356,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         | Verdict::Partial
         | Verdict::Pending => false,
     };
-    let opens_drafts = run.opens_as_draft(policy.open_as_draft);
+    let opens_drafts = run.drafts(policy.open_as_draft);
     let rule = procedure::Rule { publish_drafts: opens_drafts && is_good, checks_are_late };
     if let Some(procedure) = procedure::procedure(run, checks, pull_request, head, rule) {
         return Go(Proceed::Do(procedure));
@@ -606,7 +633,7 @@ fn paused(run: &Run, seen: &Observation, policy: &Policy) -> Option<Pause> {
     let is_draft = seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| pr.is_draft);
     if item.is_some_and(|item| item.labels.has(&policy.labels.paused)) {
         Some(Pause::Label)
-    } else if is_draft && !run.opens_as_draft(policy.open_as_draft) {
+    } else if is_draft && !run.drafts(policy.open_as_draft) {
         Some(Pause::Draft)
     } else if policy.pause_when_assigned
         && item.and_then(|item| item.assigned_to.as_ref()).is_some_and(|who| who.id != seen.me)
@@ -683,6 +710,8 @@ impl Decision {
                 | WaitReason::StaleItem
                 | WaitReason::LookAgain(_)
                 | WaitReason::Unheard { .. }
+                | WaitReason::Outage { .. }
+                | WaitReason::DaySpent { .. }
                 | WaitReason::BackingOff { .. } => false,
                 WaitReason::Over
                 | WaitReason::StepRunning { .. }

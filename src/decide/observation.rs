@@ -1,11 +1,12 @@
 //! What one tick learned about one run: read once, possibly stale, possibly incomplete, and honest about it.
 
+use super::budget::FleetFacts;
 use super::heard::{Asked, Said};
 use crate::domain::{
     Build, CommitId, FailedTask, FailedTest, IdentityId, LabelledBy, OwnWord, PolicyEvaluation, PostedStatus,
     PullRequest, TestTotals, TextChange, Thread, WorkItem, Worker,
 };
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// Everything that was read about one run in one tick. There is no way to build one with a part left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Observation {
     pub tests: Seen<TestsSeen>,
     /// Who made the branch of our name, where the service tells.
     pub branch_by: Seen<Option<IdentityId>>,
+    /// What all runs together come to, as remembered: day's spending, and whether something is down for all of them.
+    pub fleet: Arc<FleetFacts>,
 }
 
 /// A part of an observation.

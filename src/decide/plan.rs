@@ -9,8 +9,8 @@ use super::{
     resume::resume,
 };
 use crate::domain::{
-    CommentId, Identity, Outcome, Run, Stage, Started, Step, ThreadId, Trigger, Turn, TurnEnd, TurnKind,
-    TurnNumber, TurnRecord,
+    AgentFailure, CommentId, Identity, Outcome, Run, Stage, Started, Step, ThreadId, Trigger, Turn, TurnEnd,
+    TurnKind, TurnNumber, TurnRecord,
 };
 use jiff::Timestamp;
 
@@ -105,7 +105,7 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
             replies
         }
         Decision::Proceed(Proceed::TurnAnswered) => {
-            end_turn(&mut next, TurnEnd::Answered);
+            end_turn(&mut next, TurnEnd::Answered, None, now);
             next.stage = after_push(&next, now);
             replies(run)
         }
@@ -130,6 +130,10 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
                     RedispatchCause::Lost { .. } => TurnEnd::Lost,
                     RedispatchCause::Failed { .. } => TurnEnd::Failed,
                 },
+                match cause {
+                    RedispatchCause::Lost { class, .. } | RedispatchCause::Failed { class } => Some(*class),
+                },
+                now,
             );
             let trigger = match run.current_turn() {
                 Some((turn, _)) => turn.trigger.clone(),
@@ -157,6 +161,10 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
             vec![Effect::TakeBack(how.clone())]
         }
         Decision::Escalate(reason) => {
+            // Its end stays open, because people may let it go on; that it is over does not.
+            if let Some(record) = current_record(&mut next) {
+                record.ended_at.get_or_insert(now);
+            }
             next.stage = Stage::Escalated { reason: reason.to_string(), since: now };
             let people = reason.people();
             let asks = matches!(reason, EscalateReason::Question { .. });
@@ -210,10 +218,32 @@ fn start(next: &mut Run, due: Step) -> Vec<Effect> {
     vec![Effect::StartStep { turn: turn.clone(), step: due }]
 }
 
-fn end_turn(next: &mut Run, end: TurnEnd) {
-    let Some(number) = next.current_turn().map(|(turn, _)| turn.number) else { return };
-    if let Some(record) = next.turns.iter_mut().find(|record| record.number == number) {
+fn end_turn(next: &mut Run, end: TurnEnd, fault: Option<AgentFailure>, now: Timestamp) {
+    if let Some(record) = current_record(next) {
         record.end = Some(end);
+        record.ended_at.get_or_insert(now);
+        record.fault = fault;
+    }
+}
+
+fn current_record(run: &mut Run) -> Option<&mut TurnRecord> {
+    let number = run.current_turn().map(|(turn, _)| turn.number)?;
+    run.turns.iter_mut().find(|record| record.number == number)
+}
+
+/// Whether the decision starts a turn that calls no agent.
+pub(super) fn publishes_only(run: &Run, decision: &Decision) -> bool {
+    match decision {
+        Decision::Redispatch(cause) => lost_publish(run, cause).is_some(),
+        Decision::Obey(_)
+        | Decision::Resume(_)
+        | Decision::Proceed(_)
+        | Decision::Wait(_)
+        | Decision::StopWorkers(_)
+        | Decision::FixForward(_)
+        | Decision::Respond(_)
+        | Decision::Escalate(_)
+        | Decision::Close(_) => false,
     }
 }
 

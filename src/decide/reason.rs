@@ -1,7 +1,7 @@
 //! Why: every decision carries one of these, and every one of these is one sentence. What was *not* done this tick
 //! can always be said (promise *explained*).
 
-use super::{observation::Gap, resume::NotResumed};
+use super::{breaker::Down, budget::Limit, observation::Gap, resume::NotResumed};
 use crate::domain::{
     AgentFailure, Brake, BranchName, Identity, PullRequestId, ThreadId, TurnKind, WorkItemId,
 };
@@ -63,6 +63,18 @@ pub enum WaitReason {
         open: Vec<String>,
         /// Pipelines that are red and that no policy asks for.
         optional: Vec<String>,
+    },
+    /// What all runs need does not answer; nobody's attempts are spent on finding out.
+    Outage {
+        /// What.
+        what: Down,
+        /// When one of them tries again.
+        until: Timestamp,
+    },
+    /// All runs together have used what they may in one day.
+    DaySpent {
+        /// When the day is over.
+        until: Timestamp,
     },
     /// Cold: nothing was looked at in this tick beyond the survey.
     Cold,
@@ -165,6 +177,12 @@ impl fmt::Display for WaitReason {
                     write!(f, "people still have to: {}", open.join(", "))
                 }
             }
+            Self::Outage { what, until } => {
+                write!(f, "{} does not answer any run; one of them tries again at {until}", what.word())
+            }
+            Self::DaySpent { until } => {
+                write!(f, "all runs together have used what they may in one day; it goes on at {until}")
+            }
             Self::Cold => write!(f, "nothing moved; it is looked at closely every few ticks"),
         }
     }
@@ -261,6 +279,32 @@ pub enum EscalateReason {
         /// Why it last could not.
         why: String,
     },
+    /// Time, tokens, money or pushes are used up.
+    BudgetExceeded(Limit),
+    /// A limit cut the turn off; what it had done is in a draft.
+    CutShort,
+    /// The model provider has not answered for too long.
+    ProviderDown {
+        /// What happened last.
+        detail: String,
+    },
+}
+
+/// What an agent did that did not end properly, as the end of a sentence.
+pub fn failure(class: AgentFailure) -> &'static str {
+    match class {
+        AgentFailure::Infrastructure => "could not be run",
+        AgentFailure::Provider => "got no answer from its model provider",
+        AgentFailure::Rejected => "was rejected by its model provider",
+        AgentFailure::Agent => "ended with an error",
+        AgentFailure::Idle => "went silent and was stopped",
+        AgentFailure::Timeout => "took longer than a turn may take and was stopped",
+        AgentFailure::TooMuchOutput => "wrote more output than is allowed and was stopped",
+        AgentFailure::Exhausted => "used more than a turn may and was stopped",
+        AgentFailure::LeftConflict => "left an unfinished merge behind",
+        AgentFailure::Untidy => "left files that must not be committed",
+        AgentFailure::Stopped => "was stopped",
+    }
 }
 
 impl fmt::Display for EscalateReason {
@@ -274,18 +318,7 @@ impl fmt::Display for EscalateReason {
                 write!(f, "the executor lost the agent's work too often; last time: {detail}")
             }
             Self::AgentFailed { class, detail } => {
-                let how = match class {
-                    AgentFailure::Infrastructure => "could not be run",
-                    AgentFailure::Provider => "got no answer from its model provider",
-                    AgentFailure::Agent => "ended with an error",
-                    AgentFailure::Idle => "went silent and was stopped",
-                    AgentFailure::Timeout => "took longer than a turn may take and was stopped",
-                    AgentFailure::TooMuchOutput => "wrote more output than is allowed and was stopped",
-                    AgentFailure::Exhausted => "used more than a turn may and was stopped",
-                    AgentFailure::LeftConflict => "left an unfinished merge behind",
-                    AgentFailure::Untidy => "left files that must not be committed",
-                    AgentFailure::Stopped => "was stopped",
-                };
+                let how = failure(*class);
                 if detail.is_empty() {
                     write!(f, "the agent {how}")
                 } else {
@@ -342,6 +375,15 @@ impl fmt::Display for EscalateReason {
                 write!(f, "Azure DevOps cannot merge the pull request, and it is not a conflict")
             }
             Self::Stuck { why } => write!(f, "the run cannot be carried on: {why}"),
+            Self::BudgetExceeded(limit) => write!(f, "{limit}"),
+            Self::CutShort => write!(
+                f,
+                "a limit cut the agent off before it was done; what it had done is in the pull request, a draft, and \
+                 nobody has checked whether it is whole"
+            ),
+            Self::ProviderDown { detail } => {
+                write!(f, "the model provider has not answered for too long; last time: {detail}")
+            }
         }
     }
 }
@@ -374,6 +416,9 @@ impl EscalateReason {
             | Self::CannotMerge
             | Self::NoBuildAgent { .. }
             | Self::BuildInfrastructure { .. }
+            | Self::BudgetExceeded(_)
+            | Self::CutShort
+            | Self::ProviderDown { .. }
             | Self::Stuck { .. } => Vec::new(),
         }
     }
@@ -411,7 +456,17 @@ impl EscalateReason {
             | Self::NobodyReviews
             | Self::TooManyTurns
             | Self::CannotMerge
-            | Self::Stuck { .. } => false,
+            | Self::BudgetExceeded(
+                Limit::Time { .. }
+                | Limit::Tokens { .. }
+                | Limit::Cost { .. }
+                | Limit::Unaccepted { .. }
+                | Limit::Pushes { .. }
+                | Limit::UnknownPrice,
+            )
+            | Self::CutShort
+            | Self::Stuck { .. }
+            | Self::ProviderDown { .. } => false,
         }
     }
 }
@@ -528,6 +583,20 @@ pub enum RefuseReason {
     DayFull,
     /// As many claims as allowed were made in this poll.
     PollFull,
+    /// What all runs need does not answer.
+    Outage {
+        /// What.
+        what: Down,
+        /// When a run tries again.
+        until: Timestamp,
+    },
+    /// All runs together have used what they may in one day.
+    DaySpent {
+        /// When the day is over.
+        until: Timestamp,
+    },
+    /// Money is limited, and nobody knows what today's tokens cost.
+    UnknownPrice,
 }
 
 impl RefuseReason {
@@ -563,7 +632,10 @@ impl RefuseReason {
             | Self::RepositoryBusy { .. }
             | Self::CapacityFull
             | Self::DayFull
-            | Self::PollFull => None,
+            | Self::PollFull
+            | Self::Outage { .. }
+            | Self::DaySpent { .. }
+            | Self::UnknownPrice => None,
         }
     }
 
@@ -643,6 +715,17 @@ impl fmt::Display for RefuseReason {
             Self::CapacityFull => write!(f, "as many runs as allowed are in flight"),
             Self::DayFull => write!(f, "as many items as allowed were claimed today"),
             Self::PollFull => write!(f, "as many items as allowed were claimed in this poll"),
+            Self::Outage { what, until } => {
+                write!(
+                    f,
+                    "{} does not answer the runs that are under way; one tries again at {until}",
+                    what.word()
+                )
+            }
+            Self::DaySpent { until } => {
+                write!(f, "all runs together have used what they may in one day; it goes on at {until}")
+            }
+            Self::UnknownPrice => write!(f, "{}", Limit::UnknownPrice),
         }
     }
 }
@@ -652,6 +735,8 @@ impl fmt::Display for RefuseReason {
 pub enum RedispatchCause {
     /// The cluster lost the turn; costs no attempt of the agent.
     Lost {
+        /// Whose fault it was.
+        class: AgentFailure,
         /// What happened.
         detail: String,
     },
@@ -665,7 +750,10 @@ pub enum RedispatchCause {
 impl fmt::Display for RedispatchCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost { detail } => write!(f, "the executor lost the turn ({detail})"),
+            Self::Lost { class: AgentFailure::Provider | AgentFailure::Rejected, detail } => {
+                write!(f, "the model provider did not answer ({detail})")
+            }
+            Self::Lost { class: _, detail } => write!(f, "the executor lost the turn ({detail})"),
             Self::Failed { class } => write!(f, "the agent failed ({class:?})"),
         }
     }

@@ -9,7 +9,7 @@ mod laws;
 use super::{
     Answer, Decision, EscalateReason, NotResumed, Obedience, Proceed, RedispatchCause, Reply, ResumeCause,
     StopCause, WaitReason,
-    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Voice, Work},
+    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Voice, Work},
     procedure::Procedure,
 };
 use crate::domain::{Brake, Outcome, Started, Step};
@@ -31,13 +31,16 @@ macro_rules! names {
 names! {
     waits, WAITS: WaitReason {
 Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, Unheard, NotResumed, QuietPeriod,
-        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Cold,
+        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Outage, DaySpent, Cold,
     }
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
-Canceled, NoBuildAgent, BuildInfrastructure, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge, Stuck, } not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged, } resumes, RESUMES: ResumeCause { Label, Command, Answer, Operator, } replies, REPLIES: Reply { Status, Explain, Paused, Unpaused, NothingHeld, Refused, Unknown,
+        Canceled, NoBuildAgent, BuildInfrastructure, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge, Stuck, BudgetExceeded, CutShort, ProviderDown,
     }
+    not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged }
+    resumes, RESUMES: ResumeCause { Label, Command, Answer, Operator }
+    replies, REPLIES: Reply { Status, Explain, Paused, Unpaused, NothingHeld, Refused, Unknown }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
     proceeds, PROCEEDS: Proceed {
         Implement, Start, Next, TurnPushed, TurnAnswered, OpenPullRequest, Do, Remind, Unsay,
@@ -213,6 +216,9 @@ fn turns(digest: &mut Digest) {
                             let case = Given { at, work, past: *past, age, ..Given::default() };
                             digest.add(&case);
                             digest.add(&Given { second_look: true, ..case });
+                            if *past == Past::Unanswered && age == Age::Hours {
+                                digest.add(&Given { age: Age::Days, ..case });
+                            }
                             if *past == Past::Few {
                                 digest.add(&Given { branch: Branch::Foreign, second_look: true, ..case });
                                 digest.add(&Given { branch: Branch::Foreign, ..case });
@@ -271,10 +277,34 @@ fn review(digest: &mut Digest) {
     }
 }
 
+/// Whatever starts a turn, against everything that may be used up.
+fn budgets(digest: &mut Digest) {
+    for spend in Spend::ALL {
+        for at in stages() {
+            for work in Work::all() {
+                for age in [Age::Minutes, Age::Hours] {
+                    digest.add(&Given { at, work, age, spend: *spend, ..Given::default() });
+                }
+            }
+        }
+        for pr in [Pr::Current, Pr::Conflicts, Pr::Draft] {
+            for checks in [Ck::Failing, Ck::Pending, Ck::Passing] {
+                for talk in [Talk::Silent, Talk::Awaiting] {
+                    for past in Past::ALL {
+                        let case = Given { pr, checks, talk, past: *past, spend: *spend, ..Given::default() };
+                        digest.add(&case);
+                        digest.add(&Given { brake: Brake::On, ..case });
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     let mut all = Digest::default();
-    for block in [people, voices, gaps, turns, review] {
+    for block in [people, voices, gaps, turns, review, budgets] {
         block(&mut all);
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");

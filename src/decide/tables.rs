@@ -1,9 +1,10 @@
 //! Decision tables: one row per rung, per row of the ancestors' tables, and per hole that those left open.
 
 use super::{
-    Decision, EscalateReason, Gap, Missing, Observation, Pause, Seen, Source, WaitReason, WorkerState,
+    Decision, Down, EscalateReason, Gap, Missing, Observation, Pause, Seen, Source, WaitReason, WorkerState,
+    budget::Limit,
     catch_up, decide,
-    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Talk, Work, World},
+    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Work, World},
     plan,
 };
 use crate::domain::{
@@ -178,6 +179,38 @@ fn the_ladder_rung_by_rung() {
         ("17 reminder", Given { age: Age::Days, ..given() }),
         ("17 nobody", Given { age: Age::Weeks, ..given() }),
         ("17 cold", Given { checks: Ck::NotAsked, talk: Talk::NotAsked, ..given() }),
+        ("budget: time", Given { spend: Spend::Time, ..red }),
+        ("budget: tokens", Given { spend: Spend::Tokens, ..red }),
+        ("budget: money", Given { spend: Spend::Cost, ..red }),
+        ("budget: nothing accepted", Given { spend: Spend::Unaccepted, ..red }),
+        ("budget: unknown price", Given { spend: Spend::Unpriced, ..red }),
+        ("budget: pushes", Given { spend: Spend::Pushes, ..red }),
+        ("budget: the day", Given { spend: Spend::Day, ..red }),
+        ("budget: an outage", Given { spend: Spend::Down, ..red }),
+        ("budget: an outage, others try first", Given { spend: Spend::DownForOthers, ..red }),
+        (
+            "budget: people are answered within it too",
+            Given { spend: Spend::Cost, talk: Talk::Awaiting, ..given() },
+        ),
+        ("budget: green needs none", Given { spend: Spend::Cost, ..given() }),
+        (
+            "9 no answer for a day",
+            Given {
+                past: Past::Unanswered,
+                age: Age::Days,
+                ..working(On::Item, Step::Agent, Work::Failed(AgentFailure::Provider))
+            },
+        ),
+        (
+            "9 no answer for hours",
+            Given {
+                past: Past::Unanswered,
+                age: Age::Hours,
+                ..working(On::Item, Step::Agent, Work::Failed(AgentFailure::Provider))
+            },
+        ),
+        ("9 a commit without a change", working(On::Red, Step::Agent, Work::Empty)),
+        ("10 cut short", Given { past: Past::Cut, pr: Pr::Draft, ..given() }),
         ("brake on: no turn", Given { brake: Brake::On, ..red }),
         (
             "brake on: what runs is watched",
@@ -289,6 +322,21 @@ fn the_ladder_rung_by_rung() {
     17 reminder: proceed: remind the reviewers
     17 nobody: escalate: nobody has reviewed the pull request for too long
     17 cold: wait: nothing moved; it is looked at closely every few ticks
+    budget: time: escalate: agents have worked on this work item for 8 h 0 min, of 8 h 0 min allowed
+    budget: tokens: escalate: this work item has used 60000000 tokens, of 60000000 allowed
+    budget: money: escalate: this work item has cost 60.00 USD, of 60.00 USD allowed
+    budget: nothing accepted: escalate: 40.00 USD were spent without a change that passes its checks, of 40.00 USD allowed
+    budget: unknown price: escalate: money is limited, and nobody knows what the tokens of this run cost: the operator sets ROUNDSMAN_AGENT_PRICE_INPUT and ROUNDSMAN_AGENT_PRICE_OUTPUT, or every limit in dollars to `none`
+    budget: pushes: escalate: 1 pushes were made, which is as many as are allowed
+    budget: the day: wait: all runs together have used what they may in one day; it goes on at 2026-01-10T00:06:40Z
+    budget: an outage: wait: the model provider does not answer any run; one of them tries again at 2026-01-09T23:16:40Z
+    budget: an outage, others try first: wait: the model provider does not answer any run; one of them tries again at 2026-01-09T23:06:40Z
+    budget: people are answered within it too: escalate: this work item has cost 60.00 USD, of 60.00 USD allowed
+    budget: green needs none: wait: all checks are green; a person decides
+    9 no answer for a day: escalate: the model provider has not answered for too long; last time: it broke
+    9 no answer for hours: redispatch: the model provider did not answer (it broke)
+    9 a commit without a change: escalate: the agent ended without changing anything and says: did it
+    10 cut short: escalate: a limit cut the agent off before it was done; what it had done is in the pull request, a draft, and nobody has checked whether it is whole
     brake on: no turn: wait: the kill switch is on: nothing new starts until the operator takes it off
     brake on: what runs is watched: wait: a step has been at work since 2026-01-09T23:06:10Z
     brake on: people still end it: close: handed-back
@@ -441,6 +489,9 @@ fn every_reason_is_one_sentence() {
             open: vec!["two reviewers".into(), "linked item".into()],
             optional: Vec::new(),
         },
+        WaitReason::Outage { what: Down::Provider, until: at },
+        WaitReason::Outage { what: Down::Executor, until: at },
+        WaitReason::DaySpent { until: at },
         WaitReason::Cold,
     ];
     waits.extend([Brake::On, Brake::Stop].map(WaitReason::Brake));
@@ -450,6 +501,7 @@ fn every_reason_is_one_sentence() {
             .map(WaitReason::LookAgain),
     );
     let detail = || "disk full".to_owned();
+    let hours = Duration::from_hours;
     let mut escalations = vec![
         EscalateReason::Gap(gap()),
         EscalateReason::TurnTooLong,
@@ -470,6 +522,14 @@ fn every_reason_is_one_sentence() {
         EscalateReason::NobodyReviews,
         EscalateReason::TooManyTurns,
         EscalateReason::CannotMerge,
+        EscalateReason::BudgetExceeded(Limit::Time { used: hours(9), allowed: hours(8) }),
+        EscalateReason::BudgetExceeded(Limit::Tokens { used: 7, allowed: 5 }),
+        EscalateReason::BudgetExceeded(Limit::Cost { used: 61_004_999, allowed: 60_000_000 }),
+        EscalateReason::BudgetExceeded(Limit::Unaccepted { used: 40_000_000, allowed: 40_000_000 }),
+        EscalateReason::BudgetExceeded(Limit::Pushes { used: 15 }),
+        EscalateReason::BudgetExceeded(Limit::UnknownPrice),
+        EscalateReason::CutShort,
+        EscalateReason::ProviderDown { detail: detail() },
     ];
     escalations
         .extend(AgentFailure::ALL.map(|class| EscalateReason::AgentFailed { class, detail: detail() }));
@@ -496,6 +556,9 @@ fn every_reason_is_one_sentence() {
     wait: all checks are green; a person decides
     wait: all required checks are green, optional ones are red (lint); a person decides
     wait: all checks are green; people still have to: two reviewers, linked item
+    wait: the model provider does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
+    wait: the executor does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
+    wait: all runs together have used what they may in one day; it goes on at 1970-01-01T00:00:00Z
     wait: nothing moved; it is looked at closely every few ticks
     wait: the kill switch is on: nothing new starts until the operator takes it off
     wait: the kill switch is on stop; the operator takes it off
@@ -526,8 +589,17 @@ fn every_reason_is_one_sentence() {
     escalate: nobody has reviewed the pull request for too long
     escalate: the run has used all its turns
     escalate: Azure DevOps cannot merge the pull request, and it is not a conflict
+    escalate: agents have worked on this work item for 9 h 0 min, of 8 h 0 min allowed
+    escalate: this work item has used 7 tokens, of 5 allowed
+    escalate: this work item has cost 61.00 USD, of 60.00 USD allowed
+    escalate: 40.00 USD were spent without a change that passes its checks, of 40.00 USD allowed
+    escalate: 15 pushes were made, which is as many as are allowed
+    escalate: money is limited, and nobody knows what the tokens of this run cost: the operator sets ROUNDSMAN_AGENT_PRICE_INPUT and ROUNDSMAN_AGENT_PRICE_OUTPUT, or every limit in dollars to `none`
+    escalate: a limit cut the agent off before it was done; what it had done is in the pull request, a draft, and nobody has checked whether it is whole
+    escalate: the model provider has not answered for too long; last time: disk full
     escalate: the agent could not be run: disk full
     escalate: the agent got no answer from its model provider: disk full
+    escalate: the agent was rejected by its model provider: disk full
     escalate: the agent ended with an error: disk full
     escalate: the agent went silent and was stopped: disk full
     escalate: the agent took longer than a turn may take and was stopped: disk full

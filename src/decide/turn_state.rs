@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     AgentFailure, AgentResult, CommitId, FetchResult, Policy, PublishResult, Run, Stage, Started, Step,
-    StepResult, Trigger, Turn, WorkerState,
+    StepResult, ThreadId, Trigger, Turn, WorkerState,
 };
 use jiff::Timestamp;
 
@@ -28,8 +28,8 @@ pub(super) enum TurnState {
     Answered,
     /// Missing at first sight.
     LookAgain(Missing),
-    /// The cluster lost it.
-    Lost(String),
+    /// It was lost to somebody else than the agent.
+    Lost { class: AgentFailure, detail: String },
     /// The agent failed.
     Failed { class: AgentFailure, detail: String },
     /// Only a person can go on.
@@ -49,57 +49,53 @@ pub(super) fn turn_state(run: &Run, seen: &Observation, policy: &Policy, now: Ti
         (None, Started::NotYet) | (Some(WorkerState::Created), _) => {
             // An executor that cannot start it must not be asked for ever.
             if Deadline::Step.is_over(run, policy, now) {
-                TurnState::Lost("its worker could not be started".into())
+                lost("its worker could not be started")
             } else {
                 TurnState::Due(step)
             }
         }
         (None, Started::Seen) => match run.doubts.worker_gone_since {
-            Some(since) if since < now => TurnState::Lost("its worker was removed".into()),
+            Some(since) if since < now => lost("its worker was removed"),
             Some(_) | None => TurnState::LookAgain(Missing::Worker),
         },
         // Rung 7 has returned before this.
         (Some(WorkerState::Running { .. }), _) => TurnState::None,
-        (Some(WorkerState::Crashed { hint }), _) => TurnState::Lost(hint.clone()),
+        (Some(WorkerState::Crashed { hint }), _) => lost(hint),
         (Some(WorkerState::Finished(result)), _) => after_step(turn, step, result),
     }
 }
 
 fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
     if result.step() != step {
-        return TurnState::Lost("its worker reported for another step".into());
+        return lost("its worker reported for another step");
     }
     match result {
         StepResult::Fetch(FetchResult::Ready { .. }) => TurnState::Next(Step::Agent),
-        StepResult::Fetch(FetchResult::Moved { found: None }) => {
-            TurnState::Lost("the branch was gone".into())
-        }
+        StepResult::Fetch(FetchResult::Moved { found: None }) => lost("the branch was gone"),
         StepResult::Fetch(FetchResult::Moved { found: Some(_) })
         | StepResult::Publish(PublishResult::Diverged { found: _ }) => {
             TurnState::NeedsPerson(EscalateReason::PersonPushed)
         }
         StepResult::Fetch(FetchResult::Failed { detail })
-        | StepResult::Publish(PublishResult::Failed { detail }) => TurnState::Lost(detail.clone()),
+        | StepResult::Publish(PublishResult::Failed { detail }) => lost(detail),
+        // A merge may come to nothing; anything else that does is no work, whoever committed it.
+        StepResult::Agent { result: AgentResult::Worked { changed, summary, replies, .. }, .. }
+            if changed.files == 0 && !matches!(turn.trigger, Trigger::Conflict { .. }) =>
+        {
+            nothing_changed(turn, summary, replies)
+        }
         StepResult::Agent { result: AgentResult::Worked { .. }, .. } => TurnState::Next(Step::Publish),
         StepResult::Agent { result: AgentResult::NothingChanged { answer, replies }, .. } => {
-            match turn.trigger {
-                Trigger::Threads { .. } if !replies.is_empty() => TurnState::Answered,
-                Trigger::Threads { .. }
-                | Trigger::WorkItem { .. }
-                | Trigger::FailingChecks { .. }
-                | Trigger::Conflict { .. }
-                | Trigger::Answer { .. } => {
-                    TurnState::NeedsPerson(EscalateReason::NothingChanged { answer: answer.clone() })
-                }
-            }
+            nothing_changed(turn, answer, replies)
         }
         StepResult::Agent { result: AgentResult::Question { question }, .. } => {
             TurnState::NeedsPerson(EscalateReason::Question { question: question.clone() })
         }
         StepResult::Agent { result: AgentResult::Failed { class, detail }, .. } => match class {
-            AgentFailure::Infrastructure | AgentFailure::Provider | AgentFailure::Stopped => {
-                TurnState::Lost(detail.clone())
-            }
+            AgentFailure::Infrastructure
+            | AgentFailure::Provider
+            | AgentFailure::Rejected
+            | AgentFailure::Stopped => TurnState::Lost { class: *class, detail: detail.clone() },
             // Whoever used up a turn's money would use up the next one's.
             AgentFailure::Exhausted => {
                 TurnState::NeedsPerson(EscalateReason::AgentFailed { class: *class, detail: detail.clone() })
@@ -114,6 +110,23 @@ fn after_step(turn: &Turn, step: Step, result: &StepResult) -> TurnState {
         StepResult::Publish(PublishResult::Pushed { head, .. }) => TurnState::Pushed(head.clone()),
         StepResult::Publish(PublishResult::Refused { rules }) => {
             TurnState::NeedsPerson(EscalateReason::Refused { rules: rules.clone() })
+        }
+    }
+}
+
+fn lost(detail: &str) -> TurnState {
+    TurnState::Lost { class: AgentFailure::Infrastructure, detail: detail.to_owned() }
+}
+
+fn nothing_changed(turn: &Turn, answer: &str, replies: &[ThreadId]) -> TurnState {
+    match turn.trigger {
+        Trigger::Threads { .. } if !replies.is_empty() => TurnState::Answered,
+        Trigger::Threads { .. }
+        | Trigger::WorkItem { .. }
+        | Trigger::FailingChecks { .. }
+        | Trigger::Answer { .. }
+        | Trigger::Conflict { .. } => {
+            TurnState::NeedsPerson(EscalateReason::NothingChanged { answer: answer.to_owned() })
         }
     }
 }

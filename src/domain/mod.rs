@@ -3,6 +3,7 @@
 //! Values and their invariants, nothing else. This room knows no I/O, no `async`, no clock, no environment and no
 //! wire format: what Azure DevOps sends becomes one of these types in `ado`, what `SQLite` stores in `store`.
 
+pub mod budget;
 pub mod ids;
 pub mod labels;
 pub mod policy;
@@ -15,6 +16,7 @@ pub mod turn;
 pub mod usage;
 pub mod work_item;
 
+pub use budget::{Budget, Prices};
 pub use ids::*;
 pub use labels::{
     AGENT_LABEL_PREFIX, DRAFT_LABEL_PREFIX, EFFORT_LABEL_PREFIX, LabelNames, Labels, MODEL_LABEL_PREFIX,

@@ -1,7 +1,7 @@
 //! The limits that a decision may use. Every number is a named constant with its unit and its why; settings may
 //! replace it within what makes sense.
 
-use super::{IdentityId, LabelNames};
+use super::{Budget, IdentityId, LabelNames};
 use std::{collections::BTreeSet, time::Duration};
 
 /// What decisions may depend on besides the run and the world. Built once from settings.
@@ -41,6 +41,10 @@ pub struct Policy {
     pub redispatch_attempts: u32,
     /// All turns of a run at most, whatever their kind.
     pub max_turns: u16,
+    /// What may be used up besides.
+    pub budget: Budget,
+    /// How long a run waits for a model provider that does not answer.
+    pub provider_limit: Duration,
     /// A step's wall-clock limit.
     pub turn_limit: Duration,
     /// How long no verdict at all is normal after a push.
@@ -95,6 +99,8 @@ pub const INFRASTRUCTURE_ATTEMPTS: u32 = 3;
 pub const REDISPATCH_ATTEMPTS: u32 = 1;
 /// Larger than all budgets together (1 + 5 + 5 + 2 + 3 + 1); a net under arithmetic mistakes.
 pub const MAX_TURNS: u16 = 20;
+/// A day: outages of providers last hours; whatever lasts longer is a contract, a key or a network to look at.
+pub const PROVIDER_LIMIT: Duration = Duration::from_hours(24);
 /// The ancestors' 45 minutes: long enough for a plan, an implementation and three repairs with slow tests.
 pub const TURN_LIMIT: Duration = Duration::from_mins(45);
 /// Two hours without any verdict: a queue without agents or a pipeline that never triggers.
@@ -136,6 +142,8 @@ impl Default for Policy {
             infrastructure_attempts: INFRASTRUCTURE_ATTEMPTS,
             redispatch_attempts: REDISPATCH_ATTEMPTS,
             max_turns: MAX_TURNS,
+            budget: Budget::default(),
+            provider_limit: PROVIDER_LIMIT,
             turn_limit: TURN_LIMIT,
             verdict_limit: VERDICT_LIMIT,
             checks_grace: CHECKS_GRACE,

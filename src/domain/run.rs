@@ -4,7 +4,7 @@
 //! and is no input to a decision; what decisions count (turns by kind, triggers already used) is in [`Run::turns`].
 
 use super::{
-    AgentFailure, BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, PullRequestId,
+    AgentFailure, BranchName, CommentId, CommitId, DiffStat, ExecutorId, Generation, Identity, PullRequestId,
     Repository, Revision, RunId, Step, TestTotals, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
 };
 use jiff::Timestamp;
@@ -63,6 +63,15 @@ pub struct Run {
     /// The newest turn whose work was accepted, that is all checks passed on it: money is counted from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<TurnNumber>,
+    /// What earlier runs of the same work item used up, as it was known at the claim: money is counted per item.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub before: Usage,
+    /// What the newest turn's agent says about its work: a claim, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Claimed>,
+    /// The head about which the progress comment has mentioned a person: each mention is a mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mentioned: Option<CommitId>,
     /// The revision of the item up to which its discussion was read: a comment makes a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<Revision>,
@@ -147,6 +156,18 @@ impl Choices {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What an agent says about its work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// In which turn.
+    pub turn: TurnNumber,
+    /// One paragraph, cut.
+    pub summary: String,
+    /// Whether it says that the repository's checks passed; none when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checks_passed: Option<bool>,
 }
 
 /// A trusted person let the run go on, by label or by command.
@@ -274,6 +295,9 @@ pub struct TurnRecord {
     /// What failed, where it was lost or failed: tells an outage of the provider from a weak agent, across runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<AgentFailure>,
+    /// Size of what it pushed, as publish measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<DiffStat>,
 }
 
 impl TurnRecord {
@@ -289,12 +313,23 @@ impl TurnRecord {
             usage: Usage::default(),
             ended_at: None,
             fault: None,
+            changed: None,
         }
     }
 
     /// The turn whose agent did the work.
     pub fn work(&self) -> TurnNumber {
         self.work_of.unwrap_or(self.number)
+    }
+
+    /// The model provider did not answer.
+    pub fn is_unanswered(&self) -> bool {
+        self.fault == Some(AgentFailure::Provider)
+    }
+
+    /// A limit cut its agent off, and what it had done was pushed.
+    pub fn is_cut(&self) -> bool {
+        self.fault == Some(AgentFailure::Exhausted) && matches!(self.end, Some(TurnEnd::Pushed { .. }))
     }
 }
 
@@ -393,6 +428,9 @@ impl Run {
             choices: Choices::default(),
             resumed: None,
             accepted: None,
+            before: Usage::default(),
+            said: None,
+            mentioned: None,
             heard: None,
             judged: None,
             parked: None,
@@ -409,11 +447,6 @@ impl Run {
     pub fn counted(&self) -> impl Iterator<Item = &TurnRecord> {
         let after = self.resumed.as_ref().map(|resumed| resumed.after);
         self.turns.iter().filter(move |turn| after.is_none_or(|after| turn.number > after))
-    }
-
-    /// Whether its pull request is opened as a draft: what the item chose, else what the operator set.
-    pub fn opens_as_draft(&self, usual: bool) -> bool {
-        self.choices.draft.unwrap_or(usual)
     }
 
     /// The branch of this run.
@@ -455,9 +488,31 @@ impl Run {
         count(self.counted().filter(|t| t.kind == kind && t.end != Some(TurnEnd::Lost)))
     }
 
-    /// Turns lost to the cluster.
+    /// Turns lost to the cluster. Those that a provider did not answer have their own limit, in time.
     pub fn lost(&self) -> u32 {
-        count(self.counted().filter(|t| t.end == Some(TurnEnd::Lost)))
+        count(self.counted().filter(|t| t.end == Some(TurnEnd::Lost) && !t.is_unanswered()))
+    }
+
+    /// The newest turns, as long as none of them got an answer from the model provider; newest first.
+    pub fn unanswered(&self) -> impl Iterator<Item = &TurnRecord> {
+        let counted: Vec<&TurnRecord> = self.counted().collect();
+        counted.into_iter().rev().skip_while(|turn| turn.ended_at.is_none()).take_while(|t| t.is_unanswered())
+    }
+
+    /// What the run used up so far, earlier runs of its work item not included.
+    pub fn usage(&self) -> Usage {
+        self.turns.iter().fold(Usage::default(), |sum, turn| sum + turn.usage)
+    }
+
+    /// The newest turn, if a limit cut its agent off and its work was pushed as it was, and nobody let it go on since.
+    pub fn cut_short(&self) -> Option<&TurnRecord> {
+        self.counted().last().filter(|turn| turn.is_cut())
+    }
+
+    /// Whether its pull request is a draft by our own doing; `usually` is what the operator set.
+    pub fn drafts(&self, usually: bool) -> bool {
+        let first = self.turns.iter().find(|turn| matches!(turn.end, Some(TurnEnd::Pushed { .. })));
+        self.choices.draft.unwrap_or(usually) || first.is_some_and(TurnRecord::is_cut)
     }
 
     /// Whether we ever knew `head` as the head of our branch.

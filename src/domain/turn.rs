@@ -314,6 +314,9 @@ pub enum AgentResult {
         /// What a second agent said about the change, where one was asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         review: Option<Review>,
+        /// What limit of the turn cut the agent off before it was done, in words; none when it was done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cut: Option<String>,
     },
     /// Ended properly and changed nothing: for review turns an answer can be enough.
     NothingChanged {
@@ -372,6 +375,8 @@ pub enum AgentFailure {
     Infrastructure,
     /// The model provider did not answer: nobody's attempt.
     Provider,
+    /// The model provider will not answer this: key, model or request are wrong. Waiting does not help.
+    Rejected,
     /// Ended with an error of its own.
     Agent,
     /// Silent for too long.
@@ -392,9 +397,10 @@ pub enum AgentFailure {
 
 impl AgentFailure {
     /// All classes, for sweeps and tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Infrastructure,
         Self::Provider,
+        Self::Rejected,
         Self::Agent,
         Self::Idle,
         Self::Timeout,

@@ -26,6 +26,14 @@ pub struct Usage {
     pub reasoning_tokens: u64,
     /// Micro US dollars; none when the price of any part is unknown.
     pub cost_micro_usd: Option<u64>,
+    /// Wall clock of the agent's steps, its checks included, as the worker measured it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub seconds: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(seconds: &u64) -> bool {
+    *seconds == 0
 }
 
 impl Usage {
@@ -64,6 +72,7 @@ impl Usage {
             output_tokens: self.output_tokens.saturating_sub(before.output_tokens),
             reasoning_tokens: self.reasoning_tokens.saturating_sub(before.reasoning_tokens),
             cost_micro_usd: cost,
+            seconds: self.seconds,
         }
     }
 }
@@ -84,6 +93,7 @@ impl Add for Usage {
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
             cost_micro_usd: None,
+            seconds: self.seconds.saturating_add(other.seconds),
         };
         Self { cost_micro_usd: cost.filter(|_| sum.has_tokens()), ..sum }
     }

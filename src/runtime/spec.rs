@@ -245,6 +245,9 @@ pub struct Limits {
     /// Micro US dollars of one turn, where the agent tells a price.
     #[serde(default = "Limits::default_cost")]
     pub cost_micro_usd: u64,
+    /// What tokens cost where it tells none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<crate::domain::Prices>,
     /// Bytes below workspace, home and output together.
     #[serde(default = "Limits::default_disk")]
     pub disk_bytes: u64,
@@ -310,6 +313,7 @@ impl Default for Limits {
             steps: Self::default_steps(),
             tokens: Self::default_tokens(),
             cost_micro_usd: Self::default_cost(),
+            prices: None,
             disk_bytes: Self::default_disk(),
             provider_pause_seconds: Self::default_pause(),
             // More than a hundred files are not a reviewable change.

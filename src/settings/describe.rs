@@ -8,7 +8,7 @@ use super::{
     vars::{self, Var},
 };
 use crate::{
-    domain::{Brake, CloseOn, LabelNames, Offer, Policy, ResolveThreads},
+    domain::{Brake, Budget, CloseOn, LabelNames, Offer, Policy, Prices, ResolveThreads},
     runtime::Scheme,
 };
 use std::fmt::Write;
@@ -148,6 +148,8 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         trusted: _,
         repositories: _,
         max_turns: _,
+        budget,
+        provider_limit,
         max_runs,
         max_runs_per_repository,
         max_claims_per_day,
@@ -174,7 +176,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         resolve_threads,
         proposals,
     } = policy;
-    vec![
+    let mut all = vec![
         (&vars::INTAKE_MAX_RUNS, max_runs.to_string()),
         (&vars::INTAKE_MAX_RUNS_PER_REPOSITORY, max_runs_per_repository.to_string()),
         (&vars::INTAKE_MAX_CLAIMS_PER_DAY, max_claims_per_day.to_string()),
@@ -189,6 +191,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::POLICY_INFRASTRUCTURE_ATTEMPTS, infrastructure_attempts.to_string()),
         (&vars::POLICY_REDISPATCH_ATTEMPTS, redispatch_attempts.to_string()),
         (&vars::POLICY_TURN_LIMIT, duration_text(*turn_limit)),
+        (&vars::POLICY_PROVIDER_LIMIT, duration_text(*provider_limit)),
         (&vars::POLICY_IDLE_LIMIT, duration_text(idle_limit)),
         (&vars::POLICY_VERDICT_LIMIT, duration_text(*verdict_limit)),
         (&vars::POLICY_CHECKS_GRACE, duration_text(*checks_grace)),
@@ -203,6 +206,31 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::POLICY_PAUSE_WHEN_ASSIGNED, yes_no(*pause_when_assigned)),
         (&vars::POLICY_RESOLVE_THREADS, resolve_threads_word(*resolve_threads).into()),
         (&vars::POLICY_PROPOSALS, proposals.to_string()),
+    ];
+    all.extend(budgets(budget));
+    all
+}
+
+fn budgets(budget: &Budget) -> Vec<(&'static Var, String)> {
+    let Budget { item_time, item_tokens, item_cost, unaccepted_cost, day_tokens, day_cost, pushes, prices } =
+        budget;
+    let none = || "none".to_owned();
+    let dollars = |micro: &Option<u64>| micro.map_or_else(none, super::parse::dollars_text);
+    let tokens = |count: &Option<u64>| count.map_or_else(none, |count| count.to_string());
+    let price = |of: fn(&Prices) -> u64| {
+        prices.as_ref().map(|prices| super::parse::dollars_text(of(prices))).unwrap_or_default()
+    };
+    vec![
+        (&vars::BUDGET_ITEM_TIME, item_time.map_or_else(none, duration_text)),
+        (&vars::BUDGET_ITEM_TOKENS, tokens(item_tokens)),
+        (&vars::BUDGET_ITEM_COST, dollars(item_cost)),
+        (&vars::BUDGET_UNACCEPTED_COST, dollars(unaccepted_cost)),
+        (&vars::BUDGET_DAY_TOKENS, tokens(day_tokens)),
+        (&vars::BUDGET_DAY_COST, dollars(day_cost)),
+        (&vars::BUDGET_PUSHES, pushes.to_string()),
+        (&vars::AGENT_PRICE_INPUT, price(|prices| prices.input)),
+        (&vars::AGENT_PRICE_CACHED, price(|prices| prices.cached)),
+        (&vars::AGENT_PRICE_OUTPUT, price(|prices| prices.output)),
     ]
 }
 

@@ -147,6 +147,12 @@ impl Settings {
             known.is_some_and(|agent| agent.unverified.is_some()),
             "ROUNDSMAN_AGENT_NAME is an agent that was never seen to work here: `roundsman agents` says why",
         );
+        warn(
+            self.policy.budget.caps_money()
+                && self.policy.budget.prices.is_none()
+                && known.is_some_and(|agent| agent.dialect == agents::stream::Dialect::Codex),
+            "ROUNDSMAN_AGENT_PRICE_INPUT is not set and this agent does not tell what it costs: where money is limited, each run stops after its first turn",
+        );
         match self.runtime.kind {
             RuntimeKind::Process => {
                 warn(true, "ROUNDSMAN_RUNTIME_KIND is `process`: agents are not isolated from this machine");

@@ -207,6 +207,11 @@ pub(super) fn dollars(text: &str) -> Parsed<u64> {
     whole.checked_mul(MICRO).and_then(|micro| micro.checked_add(part)).ok_or_else(bad)
 }
 
+/// `none`, or what `parse` reads: a limit that may be left out.
+pub(super) fn or_none<T>(parse: impl Fn(&str) -> Parsed<T>) -> impl Fn(&str) -> Parsed<Option<T>> {
+    move |text| if text.eq_ignore_ascii_case("none") { Ok(None) } else { parse(text).map(Some) }
+}
+
 /// As [`dollars`] reads it.
 pub(super) fn dollars_text(micro: u64) -> String {
     let text = format!("{}.{:06}", micro / MICRO, micro % MICRO);

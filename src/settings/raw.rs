@@ -71,9 +71,11 @@ raw! {
     /// `ROUNDSMAN_POLICY_*`
     RawPolicy {
         fix_forward_attempts, fix_forward_window, respond_attempts, conflict_attempts, infrastructure_attempts,
-        redispatch_attempts, turn_limit, idle_limit, verdict_limit, checks_grace, quiet_period, gap_limit,
+        provider_limit, redispatch_attempts, turn_limit, idle_limit, verdict_limit, checks_grace, quiet_period, gap_limit,
 remind_after, review_limit, close_on, draft, auto_complete, fault_drill, pause_when_assigned, resolve_threads, proposals,
     }
+    /// `ROUNDSMAN_BUDGET_*`
+    RawBudget { item_time, item_tokens, item_cost, unaccepted_cost, day_tokens, day_cost, pushes }
     /// `ROUNDSMAN_STORE_*`
     RawStore { kind, path }
     /// `ROUNDSMAN_RUNTIME_*`
@@ -83,7 +85,7 @@ remind_after, review_limit, close_on, draft, auto_complete, fault_drill, pause_w
     }
     /// `ROUNDSMAN_AGENT_*`
     RawAgent {
-        name, command, environment, model, effort, step_limit, token_limit, cost_limit, checks_environment, plan_first,
+        name, command, environment, model, effort, step_limit, token_limit, cost_limit, price_input, price_cached, price_output, checks_environment, plan_first,
         base_checks,
     }
     /// `ROUNDSMAN_REVIEWER_*`
@@ -119,6 +121,7 @@ mod tests {
         let _: RawAdo = given.section("ROUNDSMAN_ADO_");
         let _: RawIntake = given.section("ROUNDSMAN_INTAKE_");
         let _: RawPolicy = given.section("ROUNDSMAN_POLICY_");
+        let _: RawBudget = given.section("ROUNDSMAN_BUDGET_");
         let _: RawStore = given.section("ROUNDSMAN_STORE_");
         let _: RawRuntime = given.section("ROUNDSMAN_RUNTIME_");
         let _: RawAgent = given.section("ROUNDSMAN_AGENT_");

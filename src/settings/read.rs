@@ -5,13 +5,13 @@ use super::{
     Settings, Store, StoreKind, doorbells,
     parse::{self, Wrong},
     raw::{
-        Given, RawAdo, RawAgent, RawBrief, RawCommit, RawIntake, RawLog, RawMetrics, RawPolicy, RawRecord,
-        RawReviewer, RawRuntime, RawStore, RawWatcher,
+        Given, RawAdo, RawAgent, RawBrief, RawBudget, RawCommit, RawIntake, RawLog, RawMetrics, RawPolicy,
+        RawRecord, RawReviewer, RawRuntime, RawStore, RawWatcher,
     },
     vars::{self, Var},
 };
 use crate::{
-    domain::{Brake, CloseOn, ExecutorId, LabelNames, Offer, Policy, ResolveThreads, policy},
+    domain::{Brake, Budget, CloseOn, ExecutorId, LabelNames, Offer, Policy, Prices, ResolveThreads, policy},
     runtime::{Scheme, spec::Limits},
 };
 use secrecy::SecretString;
@@ -29,6 +29,8 @@ const MOST_CLAIMS: u32 = 10_000;
 const MOST_ATTEMPTS: u32 = 100;
 /// An agent that answers more often in one turn is in a loop.
 const MOST_STEPS: u32 = 100_000;
+/// Nobody wants to be told about more pushes of one change.
+const MOST_PUSHES: u32 = 1_000;
 /// Several ticks of any sensible schedule.
 const WATCHER_SILENCE: Duration = Duration::from_hours(1);
 /// As `runtime::spec::Limits` has it.
@@ -56,9 +58,13 @@ pub(super) fn settings(vars: &BTreeMap<String, String>) -> Result<Settings, Prob
     let ado = read.ado(given.section("ROUNDSMAN_ADO_"));
     let (intake, policy) = read.intake(given.section("ROUNDSMAN_INTAKE_"));
     let (policy, idle_limit) = read.policy(given.section("ROUNDSMAN_POLICY_"), Policy { brake, ..policy });
+    let raw_agent: RawAgent = given.section("ROUNDSMAN_AGENT_");
+    let prices = read.prices(&raw_agent);
+    let budget = read.budget(given.section("ROUNDSMAN_BUDGET_"), prices);
+    let policy = Policy { budget, ..policy };
     let store = read.store(given.section("ROUNDSMAN_STORE_"), &state_dir);
     let runtime = read.runtime(given.section("ROUNDSMAN_RUNTIME_"), vars);
-    let agent = read.agent(given.section("ROUNDSMAN_AGENT_"), vars);
+    let agent = read.agent(raw_agent, vars);
     let doorbells = doorbells::read(&mut read, given.section("ROUNDSMAN_DOORBELL_"));
     let reviewer = read.reviewer(given.section("ROUNDSMAN_REVIEWER_"));
     let RawBrief { file } = given.section("ROUNDSMAN_BRIEF_");
@@ -282,6 +288,7 @@ impl Reader {
             respond_attempts,
             conflict_attempts,
             infrastructure_attempts,
+            provider_limit,
             redispatch_attempts,
             turn_limit,
             idle_limit,
@@ -312,6 +319,7 @@ impl Reader {
         let mut idle = IDLE_LIMIT;
         span(&vars::POLICY_FIX_FORWARD_WINDOW, fix_forward_window, &mut p.fix_forward_window);
         span(&vars::POLICY_TURN_LIMIT, turn_limit, &mut p.turn_limit);
+        span(&vars::POLICY_PROVIDER_LIMIT, provider_limit, &mut p.provider_limit);
         span(&vars::POLICY_IDLE_LIMIT, idle_limit, &mut idle);
         span(&vars::POLICY_VERDICT_LIMIT, verdict_limit, &mut p.verdict_limit);
         span(&vars::POLICY_CHECKS_GRACE, checks_grace, &mut p.checks_grace);
@@ -354,6 +362,48 @@ impl Reader {
         (p, idle)
     }
 
+    fn budget(&mut self, raw: RawBudget, prices: Option<Prices>) -> Budget {
+        let RawBudget { item_time, item_tokens, item_cost, unaccepted_cost, day_tokens, day_cost, pushes } =
+            raw;
+        let usual = Budget::default();
+        let dollars = parse::or_none(parse::dollars);
+        let tokens = parse::or_none(parse::count);
+        let unaccepted = &vars::BUDGET_UNACCEPTED_COST;
+        Budget {
+            item_time: self.or(
+                &vars::BUDGET_ITEM_TIME,
+                item_time,
+                parse::or_none(parse::duration),
+                usual.item_time,
+            ),
+            item_tokens: self.or(&vars::BUDGET_ITEM_TOKENS, item_tokens, &tokens, usual.item_tokens),
+            item_cost: self.or(&vars::BUDGET_ITEM_COST, item_cost, &dollars, usual.item_cost),
+            unaccepted_cost: self.or(unaccepted, unaccepted_cost, &dollars, usual.unaccepted_cost),
+            day_tokens: self.or(&vars::BUDGET_DAY_TOKENS, day_tokens, &tokens, usual.day_tokens),
+            day_cost: self.or(&vars::BUDGET_DAY_COST, day_cost, &dollars, usual.day_cost),
+            pushes: self.or(&vars::BUDGET_PUSHES, pushes, parse::number(0..=MOST_PUSHES), usual.pushes),
+            prices,
+        }
+    }
+
+    /// One price alone would count the other as nothing.
+    fn prices(&mut self, raw: &RawAgent) -> Option<Prices> {
+        let mut price = |var, given: &Option<String>| self.maybe(var, given.clone(), parse::dollars);
+        let input = price(&vars::AGENT_PRICE_INPUT, &raw.price_input);
+        let cached = price(&vars::AGENT_PRICE_CACHED, &raw.price_cached);
+        let output = price(&vars::AGENT_PRICE_OUTPUT, &raw.price_output);
+        let is_given = raw.price_input.is_some() || raw.price_cached.is_some() || raw.price_output.is_some();
+        for (var, given) in
+            [(&vars::AGENT_PRICE_INPUT, &raw.price_input), (&vars::AGENT_PRICE_OUTPUT, &raw.price_output)]
+        {
+            if is_given && given.is_none() {
+                self.problem(var, "is not set, but another price is", "give both prices, or none");
+            }
+        }
+        let (input, output) = (input?, output?);
+        Some(Prices { input, cached: cached.unwrap_or(input), output })
+    }
+
     fn store(&mut self, raw: RawStore, state_dir: &std::path::Path) -> Store {
         let RawStore { kind, path } = raw;
         Store {
@@ -386,6 +436,10 @@ impl Reader {
             step_limit,
             token_limit,
             cost_limit,
+            // Read with the budget.
+            price_input: _,
+            price_cached: _,
+            price_output: _,
             checks_environment,
             plan_first,
             base_checks,

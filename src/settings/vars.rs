@@ -186,6 +186,9 @@ vars! {
     POLICY_INFRASTRUCTURE_ATTEMPTS: Is("3"),
         "Turns started again because the executor lost them or the model provider failed, at most",
         "A bad afternoon does not end work, and a broken image does not loop", "0.1.0";
+    POLICY_PROVIDER_LIMIT: Is("1d"),
+        "How long a run waits for a model provider that does not answer before a person is told",
+        "Outages last hours; what lasts longer is a contract, a key or a network", "0.1.0";
     POLICY_REDISPATCH_ATTEMPTS: Is("1"),
         "Turns started again because the agent failed, at most",
         "An agent that failed twice on the same text fails a third time", "0.1.0";
@@ -234,6 +237,28 @@ vars! {
     POLICY_PROPOSALS: Is("0"),
         "Follow-up work items that a run may propose, at most; they are linked and carry no label of ours",
         "Items of an agent's making are a surprise where nobody asked for them; 3 are a useful number where people did", "0.1.0";
+
+    BUDGET_ITEM_TIME: Is("8h"),
+        "Time in which agents work on one work item, all its turns and runs together; `none` is no limit, as for all limits below",
+        "Ten turns at their limit; whoever needs more works in circles", "0.1.0";
+    BUDGET_ITEM_TOKENS: Is("60000000"),
+        "Tokens of one work item that are paid in full, at most",
+        "Three turns at their limit", "0.1.0";
+    BUDGET_ITEM_COST: Is("60"),
+        "US dollars of one work item, at most. Where money is limited, a price that nobody knows stops the run: see `ROUNDSMAN_AGENT_PRICE_INPUT`",
+        "Three turns at their limit, or a dozen expensive honest ones", "0.1.0";
+    BUDGET_UNACCEPTED_COST: Is("40"),
+        "US dollars of one run since checks last passed on its work or a person let it go on, at most",
+        "Two turns that were cut at their limit, and still nothing that passes", "0.1.0";
+    BUDGET_DAY_TOKENS: Is("300000000"),
+        "Tokens of all runs in one UTC day that are paid in full, at most; then everything waits for the next day",
+        "Five work items that use up all theirs", "0.1.0";
+    BUDGET_DAY_COST: Is("200"),
+        "US dollars of all runs in one UTC day, at most; then everything waits for the next day",
+        "What a team may find on Monday without having been asked", "0.1.0";
+    BUDGET_PUSHES: Is("15"),
+        "Pushes to one pull request, at most",
+        "More than all turns that can push; reviewers and pipelines are told about each", "0.1.0";
 
     STORE_KIND: Is("sqlite"),
         "Where runs are remembered: `sqlite` (a file), or `labels` (no file: records in the work items' comments; more calls, \
@@ -322,6 +347,15 @@ vars! {
     AGENT_COST_LIMIT: Is("20"),
         "US dollars of one turn, at most, where the agent tells a price",
         "Several times an expensive honest turn", "0.1.0";
+    AGENT_PRICE_INPUT: Means("what the agent tells"),
+        "US dollars of a million tokens sent, where the agent tells no price",
+        "Prices differ by model and contract", "0.1.0";
+    AGENT_PRICE_CACHED: Means("as much as any token sent"),
+        "US dollars of a million tokens sent that the provider had in its cache",
+        "Too much rather than too little", "0.1.0";
+    AGENT_PRICE_OUTPUT: Means("what the agent tells"),
+        "US dollars of a million tokens of the model's answers, reasoning included",
+        "Prices differ by model and contract", "0.1.0";
     AGENT_CHECKS_ENVIRONMENT: Means("none"),
         "Names of variables that the repository's checks are given and the agent is not, comma separated",
         "Tests against a service need its key; the agent does not", "0.1.0";

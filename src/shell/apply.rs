@@ -5,7 +5,7 @@ mod people;
 use super::{App, OpenError, brief, executor, older, progress, proposals, rules, talk};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
-    decide::{Effect, Procedure},
+    decide::{Effect, Observation, Procedure},
     domain::{
         AgentResult, BranchName, Doubt, Identity, Labels, Outcome, PublishResult, PullRequest,
         PullRequestStatus, Repository, Run, Stage, StateCategory, Step, StepResult, Turn, TurnRecord,
@@ -72,7 +72,12 @@ impl ApplyError {
 const SHORT_STEP: Duration = Duration::from_secs(20);
 
 /// Performs one effect.
-pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Applied, ApplyError> {
+pub(super) async fn apply(
+    app: &App,
+    run: &Run,
+    effect: &Effect,
+    seen: &Observation,
+) -> Result<Applied, ApplyError> {
     match effect {
         Effect::StartStep { turn, step } => start_step(app, run, turn, *step).await,
         Effect::StopWorkers => {
@@ -85,7 +90,7 @@ pub(super) async fn apply(app: &App, run: &Run, effect: &Effect) -> Result<Appli
         Effect::Remind => talk::remind(app, run).await,
         Effect::Unsay { thread, comment } => talk::unsay(app, run, *thread, *comment).await,
         Effect::HandToPeople { reason, people, asks } => {
-            hand_to_people(app, run, reason, people, *asks).await
+            hand_to_people(app, run, reason, people, *asks, seen).await
         }
         Effect::TakeBack(how) => people::take_back(app, run, how).await,
         Effect::Pause { on } => people::pause(app, run, *on).await,
@@ -175,7 +180,7 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
     }
     let rules = rules::in_force(app, run).await?.rules();
     let (title, description) = told(app, run).await?;
-    let is_draft = run.opens_as_draft(app.policy.narrowed(&rules).open_as_draft);
+    let is_draft = run.drafts(app.policy.narrowed(&rules).open_as_draft);
     // A person has to want it: a draft waits until one publishes it.
     let has_lost_tests = description.doubts.iter().any(|doubt| matches!(doubt, Doubt::TestRemoved { .. }));
     let mut new = NewPullRequest {
@@ -221,7 +226,15 @@ async fn measured(app: &App, run: &Run) -> words::pull_request::Description {
         match worker.state {
             WorkerState::Finished(StepResult::Agent {
                 result:
-                    AgentResult::Worked { summary, checks_passed, red_before, review, changed: _, replies: _ },
+                    AgentResult::Worked {
+                        summary,
+                        checks_passed,
+                        red_before,
+                        review,
+                        changed: _,
+                        replies: _,
+                        cut: _,
+                    },
                 usage: _,
             }) if worker.turn.number == work => {
                 from.summary = Some(summary);
@@ -300,16 +313,27 @@ async fn hand_to_people(
     reason: &str,
     people: &[Identity],
     asks: bool,
+    seen: &Observation,
 ) -> Result<Applied, ApplyError> {
     let labels = &app.policy.labels;
+    let links = progress::links_seen(app, run, seen);
     let escalation = Escalation {
         reason: reason.to_owned(),
-        tried: tried(run),
-        agent_text: None,
+        tried: words::comments::tried(run),
+        agent_text: run.said.as_ref().map(|said| said.summary.clone()),
+        // Only where something is red: a green build has nothing to show.
+        failing: links
+            .build
+            .as_ref()
+            .and(seen.checks.known())
+            .map(|checks| checks.failed_tasks.clone())
+            .unwrap_or_default(),
+        used: words::comments::used(run, &app.policy),
+        is_attached: false,
         people: people.to_vec(),
         asks,
     };
-    let history = words::comments::escalated(run, &escalation, &progress::links(app, run), labels);
+    let history = words::comments::escalated(run, &escalation, &links, labels);
     change_item(app, run, |item| {
         (!is_handed(app, &item.labels)).then(|| ItemChange {
             labels: Some(item.labels.changed(&[&labels.human], &[&labels.in_progress, &labels.ready])),
@@ -322,10 +346,6 @@ async fn hand_to_people(
 
 fn is_handed(app: &App, labels: &Labels) -> bool {
     labels.has(&app.policy.labels.human) && !labels.has(&app.policy.labels.in_progress)
-}
-
-fn tried(run: &Run) -> Vec<String> {
-    run.turns.iter().map(|turn| format!("turn {}: {}", turn.number, turn.kind)).collect()
 }
 
 /// Lets go of the item: label, state and last words in one write. Where a rule of the process forbids the state, the

@@ -11,7 +11,7 @@ use crate::{
     ado::{self, LogEnd},
     agents::{self, Wanted},
     decide,
-    decide::Command,
+    decide::{Command, budget::Left},
     domain::{BuildId, Ceiling, Choices, Link, Run, Step, Trigger, Turn, TurnEnd, TurnKind, WorkItemId},
     runtime::{
         environment::Decision,
@@ -69,6 +69,13 @@ pub(super) async fn spec(
         // Network and git only: a repository that takes longer to clone needs another design.
         Step::Fetch | Step::Publish => policy.turn_limit.min(Duration::from_mins(15)),
     };
+    let left = Left::of(run, &app.policy);
+    let wall = match step {
+        // One second at least: a step without any time is refused before it says why.
+        Step::Agent => left.time.map_or(wall, |left| wall.min(left).max(std::time::Duration::from_secs(1))),
+        Step::Fetch | Step::Publish => wall,
+    };
+    let at_most = |limit: u64, left: Option<u64>| left.map_or(limit, |left| limit.min(left));
     Ok(WorkerSpec {
         schema: SCHEMA,
         run: run.id,
@@ -95,8 +102,9 @@ pub(super) async fn spec(
             wall_seconds: wall.as_secs(),
             idle_seconds: settings.idle_limit.as_secs(),
             steps,
-            tokens,
-            cost_micro_usd,
+            tokens: at_most(tokens, left.tokens),
+            cost_micro_usd: at_most(cost_micro_usd, left.cost),
+            prices: app.policy.budget.prices,
             max_files: files,
             base_checks_seconds: if settings.agent.base_checks {
                 BASE_CHECKS.min(policy.turn_limit / BASE_CHECKS_SHARE).as_secs()

@@ -4,6 +4,7 @@
 use super::{App, progress};
 use crate::{
     ado::{self, ItemChange, Written},
+    decide::budget::before,
     domain::{Choices, Claim, Identity, Repository, Run, RunId, WorkItem},
     store::{self, Intent, Saved},
     words::{Marker, Record},
@@ -54,6 +55,9 @@ pub(super) async fn claim(
             claimed_at: app.now,
         })
     };
+    let known = app.remembered().await?;
+    let earlier = known.iter().filter(|earlier| earlier.id.item == item.id && earlier.id != id);
+    let run = Run { before: before(earlier), ..run };
     let text = progress::text(app, &run, None);
     let record = Record::of_claim(&run);
     let run = Run { progress_digest: Some(progress::weight(&text, &record)), ..run };

@@ -33,7 +33,8 @@ pub use brief::house_rules_problem;
 
 use crate::{
     ado,
-    domain::{Identity, IdentityId, Policy, Repository, Run, StateCategory},
+    decide::FleetFacts,
+    domain::{Identity, IdentityId, Policy, Repository, Run, RunId, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
     settings::{Settings, StoreKind},
@@ -63,6 +64,7 @@ pub struct App {
     /// The command that runs a step.
     worker: Vec<String>,
     me: Arc<OnceCell<ado::Connection>>,
+    facts: OnceCell<Arc<FleetFacts>>,
     lookups: Lookups,
 }
 
@@ -127,7 +129,18 @@ impl App {
             )),
         };
         let runtime = executor::open(&settings, &worker, host.environment)?;
-        Ok(Self { settings, policy, ado, store, runtime, now, worker, me, lookups: Lookups::default() })
+        Ok(Self {
+            settings,
+            policy,
+            ado,
+            store,
+            runtime,
+            now,
+            worker,
+            me,
+            facts: OnceCell::new(),
+            lookups: Lookups::default(),
+        })
     }
 
     /// Who we are, asked once; a token that is not ours or nobody's is an error here and not later.
@@ -148,6 +161,32 @@ impl App {
             return Err(poll::Failure::WrongIdentity { name: identity.name.clone() });
         }
         Ok(identity)
+    }
+
+    /// What all runs together come to, as this invocation found it. Where the memory cannot be read, nothing holds a run
+    /// back for that; nothing can be saved then either, so nothing starts.
+    pub(crate) async fn facts(&self) -> Arc<FleetFacts> {
+        let facts = self.facts.get_or_init(|| async {
+            match self.remembered().await {
+                Ok(runs) => Arc::new(FleetFacts::of(&runs, &self.policy, self.now)),
+                Err(why) => {
+                    tracing::warn!("what all runs together use up could not be told: {why}");
+                    Arc::default()
+                }
+            }
+        });
+        facts.await.clone()
+    }
+
+    /// Runs in flight and lately closed ones, each once.
+    pub(crate) async fn remembered(&self) -> Result<Vec<Run>, store::Error> {
+        /// More runs than any installation closes in a day.
+        const RECENT: u32 = 200;
+        let mut runs = self.store.in_flight().await?;
+        let known: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
+        let recent = self.store.recent(RECENT).await?;
+        runs.extend(recent.into_iter().filter(|run| !known.contains(&run.id)));
+        Ok(runs)
     }
 
     /// What the states of a type mean.

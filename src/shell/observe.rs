@@ -87,6 +87,7 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         commands,
         labelled: Seen::NotAsked,
         text_changes: Seen::NotAsked,
+        fleet: app.facts().await,
     };
     vouch(app, run, &mut seen).await;
     seen

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ado,
-    decide::{Load, RefuseReason, queue},
+    decide::{Load, RefuseReason, budget::is_under_way, queue},
     domain::{Policy, Run, Stage, WorkItem, WorkItemId},
     exit::Exit,
     store,
@@ -173,9 +173,13 @@ async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
 }
 
 pub(super) async fn load(app: &App) -> Result<Load, store::Error> {
-    let mut load =
-        Load { claims_today: app.store.opened_since(start_of_day(app.now)).await?, ..Load::default() };
-    for run in app.store.in_flight().await? {
+    let runs = app.store.in_flight().await?;
+    let mut load = Load {
+        claims_today: app.store.opened_since(start_of_day(app.now)).await?,
+        held: app.facts().await.refusal(&app.policy, runs.iter().any(is_under_way), app.now),
+        ..Load::default()
+    };
+    for run in runs {
         add(&mut load, &run);
     }
     Ok(load)

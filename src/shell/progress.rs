@@ -4,15 +4,58 @@ use super::App;
 use crate::{
     ado::{self, Written},
     decide::{Decision, Observation, Verdict, WaitReason, verdict},
-    domain::{Run, Stage},
+    domain::{Run, Stage, Step, TurnEnd, TurnRecord},
     words::{self, Checks, Links, Marker, Progress, ProgressNote, Record},
 };
 use sha2::{Digest, Sha256};
 
 /// What the comment should say now. Nothing in it changes with the clock.
 pub(super) fn text(app: &App, run: &Run, told: Option<(&Decision, &Observation)>) -> String {
-    let note = told.map(|(decision, seen)| note(run, decision, seen)).unwrap_or_default();
-    words::comments::progress(&Progress::of(run, &links(app, run), note))
+    let note = told.map(|(decision, seen)| note(app, run, decision, seen)).unwrap_or_default();
+    let links = told.map_or_else(|| links(app, run), |(_, seen)| links_seen(app, run, seen));
+    words::comments::progress(&Progress::of(run, &links, note))
+}
+
+/// The comment with and, where that matters, without the mention of a person.
+pub(super) struct Texts {
+    /// What it should say.
+    wanted: String,
+    /// The same without the mention. A mention is a mail: one for each head that people are to look at, not one per edit.
+    unmentioned: Option<String>,
+}
+
+/// What the comment should say now.
+pub(super) fn texts(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Texts {
+    let note = note(app, run, decision, seen);
+    let links = links_seen(app, run, seen);
+    let render = |note: ProgressNote| words::comments::progress(&Progress::of(run, &links, note));
+    let unmentioned = note.needs_person.then(|| render(ProgressNote { needs_person: false, ..note.clone() }));
+    Texts { wanted: render(note), unmentioned }
+}
+
+/// Makes the comment say that, and remembers whom it mentioned about what.
+pub(super) async fn tell(
+    app: &App,
+    run: &mut Run,
+    texts: &Texts,
+    before: Option<&Stage>,
+) -> Result<(), ado::Error> {
+    let head = run.pushed.as_ref().map(|pushed| pushed.head.clone());
+    let says_so = |text: &str| run.progress_digest.as_ref() == Some(&digest(text));
+    match &texts.unmentioned {
+        None => ensure(app, run, &texts.wanted, before).await,
+        Some(text) if says_so(text) && run.mentioned == head => Ok(()),
+        Some(text) if run.mentioned == head && !says_so(&texts.wanted) => {
+            ensure(app, run, text, before).await
+        }
+        Some(_) => {
+            ensure(app, run, &texts.wanted, before).await?;
+            if run.progress_digest.as_ref() == Some(&digest(&texts.wanted)) {
+                run.mentioned = head;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Where people can look.
@@ -26,7 +69,27 @@ pub(super) fn links(app: &App, run: &Run) -> Links {
     }
 }
 
-fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
+/// Where people can look, the failing build included.
+pub(super) fn links_seen(app: &App, run: &Run, seen: &Observation) -> Links {
+    let failing = match (seen.checks.known(), &run.pushed) {
+        (Some(checks), Some(pushed)) => match verdict(checks, &pushed.head) {
+            Verdict::Failing(failing) => failing.builds.first().copied(),
+            Verdict::Canceled { build, evaluation: _ } => Some(build),
+            Verdict::Broken { .. }
+            | Verdict::Partial
+            | Verdict::Pending
+            | Verdict::Passing { .. }
+            | Verdict::NoChecks => None,
+        },
+        (_, _) => None,
+    };
+    // Repositories stand below their project, in every address that the service gives.
+    let project = run.repository.clone_url.split_once("/_git/").map(|(project, _)| project);
+    let build = failing.zip(project).map(|(id, project)| format!("{project}/_build/results?buildId={id}"));
+    Links { build, ..links(app, run) }
+}
+
+fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
     let checks = match (seen.checks.known(), &run.pushed) {
         (Some(checks), Some(pushed)) => match verdict(checks, &pushed.head) {
             Verdict::Failing(_) | Verdict::Broken { .. } | Verdict::Canceled { .. } | Verdict::Partial => {
@@ -39,12 +102,17 @@ fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
         (_, _) => Checks::NotYet,
     };
     let (sentence, needs_person) = match decision {
-        Decision::Escalate(reason) => (Some(reason.to_string()), true),
+        // The hand-over mentions: one mail is enough.
+        Decision::Escalate(reason) => (Some(reason.to_string()), false),
         Decision::Wait(reason @ (WaitReason::AwaitingReview { .. } | WaitReason::NoChecks)) => {
             (Some(reason.to_string()), true)
         }
         Decision::Wait(
-            reason @ (WaitReason::Paused(_) | WaitReason::TargetRed | WaitReason::AwaitingApproval),
+            reason @ (WaitReason::Paused(_)
+            | WaitReason::TargetRed
+            | WaitReason::AwaitingApproval
+            | WaitReason::Outage { .. }
+            | WaitReason::DaySpent { .. }),
         ) => (Some(reason.to_string()), false),
         Decision::Wait(_)
         | Decision::StopWorkers(_)
@@ -56,7 +124,40 @@ fn note(run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
         | Decision::Resume(_)
         | Decision::Close(_) => (None, false),
     };
-    ProgressNote { sentence, needs_person, checks, ..ProgressNote::default() }
+    let waiting = match decision {
+        // Fetch and publish take seconds.
+        Decision::Wait(WaitReason::StepRunning { .. })
+            if run.current_turn().is_none_or(|(_, step)| step != Step::Agent) =>
+        {
+            None
+        }
+        Decision::Wait(reason) => words::comments::waiting(reason, &app.policy),
+        Decision::StopWorkers(_)
+        | Decision::Proceed(_)
+        | Decision::Redispatch(_)
+        | Decision::FixForward(_)
+        | Decision::Respond(_)
+        | Decision::Obey(_)
+        | Decision::Resume(_)
+        | Decision::Escalate(_)
+        | Decision::Close(_) => None,
+    };
+    let changed = run.pushed.as_ref().and_then(|pushed| {
+        let made =
+            |turn: &&TurnRecord| matches!(&turn.end, Some(TurnEnd::Pushed { head }) if *head == pushed.head);
+        run.turns.iter().rev().find(made).and_then(|turn| turn.changed)
+    });
+    ProgressNote {
+        sentence,
+        waiting,
+        needs_person,
+        checks,
+        changed,
+        summary: run.said.as_ref().map(|said| said.summary.clone()),
+        checks_claimed: run.said.as_ref().and_then(|said| said.checks_passed),
+        plan: None,
+        used: words::comments::used(run, &app.policy),
+    }
 }
 
 /// Equal for equal text.

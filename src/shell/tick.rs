@@ -17,7 +17,7 @@ use crate::{
         Decision, Effect, Hand, Observation, Pause, WaitReason, by_hand, catch_up, cause, deadline::Deadline,
         decide, plan,
     },
-    domain::{Cause, Doubts, Generation, IdentityId, Run, Stage, Stuck},
+    domain::{Brake, Cause, Doubts, Generation, IdentityId, Run, Stage, Stuck},
     exit::Exit,
     store::{Note, Ring, Saved},
 };
@@ -301,7 +301,7 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
                 }
             }
         }
-        let done = apply(app, &next_for(effect, &run, &next), effect).await?;
+        let done = apply(app, &next_for(effect, &run, &next), effect, seen).await?;
         match done {
             Applied::Done => {}
             Applied::Moved(repository, target) => (next.repository, next.target) = (*repository, target),
@@ -406,12 +406,16 @@ async fn tell(
     {
         return Ok(());
     }
+    // On stop, workers end and nothing else happens.
+    if app.policy.brake == Brake::Stop {
+        return Ok(());
+    }
     // It was brought up to date before people were asked; after a loss of memory we would know less.
     if matches!(decision, Decision::Wait(WaitReason::AskedPeople | WaitReason::NotResumed(_))) {
         return Ok(());
     }
-    let text = progress::text(app, next, Some((decision, seen)));
-    progress::ensure(app, next, &text, before).await
+    let texts = progress::texts(app, next, decision, seen);
+    progress::tell(app, next, &texts, before).await
 }
 
 /// Saves what changed, with what is to be rung, in one transaction. None when another process was faster.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     agents::stream::Verdict,
-    domain::{AgentFailure, AgentResult, CommitId, Review, ReviewSaid, ThreadId, Usage},
+    domain::{AgentFailure, AgentResult, CommitId, DiffStat, Review, ReviewSaid, ThreadId, Usage},
     runtime::{process::files, spec::AgentCall},
 };
 use std::{fs, time::Duration};
@@ -36,6 +36,7 @@ const MOST_REPLIES: usize = 200;
 
 /// Runs the step.
 pub(super) fn run(job: &Job) -> (AgentResult, Usage) {
+    let began = now();
     let mut session = match Session::begin(job) {
         Ok(session) => session,
         Err(detail) => {
@@ -43,7 +44,8 @@ pub(super) fn run(job: &Job) -> (AgentResult, Usage) {
             return (AgentResult::Failed { class, detail: job.clean(&detail, DETAIL) }, Usage::default());
         }
     };
-    let result = session.play().unwrap_or_else(|halt| halt);
+    let result = session.play().unwrap_or_else(|halt| session.rescue(halt));
+    session.usage.seconds = began.elapsed().as_secs();
     left::clean(job);
     left::gather_proposals(job);
     session.leave_evidence(match &result {
@@ -243,18 +245,52 @@ impl<'a> Session<'a> {
                 }
             }
         };
-        let tip = self.tip(&self.git).map_err(|e| self.broken(&e))?;
-        self.bundle(&self.git, &tip).map_err(|e| self.broken(&e))?;
+        let changed = self.deliver().map_err(|e| self.broken(&e))?;
+        Ok(AgentResult::Worked {
+            summary: self.summary(),
+            checks_passed,
+            changed,
+            replies: self.replies(),
+            red_before,
+            review,
+            cut: None,
+        })
+    }
+
+    /// Puts all commits into the bundle, and measures them.
+    fn deliver(&self) -> Result<DiffStat, GitError> {
+        let tip = self.tip(&self.git)?;
+        self.bundle(&self.git, &tip)?;
         let (_, changed) = changes::measure(
             &self.git,
             &self.workspace,
             self.base.as_str(),
             self.target.as_str(),
             tip.as_str(),
-        )
-        .map_err(|e| self.broken(&e))?;
-        let (summary, replies) = (self.summary(), self.replies());
-        Ok(AgentResult::Worked { summary, checks_passed, changed, replies, red_before, review })
+        )?;
+        Ok(changed)
+    }
+
+    /// An agent that used up its limits may have done something that people can go on with: what it left is handed on as
+    /// unfinished work where it is tidy. Nobody is asked to tidy it any more.
+    fn rescue(&self, halt: AgentResult) -> AgentResult {
+        let AgentResult::Failed { class: AgentFailure::Exhausted, detail } = halt else { return halt };
+        let unfinished = || -> Result<Option<DiffStat>, GitError> {
+            let is_tidy = self.problems()?.is_empty() && self.status(&self.git)?.is_empty();
+            if is_tidy && self.tip(&self.git)? != self.base { self.deliver().map(Some) } else { Ok(None) }
+        };
+        match unfinished() {
+            Ok(Some(changed)) if changed.files > 0 => AgentResult::Worked {
+                summary: self.summary(),
+                checks_passed: None,
+                changed,
+                replies: self.replies(),
+                red_before: Vec::new(),
+                review: None,
+                cut: Some(detail),
+            },
+            Ok(_) | Err(_) => AgentResult::Failed { class: AgentFailure::Exhausted, detail },
+        }
     }
 
     /// Keeps what the repository says to this agent's program out of the workspace: it could name another provider, and

@@ -97,7 +97,11 @@ impl Session<'_> {
                     // What it was told before it broke off, it knows only where it can go on.
                     is_told = is_told || came.session.is_some();
                 }
-                Verdict::ProviderTransient | Verdict::Transport | Verdict::ProviderPermanent => {
+                Verdict::ProviderPermanent => {
+                    let detail = format!("{} call {}: {}", why.word(), came.verdict, came.words);
+                    return Err(self.fail(AgentFailure::Rejected, &detail));
+                }
+                Verdict::ProviderTransient | Verdict::Transport => {
                     let detail = format!("{} call {}: {}", why.word(), came.verdict, came.words);
                     return Err(self.fail(AgentFailure::Provider, &detail));
                 }

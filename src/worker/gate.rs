@@ -28,9 +28,16 @@ pub(super) struct Entry {
 
 /// What is in the way of a commit.
 #[derive(Default)]
-struct Problems {
+pub(super) struct Problems {
     conflicts: Vec<String>,
     untidy: Vec<String>,
+}
+
+impl Problems {
+    /// Nothing is.
+    pub(super) fn is_empty(&self) -> bool {
+        self.conflicts.is_empty() && self.untidy.is_empty()
+    }
 }
 
 impl Session<'_> {
@@ -67,7 +74,8 @@ impl Session<'_> {
             .collect())
     }
 
-    fn problems(&self) -> Result<Problems, GitError> {
+    /// What is in the way of a commit now.
+    pub(super) fn problems(&self) -> Result<Problems, GitError> {
         let mut problems = Problems::default();
         let status = self.status(&self.git)?;
         let tip = self.tip(&self.git)?;

@@ -136,7 +136,7 @@ impl Watch for Meter {
 
 /// What of `used` is more than a turn may use, in words.
 pub(super) fn exhausted(used: &Usage, limits: &Limits) -> Option<String> {
-    let cost = used.cost_micro_usd.unwrap_or(0);
+    let cost = used.cost_micro_usd.or_else(|| limits.prices.map(|prices| prices.of(used))).unwrap_or(0);
     if used.steps > limits.steps {
         Some(format!("{} steps, of {} allowed", used.steps, limits.steps))
     } else if used.fresh_tokens() > limits.tokens {

@@ -46,6 +46,7 @@ pub(super) fn without_room(class: AgentFailure) -> AgentFailure {
         | AgentFailure::LeftConflict
         | AgentFailure::Untidy => AgentFailure::Infrastructure,
         AgentFailure::Provider
+        | AgentFailure::Rejected
         | AgentFailure::Idle
         | AgentFailure::Timeout
         | AgentFailure::TooMuchOutput

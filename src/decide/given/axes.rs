@@ -42,6 +42,7 @@ pub(in crate::decide) enum Work {
     FetchMoved,
     FetchFailed,
     Worked,
+    Empty,
     Replied,
     Nothing,
     Question,
@@ -64,6 +65,7 @@ impl Work {
             Self::FetchMoved,
             Self::FetchFailed,
             Self::Worked,
+            Self::Empty,
             Self::Replied,
             Self::Nothing,
             Self::Question,
@@ -109,11 +111,13 @@ axis! {
         Here, Over, Gone, LabelGone, StopLabel, StopAsked, Paused, Assigned, Asked, AskedAndReady, Claimed, Stale,
     }
     /// The turns before.
-    Past { Few, Spent, TurnsGone, Answered, SameTwice }
+    Past { Few, Spent, TurnsGone, Answered, SameTwice, Unanswered, Cut }
     /// Everything began this long ago.
     Age { Seconds, Minutes, Hour, Hours, Days, Weeks }
     /// Facts that refine red and green, and what could not be performed.
     Fact { None, TargetRed, TargetMended, TargetUnknown, Flake, Weakened, Unheard, Stuck }
+    /// What was used up, and what all runs together come to.
+    Spend { Little, Time, Tokens, Cost, Unaccepted, Unpriced, Pushes, Day, Down, DownForOthers }
     /// Settings.
     Rules { Default, Green, DraftAndAuto, Drill }
     /// What people said to us in the discussion, in a thread or by label, and what we said.

@@ -6,7 +6,7 @@ use super::{
         Seen, Verdict, WaitReason, catch_up,
         deadline::Deadline,
         decide,
-        given::{Given, Item, Pr, Voice, World, handed_over, years_later},
+        given::{Given, Item, Pr, Spend, Voice, World, handed_over, years_later},
         needed_gap, plan,
         verdict::verdict,
     },
@@ -335,6 +335,7 @@ impl Case<'_> {
         );
         let most = usize::from(policy.max_turns).max(before.counted().count());
         law!(self, next.counted().count() <= most, "no turn beyond all budgets together");
+        self.pays_within_its_budget();
         let new = match self.decision {
             Decision::FixForward(trigger) | Decision::Respond(trigger) => Some(trigger.clone()),
             Decision::Proceed(Proceed::Implement) => {
@@ -354,6 +355,30 @@ impl Case<'_> {
                 || before.counted().any(|t| t.trigger == trigger.key() && t.end != Some(TurnEnd::Lost))
         });
         law!(self, !is_burnt, "an answered input never starts another turn");
+    }
+
+    fn pays_within_its_budget(&self) {
+        if !self.decision.starts_turn() {
+            return;
+        }
+        let publishes =
+            matches!(&self.plan.next.stage, Stage::Working { turn, .. } if turn.work_of.is_some());
+        let is_free = match self.given.spend {
+            Spend::Little => true,
+            Spend::Pushes => false,
+            // What the turn under way reports replaces what it was given, and green accepts what was spent.
+            Spend::Unaccepted => {
+                publishes || self.caught.usage().is_nothing() || self.caught.accepted.is_some()
+            }
+            Spend::Time
+            | Spend::Tokens
+            | Spend::Cost
+            | Spend::Unpriced
+            | Spend::Day
+            | Spend::Down
+            | Spend::DownForOthers => publishes,
+        };
+        law!(self, is_free, "nothing is paid for beyond a limit; publishing what was paid is free");
     }
 
     fn does_lost_work_again(&self) {
@@ -422,6 +447,8 @@ impl Case<'_> {
             | WaitReason::AwaitingApproval
             | WaitReason::NoChecks
             | WaitReason::AwaitingReview { .. }
+            | WaitReason::Outage { .. }
+            | WaitReason::DaySpent { .. }
             | WaitReason::Cold => false,
         };
         let later = self.at(&self.plan.next, self.seen, years_later(self.now));

@@ -1,8 +1,16 @@
 //! What people read, as it is rendered. Knows no Azure DevOps: whether it shows it so is a matter for the wire contract.
 
 use super::*;
-use crate::domain::{IdentityId, Step};
-use crate::words::samples::{self, at, fixing, head};
+use crate::{
+    decide::{Down, Pause, WaitReason},
+    domain::{
+        AgentFailure, DiffStat, FailedTask, IdentityId, LabelNames, Policy, Stage, Step, TurnEnd, Usage,
+    },
+    words::{
+        marker::Marker,
+        samples::{self, at, fixing, head},
+    },
+};
 use proptest::prelude::*;
 
 fn links() -> Links {
@@ -42,6 +50,7 @@ fn a_fix_under_way_with_everything_to_tell() {
         summary: Some("Fixes #99 <script>x</script> @<d291> ##vso[task]".into()),
         checks_claimed: Some(true),
         plan: Some("1. look\n2. change a < b".into()),
+        used: Some("7 tokens (+ 3 cached), 0.02 USD, 3 min of agents' work".into()),
     };
     insta::assert_snapshot!(progress(&Progress::of(&fixing(), &links(), note)), @r#"
     <p><b>An agent is working on this, turn 2: fix-forward.</b></p>
@@ -57,6 +66,7 @@ fn a_fix_under_way_with_everything_to_tell() {
     <p>Check `build` failed on 01234567: attempt 1 of 5.</p>
     <p>Waiting for the agent until 2026-09-21 15:00 UTC.</p>
     <p>Measured: branch agent/4711-r12 at 01234567, 2 files, +10 −3.</p>
+    <p>Used so far: 7 tokens (+ 3 cached), 0.02 USD, 3 min of agents&#39; work.</p>
     <p>Claimed by the agent, not verified:</p>
     <blockquote>Fixes # 99 &lt;script&gt;x&lt;/script&gt; @ &lt;d291&gt; # #vso[task]<br>The repository's own checks passed at the end of the turn.</blockquote>
     <p>The agent's plan:</p>
@@ -127,6 +137,7 @@ fn endings() {
         // Who asked for the run is mentioned once, whatever else they are.
         people: fixing().requested_by.into_iter().collect(),
         asks: true,
+        ..Escalation::default()
     };
     insta::assert_snapshot!(escalated(&fixing(), &escalation, &links(), &LabelNames::default()), @r##"
     <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>this run needs a person.</b> The same check failed again after a fix.</p>
@@ -141,6 +152,101 @@ fn endings() {
     <hr>
     <p>roundsman-note 4711-r12 · asks yes · end</p>
     "##);
+}
+
+/// Three turns: one lost to the provider, one cut off by a limit, one that failed.
+fn tired() -> Run {
+    let mut run = fixing();
+    let usage = Usage {
+        calls: 2,
+        input_tokens: 1_000,
+        output_tokens: 200,
+        cost_micro_usd: Some(1_250_000),
+        seconds: 600,
+        ..Usage::default()
+    };
+    let first = run.turns[0].clone();
+    run.turns[0].usage = usage;
+    run.turns[0].changed = Some(DiffStat { files: 2, insertions: 10, deletions: 3 });
+    run.turns[0].fault = Some(AgentFailure::Exhausted);
+    run.turns[1].end = Some(TurnEnd::Lost);
+    run.turns[1].fault = Some(AgentFailure::Provider);
+    run.turns.push(crate::domain::TurnRecord {
+        number: crate::domain::TurnNumber(3),
+        end: Some(TurnEnd::Failed),
+        fault: Some(AgentFailure::Idle),
+        usage,
+        ..first
+    });
+    run.before = Usage { seconds: 3_600, ..usage };
+    run
+}
+
+#[test]
+fn a_hand_over_tells_what_was_tried_what_fails_and_what_it_cost() {
+    let run = tired();
+    let escalation = Escalation {
+        reason: "the run has used all its fix-forward turns".into(),
+        tried: tried(&run),
+        failing: vec![FailedTask {
+            name: "Build › Test".into(),
+            messages: vec!["error: <b>2 of 7</b> tests failed".into(), "more".into()],
+            log: Some(7),
+        }],
+        used: used(&run, &Policy::default()),
+        ..Escalation::default()
+    };
+    insta::assert_snapshot!(escalated(&run, &escalation, &links(), &LabelNames::default()), @r##"
+    <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>this run needs a person.</b> the run has used all its fix-forward turns</p>
+    <p>What was tried:</p>
+    <ul>
+    <li>turn 1, implement: pushed 01234567 (2 files, +10 −3), cut off by a limit; 2 calls, 1000 tokens in (+ 0 cached), 200 out, 1.25 USD</li>
+    <li>turn 2, fix-forward: lost, and not counted: the agent got no answer from its model provider</li>
+    <li>turn 3, implement: failed: the agent went silent and was stopped; 2 calls, 1000 tokens in (+ 0 cached), 200 out, 1.25 USD</li>
+    </ul>
+    <p>What fails:</p>
+    <ul>
+    <li>Build › Test: error: &lt;b&gt;2 of 7&lt;/b&gt; tests failed</li>
+    </ul>
+    <p>Used so far: 3600 tokens (+ 0 cached), 3.75 USD, 1 h 20 min of agents&#39; work, earlier runs of this work item included.</p>
+    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567 · evidence: the operator's `roundsman show 4711-r12`.</p>
+    <p>To go on: answer in the work item&#39;s text or in a thread of the pull request, then put the label ready-for-agent on the work item again, or write `/agent resume` in its discussion. To take it over yourself: remove the label ready-for-human; what was pushed stays.</p>
+    "##);
+}
+
+#[test]
+fn whose_move_it_is() {
+    let waits = [
+        WaitReason::StepRunning { since: at(0) },
+        WaitReason::BackingOff { until: at(60) },
+        WaitReason::ChecksRunning,
+        WaitReason::AwaitingReview { open: vec!["two reviewers".into()], optional: Vec::new() },
+        WaitReason::AwaitingReview { open: Vec::new(), optional: Vec::new() },
+        WaitReason::Paused(Pause::Label),
+        WaitReason::Paused(Pause::Draft),
+        WaitReason::TargetRed,
+        WaitReason::AwaitingApproval,
+        WaitReason::Outage { what: Down::Provider, until: at(600) },
+        WaitReason::DaySpent { until: at(6_000) },
+    ];
+    let rows = waits.iter().filter_map(|reason| waiting(reason, &Policy::default())).map(|waiting| {
+        let until = waiting.until.map(|until| format!(" until {until}")).unwrap_or_default();
+        format!("{}{until}", waiting.whom)
+    });
+    insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @r"
+    the agent until 2026-09-21 14:58 UTC
+    the next try until 2026-09-21 14:14 UTC
+    the checks
+    people: two reviewers
+    a reviewer
+    a person, who takes the label agent-paused off
+    a person, who publishes the draft
+    whoever mends the target branch
+    a person, who approves the pipeline's stage
+    the model provider to answer again until 2026-09-21 14:23 UTC
+    the next day until 2026-09-21 15:53 UTC
+    ");
+    assert_eq!(waiting(&WaitReason::Cold, &Policy::default()), None);
 }
 
 #[test]
@@ -194,6 +300,9 @@ proptest! {
                 reason: text.clone(),
                 tried: vec![text.clone()],
                 agent_text: Some(text.clone()),
+                failing: vec![FailedTask { name: text.clone(), messages: vec![text.clone()], log: None }],
+                used: None,
+                is_attached: false,
                 people: Vec::new(),
                 asks: false,
             };

@@ -1,0 +1,267 @@
+//! What runs may use up, and what people are told when it is used up. The agents are shell scripts that print what real
+//! ones print about tokens and money.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use crate::world::{World, line};
+use jiff::SignedDuration;
+use roundsman::domain::{TurnKind, WorkerState};
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+/// A change that passes all checks.
+const GOOD: &str = "printf 'A line.\\n' >> README.md";
+
+/// From now on the agent is `opencode`, which is this script, and then says that it used 1000 tokens for so many dollars.
+fn metered(world: &mut World, script: &str, dollars: &str) {
+    let bin = world.home().join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let step = |reason: &str| {
+        format!(
+            r#"echo '{{"type":"step_finish","sessionID":"ses_1","part":{{"reason":"{reason}","tokens":{{"input":900,"output":100}},"cost":{dollars}}}}}'"#
+        )
+    };
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 1; exit; fi\nWORLD='{}'\n\
+         step() {{ {}; }}\necho \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/calls\"\n{script}\n{}\n",
+        world.home().display(),
+        step("tool-calls"),
+        step("stop"),
+    );
+    let path = bin.join("opencode");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let search = std::env::var_os("PATH").unwrap().to_string_lossy().into_owned();
+    world.set("PATH", &format!("{}:{search}", bin.display()));
+    world.set("ROUNDSMAN_AGENT_ENVIRONMENT", "PATH");
+    world.set("ROUNDSMAN_AGENT_NAME", "opencode");
+    world.set("ROUNDSMAN_AGENT_COMMAND", "");
+    world.set("ROUNDSMAN_AGENT_PLAN_FIRST", "no");
+}
+
+/// Kinds of the turns in which the agent was called, in order.
+fn calls(world: &World) -> Vec<String> {
+    let calls = fs::read_to_string(world.home().join("calls")).unwrap_or_default();
+    calls.lines().map(str::to_owned).collect()
+}
+
+/// The run's one progress comment.
+fn progress(world: &World, item: i64) -> String {
+    world.comments(item).into_iter().find(|text| roundsman::words::Marker::find(text).is_some()).unwrap()
+}
+
+fn asks_again(world: &World, item: i64) {
+    world.universe.emulator.tag(item, "ready-for-agent", &world.universe.owner.clone()).unwrap();
+}
+
+/// Ticks and polls until nobody works.
+async fn settle(world: &World) {
+    loop {
+        let _ = world.tick().await;
+        let _ = world.poll().await;
+        let workers = world.app().await.runtime.workers().await.unwrap();
+        let live = |state: &WorkerState| matches!(state, WorkerState::Running { .. });
+        if !workers.values().flatten().any(|worker| live(&worker.state)) {
+            let _ = world.tick().await;
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn h02_an_agent_that_is_cut_off_leaves_a_draft_and_a_person_is_asked() {
+    let mut world = World::new().await;
+    let script =
+        format!("{GOOD}; git add -A; git commit -qm 'Half of it'; while :; do step; sleep 0.05; done");
+    metered(&mut world, &script, "0.01");
+    world.set("ROUNDSMAN_AGENT_STEP_LIMIT", "4");
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("a limit cut the agent off") && told.contains("a draft"), "{told}");
+    assert!(told.contains("cut off by a limit"), "what was tried: {told}");
+    let pulls = world.universe.emulator.pull_requests();
+    assert_eq!(pulls.len(), 1, "{pulls:#?}");
+    assert!(pulls[0].draft, "nobody has said that it is whole: {pulls:#?}");
+    let readme =
+        world.universe.emulator.file(&world.universe.repository, &pulls[0].source, "README.md").unwrap();
+    assert!(String::from_utf8(readme).unwrap().contains("A line."), "what was paid for is kept");
+    assert_eq!(calls(&world), ["implement"], "nobody pays for the rest unasked");
+}
+
+#[tokio::test]
+async fn h15_an_outage_of_hours_costs_no_item_its_attempts() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_INTAKE_MAX_RUNS", "5");
+    world.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "5");
+    // 75 is how this agent says that its provider does not answer.
+    world.agent(&format!(
+        "echo \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/calls\"; if test -e \"$WORLD/down\"; then exit 75; fi; {GOOD}"
+    ));
+    fs::write(world.home().join("down"), "").unwrap();
+    let mut items = vec![world.ask().await];
+    for _ in 0..4 {
+        items.push(world.universe.file_item(&["ready-for-agent"]).unwrap());
+    }
+    // Eight hours, a look every quarter of an hour.
+    for _ in 0..32 {
+        settle(&world).await;
+        world.passes(SignedDuration::from_mins(15));
+    }
+    let tried = calls(&world).len();
+    assert!((5..=15).contains(&tried), "it is found out once, and not by everybody: {tried}");
+    let late = world.universe.file_item(&["ready-for-agent"]).unwrap();
+    let _ = world.tick().await;
+    let refused = world.poll().await;
+    assert!(line(&refused, late).why.contains("the model provider does not answer"), "{refused:#?}");
+    for item in &items {
+        assert!(!world.tags(*item).contains(&"ready-for-human".to_owned()), "{item} waits");
+    }
+    let waiting = items.iter().filter(|item| progress(&world, **item).contains("model provider to answer"));
+    assert!(waiting.count() >= 4, "their comments say so: {}", progress(&world, items[0]));
+
+    fs::remove_file(world.home().join("down")).unwrap();
+    for _ in 0..30 {
+        if world.universe.emulator.pull_requests().len() == items.len() {
+            break;
+        }
+        settle(&world).await;
+        world.passes(SignedDuration::from_mins(15));
+    }
+    assert_eq!(world.universe.emulator.pull_requests().len(), items.len(), "{:#?}", world.runs().await);
+    for run in world.runs().await {
+        assert_eq!((run.lost(), run.spent(TurnKind::Redispatch)), (0, 0), "no attempt was lost: {run:#?}");
+    }
+    assert!(calls(&world).iter().all(|kind| kind == "implement"), "{:?}", calls(&world));
+}
+
+#[tokio::test]
+async fn h17_a_commit_without_a_change_is_not_pushed() {
+    let mut world = World::new().await;
+    world.agent(&format!(
+        "echo \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/calls\"\n\
+         if test \"$ROUNDSMAN_TURN_KIND\" = implement; then {GOOD}; else git commit -q --allow-empty -m 'Fix it'; fi"
+    ));
+    world.universe.emulator.force_next_result(world.universe.pipeline, "failed");
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("without changing anything"), "{told}");
+    assert_eq!(calls(&world), ["implement", "fix-forward"], "the same tree is not built again");
+    assert_eq!(world.universe.emulator.builds().len(), 1, "{:#?}", world.universe.emulator.builds());
+}
+
+#[tokio::test]
+async fn a_price_that_nobody_knows_stops_the_run_and_the_poller() {
+    let mut world = World::new().await;
+    // A model without a configured price is told as 0.
+    metered(&mut world, GOOD, "0");
+    world.universe.emulator.force_next_result(world.universe.pipeline, "failed");
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("nobody knows what the tokens of this run cost"), "{told}");
+    assert!(told.contains("ROUNDSMAN_AGENT_PRICE_INPUT"), "{told}");
+    assert_eq!(calls(&world), ["implement"]);
+    let next = world.universe.file_item(&["ready-for-agent"]).unwrap();
+    let _ = world.tick().await;
+    let refused = world.poll().await;
+    assert!(line(&refused, next).why.contains("nobody knows what the tokens"), "{refused:#?}");
+
+    world.set("ROUNDSMAN_AGENT_PRICE_INPUT", "100");
+    world.set("ROUNDSMAN_AGENT_PRICE_OUTPUT", "400");
+    let _ = world.tick().await;
+    let claimed = world.poll().await;
+    assert_eq!(line(&claimed, next).what, "claimed", "{claimed:#?}");
+}
+
+#[tokio::test]
+async fn the_money_of_an_item_is_counted_over_all_its_runs() {
+    let mut world = World::new().await;
+    metered(&mut world, "echo 'Which one?' > \"$ROUNDSMAN_OUT/question.md\"", "0.5");
+    world.set("ROUNDSMAN_BUDGET_ITEM_COST", "0.50");
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("Which one?") && told.contains("0.50 USD"), "{told}");
+    asks_again(&world, item);
+    world
+        .go(|world| {
+            let told = world.comments(item);
+            told.iter().filter(|text| text.contains("this run needs a person")).count() == 2
+        })
+        .await;
+    let told = world.comments(item).into_iter().next_back().unwrap();
+    assert!(told.contains("has cost 0.50 USD, of 0.50 USD allowed"), "{told}");
+    assert!(told.contains("earlier runs of this work item included"), "{told}");
+    assert_eq!(calls(&world), ["implement"], "a new label is no new money");
+}
+
+#[tokio::test]
+async fn a_spent_day_holds_new_work_until_the_next() {
+    let mut world = World::new().await;
+    metered(&mut world, GOOD, "0.5");
+    world.set("ROUNDSMAN_BUDGET_DAY_COST", "0.50");
+    world.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "2");
+    let _item = world.ask().await;
+    world.until_green().await;
+    let next = world.universe.file_item(&["ready-for-agent"]).unwrap();
+    let _ = world.tick().await;
+    let refused = world.poll().await;
+    assert!(line(&refused, next).why.contains("what they may in one day"), "{refused:#?}");
+    world.passes(SignedDuration::from_hours(24));
+    let _ = world.tick().await;
+    let claimed = world.poll().await;
+    assert_eq!(line(&claimed, next).what, "claimed", "{claimed:#?}");
+}
+
+#[tokio::test]
+async fn people_see_what_it_cost_whose_move_it_is_and_are_mentioned_once() {
+    let mut world = World::new().await;
+    metered(&mut world, GOOD, "0.5");
+    let item = world.ask().await;
+    world.until_green().await;
+    let told = progress(&world, item);
+    assert!(told.contains("Used so far: 1000 tokens (+ 0 cached), 0.50 USD"), "{told}");
+    assert!(told.contains("1 file, +1"), "measured: {told}");
+    assert!(told.contains("Waiting for "), "{told}");
+    let owner = world.universe.owner.id.clone();
+    assert!(told.contains(&owner), "it is their move: {told}");
+    world.assert_quiet().await;
+    // The same head with another sentence: no second mail.
+    world.universe.emulator.comment_item(item, "Nice.", &world.universe.owner.clone()).unwrap();
+    world.passes(SignedDuration::from_mins(11));
+    let _ = world.tick().await;
+    world.assert_quiet().await;
+    assert_eq!(
+        world.comments(item).iter().filter(|text| text.contains(&owner)).count(),
+        1,
+        "{:#?}",
+        world.comments(item)
+    );
+}
+
+#[tokio::test]
+async fn a_frozen_run_is_handed_over_with_everything_that_a_person_needs() {
+    let mut world = World::new().await;
+    metered(&mut world, GOOD, "0.5");
+    world.set("ROUNDSMAN_POLICY_FIX_FORWARD_ATTEMPTS", "0");
+    world.universe.emulator.force_next_result(world.universe.pipeline, "failed");
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    for part in [
+        "used all its fix-forward turns",
+        "turn 1, implement: pushed",
+        "1 file, +1",
+        "0.50 USD",
+        "the failing build",
+        "_build/results?buildId=",
+        "pull request !",
+        "evidence",
+        "/agent resume",
+        "ready-for-agent",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let owner = &world.universe.owner.id;
+    assert!(told.contains(owner), "{told}");
+    assert!(!progress(&world, item).contains(owner), "one mail is enough");
+    let pulls = world.universe.emulator.pull_requests();
+    assert_eq!(pulls[0].status, "active", "the work stays in place");
+}
