@@ -282,69 +282,82 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");
     assert_snapshot!(all.table(), @r#"
-    close        Declined               14210
-    close        Green                     96
-    close        HandedBack             13192
-    close        Merged                 15272
-    close        Superseded               288
+    close        Declined               18440
+    close        Green                    144
+    close        HandedBack            162334
+    close        Merged                 72896
+    close        Superseded               738
     do           ArmAutoComplete          168
-    do           LinkWorkItem            1296
+    do           LinkWorkItem            1728
     do           Publish                  504
-    do           Requeue                 2376
-    do           RetryBuild              1728
-    escalate     AgentFailed              832
-    escalate     BudgetSpent             1608
-    escalate     Canceled                  96
+    do           Requeue                 3168
+    do           RetryBuild              2160
+    escalate     AgentFailed             1040
+    escalate     BudgetSpent             2352
+    escalate     Canceled                 120
     escalate     CannotMerge             3150
-    escalate     CheckBroken             1104
-    escalate     Gap                    11813
-    escalate     InfrastructureBudget    3584
-    escalate     NoVerdict               1038
-    escalate     NobodyReviews            361
-    escalate     NothingChanged           784
-    escalate     PartlyGreen             1104
-    escalate     PersonPushed            2066
-    escalate     Question                 448
-    escalate     RedTooLong               340
-    escalate     Refused                  448
-    escalate     SameFailureAgain          96
-    escalate     SameInputAgain           814
-    escalate     TestsWeakened            192
-    escalate     TooManyTurns            4408
-    escalate     TurnTooLong             1101
+    escalate     CheckBroken             1380
+    escalate     Gap                    16331
+    escalate     InfrastructureBudget    4480
+    escalate     NoVerdict               1194
+    escalate     NobodyReviews            495
+    escalate     NothingChanged          1008
+    escalate     PartlyGreen             1380
+    escalate     PersonPushed            2962
+    escalate     Question                2432
+    escalate     RedTooLong               425
+    escalate     Refused                  560
+    escalate     SameFailureAgain         120
+    escalate     SameInputAgain          1256
+    escalate     TestsWeakened            240
+    escalate     TooManyTurns            5161
+    escalate     TurnTooLong             1395
     escalate     VotedDownSilently        646
     fix-forward  conflict                1876
     fix-forward  fix-forward              216
-    proceed      Implement                192
-    proceed      Next                     896
-    proceed      OpenPullRequest         2721
-    proceed      Remind                   310
-    proceed      Start                   1326
+    obey         Explain                 5043
+    obey         NothingHeld            11484
+    obey         Paused                  5043
+    obey         Refused                 1344
+    obey         Status                  5043
+    obey         Unknown                 5043
+    obey         Unpaused                3060
+    proceed      Implement                416
+    proceed      Next                    1120
+    proceed      OpenPullRequest         2825
+    proceed      Remind                   426
+    proceed      Start                   3394
     proceed      TurnAnswered             112
-    proceed      TurnPushed               448
-    redispatch   Failed                  1296
-    redispatch   Lost                   12678
+    proceed      TurnPushed               560
+    redispatch   Failed                  1620
+    redispatch   Lost                   15744
     respond      respond                 4500
-    stop-workers AskedPeople             1500
-    stop-workers Brake                   4176
-    stop-workers TooLong                  531
-    wait         AskedPeople             5624
-    wait         AwaitingApproval         920
-    wait         AwaitingReview           864
-    wait         BackingOff              6408
-    wait         Brake                  15519
-    wait         ChecksRunning           1642
-    wait         Cold                    1434
-    wait         Gap                    17758
-    wait         LookAgain               6830
-    wait         NoChecks                 400
-    wait         NotCurrentYet            950
-    wait         Over                    5184
-    wait         Paused                  9108
-    wait         QuietPeriod             4500
-    wait         StaleItem               2160
-    wait         StepRunning             1866
-    wait         TargetRed                 44
-    199152 cases
+    resume       Answer                   680
+    resume       Command                 2652
+    resume       Label                    376
+    stay         NobodyLabelled          1035
+    stay         NotTrusted              1035
+    stay         TextChanged             1086
+    stop-workers AskedPeople            24804
+    stop-workers Brake                  55320
+    stop-workers TooLong                  675
+    wait         AskedPeople            47000
+    wait         AwaitingApproval        1150
+    wait         AwaitingReview          1650
+    wait         BackingOff             13249
+    wait         Brake                 141363
+    wait         ChecksRunning           2174
+    wait         Cold                    1894
+    wait         Gap                    97315
+    wait         LookAgain              35588
+    wait         NoChecks                 584
+    wait         NotCurrentYet           1066
+    wait         Over                   34272
+    wait         Paused                 59004
+    wait         QuietPeriod             5940
+    wait         StaleItem              32886
+    wait         StepRunning             9279
+    wait         TargetRed                 55
+    951408 cases
     "#);
 }
