@@ -1,4 +1,4 @@
-//! Decisions as sentences.
+//! Decisions as sentences, and what each of them begins.
 
 use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, reason, verdict::Procedure};
 use crate::domain::Trigger;
@@ -76,6 +76,70 @@ impl fmt::Display for Proceed {
                 write!(f, "run the failed jobs of build {build} once more")
             }
             Self::Remind => write!(f, "remind the reviewers"),
+        }
+    }
+}
+
+impl Decision {
+    /// Whether it reserves a turn: spends an attempt.
+    pub fn starts_turn(&self) -> bool {
+        match self {
+            Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Proceed(Proceed::Implement) => true,
+            Self::Resume(how) => matches!(how.cause, ResumeCause::Answer(_)),
+            Self::Proceed(
+                Proceed::Start(_)
+                | Proceed::Next(_)
+                | Proceed::TurnPushed { .. }
+                | Proceed::TurnAnswered
+                | Proceed::OpenPullRequest
+                | Proceed::Do(_)
+                | Proceed::Remind,
+            )
+            | Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Obey(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether something new begins because of it, which the kill switch forbids.
+    pub(super) fn starts_work(&self) -> bool {
+        match self {
+            Self::Proceed(
+                Proceed::Start(_) | Proceed::OpenPullRequest | Proceed::Do(_) | Proceed::Remind,
+            )
+            | Self::Resume(_) => true,
+            Self::Proceed(
+                Proceed::Implement | Proceed::Next(_) | Proceed::TurnPushed { .. } | Proceed::TurnAnswered,
+            )
+            | Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Obey(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// One word, for counting and for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Wait(_) => "wait",
+            Self::StopWorkers(_) => "stop-workers",
+            Self::Proceed(_) => "proceed",
+            Self::Redispatch(_) => "redispatch",
+            Self::FixForward(_) => "fix-forward",
+            Self::Respond(_) => "respond",
+            Self::Obey(_) => "obey",
+            Self::Resume(_) => "resume",
+            Self::Escalate(_) => "escalate",
+            Self::Close(_) => "close",
         }
     }
 }
