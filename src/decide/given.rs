@@ -2,20 +2,19 @@
 //! checks are green, with time left and nobody in the way.
 
 mod axes;
+mod voice;
 
 pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Voice, Work};
 
 use super::{
-    Asked, Checks, Command, Down, FleetFacts, Gap, ItemSeen, Note, Observation, Outage, Place,
-    Said as Spoken, Seen, Source, TestsSeen, What, deadline::later, verdict::signature,
+    Checks, Down, FleetFacts, Gap, ItemSeen, Observation, Outage, Seen, Source, TestsSeen, deadline::later, verdict::signature,
 };
 use crate::domain::{
     AgentFailure, AgentResult, Awaiting, Brake, BranchName, Budget, Build, BuildId, BuildState, Claim,
     CloseOn, Comment, CommentId, CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FailedTest, FetchResult,
-    Identity, IdentityId, Judged, LabelledBy, Labels, MergeState, Outcome, OwnWord, Parked, Policy,
+    Identity, IdentityId, Judged, Labels, MergeState, Outcome, OwnWord, Parked, Policy,
     PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest, PullRequestId, PullRequestStatus,
-    Pushed, Repository, Reviewer, Revision, Run, RunId, Said, Stage, Step, StepResult, Stuck, TestTotals,
-    TextChange, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
+    Pushed, Repository, Reviewer, Revision, Run, RunId, Said, Stage, Step, StepResult, Stuck, TestTotals, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
     Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
     budget::{DAY_COST, ITEM_COST, ITEM_TIME, ITEM_TOKENS, UNACCEPTED_COST},
 };
@@ -420,75 +419,8 @@ impl Given {
             discussion: self.discussion(),
             commands: self.commands(),
             labelled: self.labelled(),
-            text_changes: match self.voice {
-                Voice::TextChanged => {
-                    let (by, at) = (who("mallory"), later(now(), Duration::from_secs(1)));
-                    Seen::Known(vec![TextChange { by, revision: Revision(13), at }])
-                }
-                Voice::Resume | Voice::Retry | Voice::InThread => Seen::Known(Vec::new()),
-                _ => Seen::NotAsked,
-            },
+            text_changes: self.text_changes(),
             fleet: Arc::new(self.fleet()),
-        }
-    }
-
-    fn discussion(&self) -> Seen<Vec<Spoken>> {
-        let said = |id: u32, by: &str, what: What| Spoken { id: CommentId(id), by: who(by), at: now(), what };
-        let command = |command: Command| vec![said(5, "ana", What::Command(command))];
-        let note = |note: Note| What::Note(note);
-        let asks = |asks: bool| note(Note { asks: Some(asks), ..Note::of(ID) });
-        let resumed = note(Note { resumed: Some((Revision(13), TurnNumber(1))), ..Note::of(ID) });
-        Seen::Known(match self.voice {
-            Voice::Silent | Voice::InThread => return Seen::NotAsked,
-            Voice::Unread => {
-                return Seen::Unknown(Gap { source: Source::Threads, why: "timed out".into() });
-            }
-            Voice::Nothing | Voice::Labelled | Voice::LabelledByStranger | Voice::LabelledByNobody => {
-                Vec::new()
-            }
-            Voice::Status => command(Command::Status),
-            Voice::Explain => command(Command::Explain),
-            Voice::Stop => command(Command::Stop),
-            Voice::Pause => command(Command::Pause),
-            Voice::Resume | Voice::TextChanged => command(Command::Resume),
-            Voice::Retry => command(Command::Retry),
-            Voice::Dance => command(Command::Unknown),
-            Voice::Stranger => vec![said(5, "mallory", What::Command(Command::Stop))],
-            Voice::Answered => {
-                let answers = Some(Place::Item(CommentId(5)));
-                let answer = note(Note { answers, ..Note::of(ID) });
-                command(Command::Status).into_iter().chain([said(6, "bot", answer)]).collect()
-            }
-            Voice::Answer => vec![said(4, "bot", asks(true)), said(5, "ana", What::Words)],
-            Voice::StrangersAnswer => vec![said(4, "bot", asks(true)), said(5, "mallory", What::Words)],
-            Voice::WordsAfterNoQuestion => vec![said(4, "bot", asks(false)), said(5, "ana", What::Words)],
-            Voice::TakenBack => vec![said(4, "bot", asks(true)), said(5, "bot", resumed)],
-            Voice::ClaimedAnew => {
-                vec![said(6, "bot", What::Claim(RunId { revision: Revision(14), ..ID }))]
-            }
-        })
-    }
-
-    fn commands(&self) -> Seen<Vec<Asked>> {
-        let place = Place::Thread(Awaiting { thread: ThreadId(8), comment: CommentId(1) });
-        let asked = Asked { place, by: who("ana"), at: now(), command: Command::Retry };
-        if self.voice == Voice::InThread { Seen::Known(vec![asked]) } else { Seen::NotAsked }
-    }
-
-    fn labelled(&self) -> Seen<Option<LabelledBy>> {
-        let by = |name: &str| LabelledBy {
-            by: who(name),
-            authorized_as: None,
-            revision: Revision(13),
-            at: now(),
-            is_person: true,
-            text_changed_since_by: Vec::new(),
-        };
-        match self.voice {
-            Voice::Labelled => Seen::Known(Some(by("ana"))),
-            Voice::LabelledByStranger => Seen::Known(Some(by("mallory"))),
-            Voice::LabelledByNobody => Seen::Known(None),
-            _ => Seen::NotAsked,
         }
     }
 

@@ -1,6 +1,6 @@
-//! Decisions as sentences.
+//! Decisions as sentences, and what each of them begins.
 
-use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, procedure::Procedure, reason};
+use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, WaitReason, procedure::Procedure, reason};
 use crate::domain::Trigger;
 use std::fmt;
 
@@ -79,6 +79,126 @@ impl fmt::Display for Proceed {
             Self::Unsay { thread, .. } => {
                 write!(f, "take back what stands twice in thread {thread}")
             }
+        }
+    }
+}
+
+impl Decision {
+    /// Whether it reserves a turn: spends an attempt.
+    pub fn starts_turn(&self) -> bool {
+        match self {
+            Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Proceed(Proceed::Implement) => true,
+            Self::Resume(how) => matches!(how.cause, ResumeCause::Answer(_)),
+            Self::Proceed(
+                Proceed::Start(_)
+                | Proceed::Next(_)
+                | Proceed::TurnPushed { .. }
+                | Proceed::TurnAnswered
+                | Proceed::OpenPullRequest
+                | Proceed::Do(_)
+                | Proceed::Remind
+                | Proceed::Unsay { .. },
+            )
+            | Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Obey(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether what could not be performed before is not wanted any more: the run waits for somebody else now.
+    pub fn moves_on(&self) -> bool {
+        match self {
+            Self::Wait(reason) => match reason {
+                WaitReason::Brake(_)
+                | WaitReason::Paused(_)
+                | WaitReason::Gap(_)
+                | WaitReason::StaleItem
+                | WaitReason::LookAgain(_)
+                | WaitReason::Unheard { .. }
+                | WaitReason::Outage { .. }
+                | WaitReason::DaySpent { .. }
+                | WaitReason::BackingOff { .. } => false,
+                WaitReason::Over
+                | WaitReason::StepRunning { .. }
+                | WaitReason::AskedPeople
+                | WaitReason::NotResumed(_)
+                | WaitReason::QuietPeriod { .. }
+                | WaitReason::NotCurrentYet
+                | WaitReason::ChecksRunning
+                | WaitReason::TargetRed
+                | WaitReason::AwaitingApproval
+                | WaitReason::NoChecks
+                | WaitReason::AwaitingReview { .. }
+                | WaitReason::Cold => true,
+            },
+            Self::StopWorkers(_)
+            | Self::Proceed(_)
+            | Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Obey(_)
+            | Self::Resume(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether, when it cannot be performed, people can be asked instead: asking itself and ending cannot.
+    pub fn can_become_a_question(&self) -> bool {
+        match self {
+            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
+            Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Obey(_)
+            | Self::Resume(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether something new begins because of it, which the kill switch forbids.
+    pub(super) fn starts_work(&self) -> bool {
+        match self {
+            Self::Proceed(
+                Proceed::Start(_)
+                | Proceed::OpenPullRequest
+                | Proceed::Do(_)
+                | Proceed::Remind
+                | Proceed::Unsay { .. },
+            )
+            | Self::Resume(_) => true,
+            Self::Proceed(
+                Proceed::Implement | Proceed::Next(_) | Proceed::TurnPushed { .. } | Proceed::TurnAnswered,
+            )
+            | Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Obey(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// One word, for counting and for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Wait(_) => "wait",
+            Self::StopWorkers(_) => "stop-workers",
+            Self::Proceed(_) => "proceed",
+            Self::Redispatch(_) => "redispatch",
+            Self::FixForward(_) => "fix-forward",
+            Self::Respond(_) => "respond",
+            Self::Obey(_) => "obey",
+            Self::Resume(_) => "resume",
+            Self::Escalate(_) => "escalate",
+            Self::Close(_) => "close",
         }
     }
 }

@@ -57,6 +57,10 @@ pub(super) fn obeys_the_laws(given: &Given) -> Decision {
     decision
 }
 
+fn counted(run: &Run) -> usize {
+    run.counted().filter(|turn| !turn.is_unanswered()).count()
+}
+
 struct Case<'a> {
     given: &'a Given,
     run: &'a Run,
@@ -333,8 +337,8 @@ impl Case<'_> {
             next.lost() <= policy.infrastructure_attempts.max(before.lost()),
             "no infrastructure attempt beyond the budget"
         );
-        let most = usize::from(policy.max_turns).max(before.counted().count());
-        law!(self, next.counted().count() <= most, "no turn beyond all budgets together");
+        let most = usize::from(policy.max_turns).max(counted(before));
+        law!(self, counted(next) <= most, "no turn beyond all budgets together");
         self.pays_within_its_budget();
         let new = match self.decision {
             Decision::FixForward(trigger) | Decision::Respond(trigger) => Some(trigger.clone()),
