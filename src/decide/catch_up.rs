@@ -8,7 +8,7 @@ use super::{
     observation::{ItemSeen, Observation},
     procedure::{REQUEUE_PREFIX, RETRY_PREFIX},
     resume, tests_kept,
-    verdict::{Verdict, verdict},
+    verdict::{Verdict, awaits_approval, verdict},
 };
 use crate::domain::{
     AgentFailure, AgentResult, Claimed, CommitId, FetchResult, Labels, Parked, Policy, PublishResult,
@@ -318,7 +318,9 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
         let is_target = |signature: &String| {
             seen.target_failures.known().is_some_and(|failures| failures.contains(signature))
         };
-        keep(&mut run.doubts.pending_since, Some(verdict == Verdict::Pending));
+        // A build that a person held for days has its whole time from the moment it runs.
+        let is_held = awaits_approval(checks, &head);
+        keep(&mut run.doubts.pending_since, Some(verdict == Verdict::Pending && !is_held));
         match verdict {
             // The clock of our own attempts stands still while the target branch fails the same way.
             Verdict::Failing(failing) if is_target(&failing.signature) => run.red_since = None,

@@ -7,15 +7,17 @@ mod voice;
 pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Voice, Work};
 
 use super::{
-    Checks, Down, FleetFacts, Gap, ItemSeen, Observation, Outage, Seen, Source, TestsSeen, deadline::later, verdict::signature,
+    Checks, Down, FleetFacts, Gap, ItemSeen, Observation, Outage, Seen, Source, TestsSeen, deadline::later,
+    verdict::signature,
 };
 use crate::domain::{
     AgentFailure, AgentResult, Awaiting, Brake, BranchName, Budget, Build, BuildId, BuildState, Claim,
     CloseOn, Comment, CommentId, CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FailedTest, FetchResult,
-    Identity, IdentityId, Judged, Labels, MergeState, Outcome, OwnWord, Parked, Policy,
-    PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest, PullRequestId, PullRequestStatus,
-    Pushed, Repository, Reviewer, Revision, Run, RunId, Said, Stage, Step, StepResult, Stuck, TestTotals, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
-    Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    Identity, IdentityId, Judged, Labels, MergeState, Outcome, OwnWord, Parked, Policy, PolicyEvaluation,
+    PolicyKind, PolicyStatus, PublishResult, PullRequest, PullRequestId, PullRequestStatus, Pushed,
+    Repository, Reviewer, Revision, Run, RunId, Said, Stage, Step, StepResult, Stuck, TestTotals, Thread,
+    ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord, Usage, Vote, WorkItem,
+    WorkItemId, Worker, WorkerState,
     budget::{DAY_COST, ITEM_COST, ITEM_TIME, ITEM_TOKENS, UNACCEPTED_COST},
 };
 use jiff::Timestamp;

@@ -52,6 +52,7 @@ pub mod plan;
 pub mod procedure;
 pub mod queue;
 pub mod reason;
+mod red;
 pub mod resume;
 #[cfg(test)]
 mod sweep;
@@ -74,6 +75,8 @@ pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source, TestsSee
 pub use plan::{Effect, Plan, plan};
 pub use procedure::Procedure;
 pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, WaitReason};
+pub use red::DRILL;
+use red::{drill_is_due, drilled, red};
 pub use resume::{NotResumed, ResumeCause, Resumption};
 pub use verdict::{Failing, Verdict, verdict};
 
@@ -457,95 +460,6 @@ fn implement(run: &Run) -> Decision {
         Decision::Escalate(EscalateReason::SameInputAgain(TurnKind::Implement))
     } else {
         Decision::Proceed(Proceed::Implement)
-    }
-}
-
-/// Rung 14: what to do about red.
-fn red(
-    run: &Run,
-    seen: &Observation,
-    policy: &Policy,
-    now: Timestamp,
-    head: &CommitId,
-    failing: Failing,
-) -> Decision {
-    use EscalateReason::{BudgetSpent, BuildInfrastructure, RedTooLong, SameFailureAgain, SameInputAgain};
-    if seen.target_failures.known().is_some_and(|target| target.contains(&failing.signature)) {
-        return if Deadline::Review.is_over(run, policy, now) {
-            Decision::Escalate(RedTooLong)
-        } else {
-            Decision::Wait(WaitReason::TargetRed)
-        };
-    }
-    // It was red because of its target, and is so no more: builds of the merge as it was then say nothing of now.
-    if let Some(parked) = &run.parked {
-        if let Some(procedure) = procedure::rebuild(run, &failing, head) {
-            return Decision::Proceed(Proceed::Do(procedure));
-        }
-        // Until the new builds show, the old ones do.
-        let until = later(parked.released.unwrap_or(now), policy.checks_grace);
-        if until > now {
-            return Decision::Wait(WaitReason::LookAgain(Missing::Rebuild));
-        }
-    }
-    let is_flake = seen.known_flakes.known().is_some_and(|flakes| {
-        !failing.tests.is_empty() && failing.tests.iter().all(|test| flakes.contains(test))
-    });
-    if failing.is_infrastructure || is_flake {
-        let retries = failing.builds.iter().map(|build| Procedure::RetryBuild { build: *build });
-        if let Some(retry) = retries.into_iter().find(|retry| !run.procedures.contains(&retry.key(head))) {
-            return Decision::Proceed(Proceed::Do(retry));
-        }
-    }
-    if failing.is_infrastructure {
-        // Nothing that an agent could mend.
-        return Decision::Escalate(BuildInfrastructure { checks: failing.checks });
-    }
-    let signature = failing.signature.clone();
-    let trigger =
-        Trigger::FailingChecks { head: head.clone(), signature: failing.signature, builds: failing.builds };
-    let same_before = run
-        .turns
-        .iter()
-        .filter(|turn| {
-            turn.kind == TurnKind::FixForward && turn.trigger.0.ends_with(&format!(":{signature}"))
-        })
-        .count();
-    if run.has_answered(&trigger) {
-        Decision::Escalate(SameInputAgain(TurnKind::FixForward))
-    } else if same_before >= SAME_SIGNATURE_FREEZES {
-        Decision::Escalate(SameFailureAgain)
-    } else if run.spent(TurnKind::FixForward) >= policy.fix_forward_attempts {
-        Decision::Escalate(BudgetSpent(TurnKind::FixForward))
-    } else if Deadline::Red.is_over(run, policy, now) {
-        Decision::Escalate(RedTooLong)
-    } else {
-        Decision::FixForward(trigger)
-    }
-}
-
-/// A failure that two fix turns left standing, to the letter, will not be fixed by a third.
-const SAME_SIGNATURE_FREEZES: usize = 2;
-
-/// Signature of the red that the operator asked for.
-pub const DRILL: &str = "drill";
-
-/// Whether the operator wants to see this run answer red: once, in the one repository that they named.
-fn drill_is_due(run: &Run, policy: &Policy) -> bool {
-    let is_here = policy.drill.as_ref().is_some_and(|named| *named == run.repository.path().to_lowercase());
-    is_here && !run.turns.iter().any(|turn| turn.trigger.0.ends_with(&format!(":{DRILL}")))
-}
-
-/// What a drill takes a green verdict for.
-fn drilled() -> Failing {
-    Failing {
-        checks: vec!["fault drill".into()],
-        builds: Vec::new(),
-        evaluations: Vec::new(),
-        unnamed: Vec::new(),
-        tests: Vec::new(),
-        signature: DRILL.into(),
-        is_infrastructure: false,
     }
 }
 

@@ -285,6 +285,15 @@ pub struct TestTotals {
     pub skipped: u32,
 }
 
+/// What was counted of the tests on one head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// The head.
+    pub head: CommitId,
+    /// What the next head is compared with; none where no build published tests so far.
+    pub totals: Option<TestTotals>,
+}
+
 impl TestTotals {
     /// Both together.
     #[must_use]

@@ -4,8 +4,8 @@
 //! and is no input to a decision; what decisions count (turns by kind, triggers already used) is in [`Run::turns`].
 
 use super::{
-    AgentFailure, BranchName, CommentId, CommitId, DiffStat, ExecutorId, Generation, Identity, PullRequestId,
-    Repository, Revision, RunId, Step, TestTotals, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
+    AgentFailure, BranchName, CommentId, CommitId, DiffStat, ExecutorId, Generation, Identity, Judged,
+    PullRequestId, Repository, Revision, RunId, Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -88,15 +88,6 @@ pub struct Run {
 
 fn new_generation() -> Generation {
     Generation::NEW
-}
-
-/// What was counted of the tests on one head.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Judged {
-    /// The head.
-    pub head: CommitId,
-    /// What the next head is compared with; none where no build published tests so far.
-    pub totals: Option<TestTotals>,
 }
 
 /// Why and since when a run waits for its target branch.
