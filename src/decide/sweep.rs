@@ -243,69 +243,70 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");
     assert_snapshot!(all.table(), @r#"
-    close        Declined               14210
+    close        Declined               14390
     close        Green                     96
     close        HandedBack             13192
-    close        Merged                 15272
+    close        Merged                 15452
     close        Superseded               288
     do           ArmAutoComplete          168
-    do           LinkWorkItem            1296
+    do           LinkWorkItem            1308
     do           Publish                  504
-    do           Requeue                 2376
-    do           RetryBuild              1728
-    escalate     AgentFailed              832
+    do           Requeue                 2388
+    do           RetryBuild              1744
+    escalate     AgentFailed              872
     escalate     BudgetSpent             1608
     escalate     Canceled                  96
-    escalate     CannotMerge             3150
-    escalate     CheckBroken             1104
+    escalate     CannotMerge             3174
+    escalate     CheckBroken             1112
     escalate     Gap                    11813
     escalate     InfrastructureBudget    3584
     escalate     NoVerdict               1038
     escalate     NobodyReviews            361
-    escalate     NothingChanged           784
-    escalate     PartlyGreen             1104
-    escalate     PersonPushed            2066
-    escalate     Question                 448
+    escalate     NothingChanged           854
+    escalate     PartlyGreen             1112
+    escalate     PersonPushed            2146
+    escalate     Question                 488
     escalate     RedTooLong               340
-    escalate     Refused                  448
+    escalate     Refused                  488
     escalate     SameFailureAgain          96
     escalate     SameInputAgain           814
+    escalate     Stuck                   2847
     escalate     TestsWeakened            192
     escalate     TooManyTurns            4408
-    escalate     TurnTooLong             1101
-    escalate     VotedDownSilently        646
-    fix-forward  conflict                1876
-    fix-forward  fix-forward              216
+    escalate     TurnTooLong             1125
+    escalate     VotedDownSilently        650
+    fix-forward  conflict                1900
+    fix-forward  fix-forward              224
     proceed      Implement                192
-    proceed      Next                     896
-    proceed      OpenPullRequest         2721
+    proceed      Next                     976
+    proceed      OpenPullRequest         2736
     proceed      Remind                   310
-    proceed      Start                   1326
-    proceed      TurnAnswered             112
-    proceed      TurnPushed               448
+    proceed      Start                   1362
+    proceed      TurnAnswered             122
+    proceed      TurnPushed               488
     redispatch   Failed                  1296
     redispatch   Lost                   12678
     respond      respond                 4500
     stop-workers AskedPeople             1500
     stop-workers Brake                   4176
-    stop-workers TooLong                  531
+    stop-workers TooLong                  555
     wait         AskedPeople             5624
-    wait         AwaitingApproval         920
-    wait         AwaitingReview           864
-    wait         BackingOff              6408
-    wait         Brake                  15519
-    wait         ChecksRunning           1642
-    wait         Cold                    1434
-    wait         Gap                    17758
-    wait         LookAgain               6830
+    wait         AwaitingApproval         928
+    wait         AwaitingReview           872
+    wait         BackingOff              7352
+    wait         Brake                  17079
+    wait         ChecksRunning           1668
+    wait         Cold                    1446
+    wait         Gap                    17848
+    wait         LookAgain               6890
     wait         NoChecks                 400
-    wait         NotCurrentYet            950
+    wait         NotCurrentYet            960
     wait         Over                    5184
-    wait         Paused                  9108
+    wait         Paused                  9288
     wait         QuietPeriod             4500
     wait         StaleItem               2160
-    wait         StepRunning             1866
+    wait         StepRunning             1938
     wait         TargetRed                 44
-    199152 cases
+    205944 cases
     "#);
 }
