@@ -570,17 +570,18 @@ impl Decision {
         }
     }
 
-    /// Whether what could not be performed before is not wanted any more: the run waits for somebody else now.
+    /// Whether what could not be performed before is not wanted now: the run waits for somebody else. While the kill
+    /// switch or a person holds it, the time does not count against it.
     pub fn moves_on(&self) -> bool {
         match self {
             Self::Wait(reason) => match reason {
-                WaitReason::Brake(_)
-                | WaitReason::Paused(_)
-                | WaitReason::Gap(_)
+                WaitReason::Gap(_)
                 | WaitReason::StaleItem
                 | WaitReason::LookAgain(_)
                 | WaitReason::BackingOff { .. } => false,
-                WaitReason::Over
+                WaitReason::Brake(_)
+                | WaitReason::Over
+                | WaitReason::Paused(_)
                 | WaitReason::StepRunning { .. }
                 | WaitReason::AskedPeople
                 | WaitReason::QuietPeriod { .. }

@@ -194,12 +194,7 @@ struct Acted {
 
 /// Spells the decision out and performs it. The progress comment is brought up to date before the claim is released;
 /// in all other cases at the end of the visit, because each edit is a revision of the item.
-async fn act(
-    app: &App,
-    run: Run,
-    seen: &Observation,
-    decision: &Decision,
-) -> Result<Acted, ApplyError> {
+async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Result<Acted, ApplyError> {
     let plan = plan(&run, decision, app.now);
     let mut next = plan.next;
     for effect in &plan.effects {

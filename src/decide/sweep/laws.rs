@@ -349,7 +349,11 @@ impl Case<'_> {
         let is_over = Deadline::Stuck.is_over(self.caught, self.policy, self.now);
         law!(self, !is_told || is_over, "people are not asked about what failed a moment ago");
         let may_try = self.policy.brake.allows_turns();
-        law!(self, is_told || !is_over || !may_try || !self.decision.can_become_a_question(), "what fails is not tried for ever");
+        law!(
+            self,
+            is_told || !is_over || !may_try || !self.decision.can_become_a_question(),
+            "what fails is not tried for ever"
+        );
     }
 
     fn stays_escalated(&self) {

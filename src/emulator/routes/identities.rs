@@ -9,9 +9,8 @@ use crate::emulator::{
 };
 use serde_json::{Value, json};
 
-pub(crate) const ROUTES: &[Route] = &[Route::get("identities", "identity: read", read)
-    .scope(Scope::Organization)
-    .query(&[
+pub(crate) const ROUTES: &[Route] =
+    &[Route::get("identities", "identity: read", read).scope(Scope::Organization).query(&[
         "descriptors",
         "identityIds",
         "subjectDescriptors",
@@ -24,12 +23,16 @@ pub(crate) const ROUTES: &[Route] = &[Route::get("identities", "identity: read",
 fn read(call: &mut Call<'_>) -> Answer {
     let direct = call.q("queryMembership").is_some_and(|wanted| wanted.eq_ignore_ascii_case("direct"));
     let listed = |name: &str| -> Vec<String> {
-        call.q(name).map(|text| text.split(',').map(|one| one.trim().to_owned()).collect()).unwrap_or_default()
+        call.q(name)
+            .map(|text| text.split(',').map(|one| one.trim().to_owned()).collect())
+            .unwrap_or_default()
     };
     let world: &World = call.world;
     let by_id = |id: &String| {
         let group = world.groups.values().find(|group| same_guid(&group.id, id));
-        group.map(|group| group_json(world, group, direct)).or_else(|| world.account(id).map(|one| account_json(one)))
+        group
+            .map(|group| group_json(world, group, direct))
+            .or_else(|| world.account(id).map(|one| account_json(one)))
     };
     let by_descriptor = |descriptor: &String| {
         let group = world.groups.values().find(|group| group.descriptor == *descriptor);
@@ -60,7 +63,9 @@ fn account_json(account: &Account) -> Value {
 fn group_json(world: &World, group: &Group, direct: bool) -> Value {
     let members: Vec<&String> = if direct { group.members.iter().collect() } else { Vec::new() };
     let descriptor = |id: &&String| {
-        world.account(id).map_or_else(|| format!("Microsoft.TeamFoundation.Identity;{id}"), |one| one.descriptor.clone())
+        world
+            .account(id)
+            .map_or_else(|| format!("Microsoft.TeamFoundation.Identity;{id}"), |one| one.descriptor.clone())
     };
     json!({
         "id": group.id, "descriptor": format!("Microsoft.TeamFoundation.Identity;S-1-9-{}", group.id),

@@ -75,7 +75,10 @@ async fn a_group_is_its_people_and_theirs_and_no_service() {
     }
 
     // A group that is gone is nobody, and stops nobody else.
-    world.set("ROUNDSMAN_INTAKE_TRUSTED", &format!("{}, group:11111111-2222-3333-4444-555555555555", owner.id));
+    world.set(
+        "ROUNDSMAN_INTAKE_TRUSTED",
+        &format!("{}, group:11111111-2222-3333-4444-555555555555", owner.id),
+    );
     let ended = world.program("roundsman-poller", &["--dry-run"]).await;
     assert_eq!(ended.code, 0, "{ended:#?}");
     assert_eq!(ended.log.matches("nobody of it is trusted").count(), 1, "{ended:#?}");
@@ -88,7 +91,9 @@ async fn a_group_is_its_people_and_theirs_and_no_service() {
 #[tokio::test]
 async fn the_watcher_hears_the_people_of_a_group() {
     let mut world = World::new().await;
-    world.agent(&format!("{GOOD}; if test \"$ROUNDSMAN_TURN_KIND\" = respond; then echo heard > heard.txt; fi"));
+    world.agent(&format!(
+        "{GOOD}; if test \"$ROUNDSMAN_TURN_KIND\" = respond; then echo heard > heard.txt; fi"
+    ));
     let reviewer = world.universe.reviewer.clone();
     let group = world.universe.emulator.create_group("Reviewers", &[&reviewer]);
     let owner = world.universe.owner.id.clone();
@@ -99,7 +104,9 @@ async fn the_watcher_hears_the_people_of_a_group() {
     world
         .go(|world| {
             let threads = world.universe.emulator.threads(pull);
-            threads.iter().any(|thread| thread.comments.iter().any(|said| said.author == world.universe.bot.id))
+            threads
+                .iter()
+                .any(|thread| thread.comments.iter().any(|said| said.author == world.universe.bot.id))
         })
         .await;
     world.assert_once(item);
@@ -143,7 +150,8 @@ async fn what_it_waits_for_is_told_by_category_wherever_it_is() {
         item
     };
     let elsewhere = emulator.file_item("Second", &NewItem::bug("First this"), &owner).unwrap();
-    let (removed, hidden, deleted) = (file(&world, &[], &owner), file(&world, &[], &owner), file(&world, &[], &owner));
+    let (removed, hidden, deleted) =
+        (file(&world, &[], &owner), file(&world, &[], &owner), file(&world, &[], &owner));
     let rows = [(waits(elsewhere), elsewhere), (waits(hidden), hidden), (waits(deleted), deleted)];
     let after_removed = waits(removed);
     // The other direction: this one is waited for, and waits for nobody.
@@ -181,7 +189,8 @@ async fn a_repository_is_found_by_link_label_area_or_default_and_never_guessed()
     let other_project = file(&world, &["ready-for-agent", "repo:Second/Shop"], &owner);
     let linked = file(&world, &["ready-for-agent", "repo:till"], &owner);
     emulator.add_branch_link(linked, &shop, "refs/heads/main", &owner).unwrap();
-    let by_area = NewItem { area: Some("Fabrikam\\Till".into()), ..NewItem::story("x").tagged(&["ready-for-agent"]) };
+    let by_area =
+        NewItem { area: Some("Fabrikam\\Till".into()), ..NewItem::story("x").tagged(&["ready-for-agent"]) };
     let by_area = emulator.file_item("Fabrikam", &by_area, &owner).unwrap();
     let two_labels = file(&world, &["ready-for-agent", "repo:till", "repo:greet"], &owner);
     let two_links = file(&world, &["ready-for-agent"], &owner);

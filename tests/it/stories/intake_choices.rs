@@ -46,13 +46,15 @@ async fn what_an_item_chooses_holds_for_its_run() {
     let _ = world.tick().await;
     let item = file(&world, &["ready-for-agent", "model:large/2", "draft:yes"]);
     world.go(|world| !world.universe.emulator.pull_requests().is_empty()).await;
-    assert!(world.universe.emulator.pull_requests()[0].draft, "it was chosen");
     let run = world.run().await;
     assert_eq!((run.choices.model.as_deref(), run.choices.draft), (Some("Large/2"), Some(true)), "{run:#?}");
     let spec = agent_spec(&world.run_dir().await);
     assert_eq!(spec["agent"]["model"], "Large/2", "{spec:#}");
     // Opened as a draft by choice is no pause by a person: it is published when it may be looked at.
     world.go(|world| !world.universe.emulator.pull_requests()[0].draft).await;
+    let published =
+        world.universe.emulator.calls().contains_key(&("PATCH".into(), "pull request: update".into()));
+    assert!(published, "it was a draft at first");
     assert!(matches!(world.run().await.stage, Stage::InReview { .. }));
     // What is put on later chooses nothing.
     world.universe.emulator.tag(item, "model:small", &world.universe.owner).unwrap();
@@ -73,12 +75,14 @@ async fn another_agent_is_called_with_its_own_words() {
     let _ = world.tick().await;
     let item = file(&world, &["ready-for-agent", "agent:Claude"]);
     // There is no such program here: what it was told is what counts.
-    world.go(|world| world.tags(item).iter().any(|tag| tag == "ready-for-human" || tag == "agent-in-progress")).await;
+    world
+        .go(|world| world.tags(item).iter().any(|tag| tag == "ready-for-human" || tag == "agent-in-progress"))
+        .await;
     for _ in 0..100 {
         let _ = world.tick().await;
         let run = world.runs().await.remove(0);
         let dir = world.universe.state_dir.join("runs").join(run.id.to_string());
-        if dir.exists() && run.turns.iter().any(|turn| turn.end.is_some() || turn.number.0 > 1) {
+        if dir.join("t01/steps/agent/spec.json").exists() {
             let agent = agent_spec(&dir)["agent"].clone();
             assert_eq!(agent["name"], "claude");
             assert_eq!(agent["model"], serde_json::Value::Null, "the usual agent's model is not this one's");
@@ -99,7 +103,7 @@ async fn what_is_not_offered_is_refused_and_told() {
         (file(&world, &["ready-for-agent", "model:huge"]), "model:huge"),
         (file(&world, &["ready-for-agent", "effort:max"]), "effort:max"),
         (file(&world, &["ready-for-agent", "draft:perhaps"]), "draft:perhaps"),
-        (file(&world, &["ready-for-agent", "draft:yes", "draft:no"]), "draft:yes and draft:no"),
+        (file(&world, &["ready-for-agent", "draft:yes", "draft:no"]), "choose different things"),
     ];
     for _ in 0..2 {
         let report = world.poll().await;
@@ -138,7 +142,9 @@ async fn somebody_elses_work_is_not_competed_with() {
         work_item: Some(WorkItemId(with_pull.try_into().unwrap())),
         labels: Vec::new(),
     };
-    let Written::Done(pull) = theirs.create_pull_request(&found, &new).await else { panic!("no pull request") };
+    let Written::Done(pull) = theirs.create_pull_request(&found, &new).await else {
+        panic!("no pull request")
+    };
     emulator.settle();
     emulator.add_branch_link(with_branch, repository, "refs/heads/fix/two", owner).unwrap();
     // The target itself, and a branch that is not there any more, are nobody's work.

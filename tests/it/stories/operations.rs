@@ -28,9 +28,11 @@ async fn rehearse(world: &World) -> Report {
 fn hide_texts(world: &World, item: i64) {
     let body = r#"{"message":"VS403325: Work item revision does not exist.","typeKey":"WorkItemRevisionNotFoundException"}"#;
     world.universe.emulator.fault(
-        Fault::on_path(&format!("workitems/{item}/revisions"))
-            .times(10_000)
-            .answer(404, &[("Content-Type", "application/json")], body),
+        Fault::on_path(&format!("workitems/{item}/revisions")).times(10_000).answer(
+            404,
+            &[("Content-Type", "application/json")],
+            body,
+        ),
     );
 }
 
@@ -65,7 +67,10 @@ async fn m03_only_a_documented_word_takes_the_brake_off() {
         world.set("ROUNDSMAN_KILL_SWITCH", word);
         world.universe.emulator.reset_calls();
         let report = world.poll().await;
-        assert!(report.held.as_deref().is_some_and(|held| held.contains("kill switch")), "{word}: {report:#?}");
+        assert!(
+            report.held.as_deref().is_some_and(|held| held.contains("kill switch")),
+            "{word}: {report:#?}"
+        );
         assert!(world.universe.emulator.calls().is_empty(), "{word}");
     }
     for word in ["0", "false", "no", "off"] {
@@ -123,7 +128,9 @@ async fn m05_what_a_newer_roundsman_has_is_left_to_it() {
     assert_eq!((emulator.item(waiting), emulator.item(running)), before);
     // Whoever only quotes one is not it.
     let quoted = file(&world, &["ready-for-agent"]);
-    let marker = format!("roundsman {quoted}-r1 · executor x · nonce 1 · repository a/b · target main · schema 2 · turns none");
+    let marker = format!(
+        "roundsman {quoted}-r1 · executor x · nonce 1 · repository a/b · target main · schema 2 · turns none"
+    );
     emulator.comment_item(quoted, &marker, &world.universe.owner).unwrap();
     assert_eq!(line(&rehearse(&world).await, quoted).what, "would-claim");
 }
@@ -169,7 +176,10 @@ async fn m08_a_run_that_cannot_be_carried_on_goes_to_people_and_the_others_go_on
     assert!(line(&report, poisoned).failed, "{report:#?}");
     assert!(!line(&report, healthy).failed, "{report:#?}");
     let report = world.tick().await;
-    assert!(line(&report, poisoned).failed && !has(&world, poisoned, "ready-for-human"), "not at once: {report:#?}");
+    assert!(
+        line(&report, poisoned).failed && !has(&world, poisoned, "ready-for-human"),
+        "not at once: {report:#?}"
+    );
     world.passes(SignedDuration::from_mins(16));
     world.go(|world| has(world, poisoned, "ready-for-human")).await;
     assert!(!has(&world, poisoned, "agent-in-progress"));
@@ -251,7 +261,8 @@ async fn m09_a_backlog_of_ten_thousand_starts_few_and_starves_nobody() {
     world.set("ROUNDSMAN_INTAKE_MAX_CLAIMS_PER_POLL", "2");
 
     let first = world.poll().await;
-    let claimed: Vec<u32> = first.lines.iter().filter(|line| line.what == "claimed").map(|line| line.item).collect();
+    let claimed: Vec<u32> =
+        first.lines.iter().filter(|line| line.what == "claimed").map(|line| line.item).collect();
     assert_eq!(claimed.len(), 2, "{:#?}", first.lines);
     assert_eq!(i64::from(claimed[0]), urgent, "the most urgent first");
     assert!(first.reads < 100, "{} reads: {:#?}", first.reads, first.calls);
@@ -269,7 +280,9 @@ async fn m09_a_backlog_of_ten_thousand_starts_few_and_starves_nobody() {
 #[tokio::test]
 async fn m10_a_watcher_without_a_token_fails_no_run() {
     let mut world = World::new().await;
-    world.agent(&format!("touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo on; sleep 0.1; done; {GOOD}"));
+    world.agent(&format!(
+        "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo on; sleep 0.1; done; {GOOD}"
+    ));
     let item = world.ask().await;
     world.until_there("begun").await;
     let before = (world.run().await.id, world.universe.emulator.item(item));
