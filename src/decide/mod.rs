@@ -40,6 +40,7 @@ pub mod observation;
 pub mod plan;
 pub mod queue;
 pub mod reason;
+mod stuck;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
@@ -567,47 +568,6 @@ impl Decision {
             | Self::StopWorkers(_)
             | Self::Escalate(_)
             | Self::Close(_) => false,
-        }
-    }
-
-    /// Whether what could not be performed before is not wanted now: the run waits for somebody else. While the kill
-    /// switch or a person holds it, the time does not count against it.
-    pub fn moves_on(&self) -> bool {
-        match self {
-            Self::Wait(reason) => match reason {
-                WaitReason::Gap(_)
-                | WaitReason::StaleItem
-                | WaitReason::LookAgain(_)
-                | WaitReason::BackingOff { .. } => false,
-                WaitReason::Brake(_)
-                | WaitReason::Over
-                | WaitReason::Paused(_)
-                | WaitReason::StepRunning { .. }
-                | WaitReason::AskedPeople
-                | WaitReason::QuietPeriod { .. }
-                | WaitReason::NotCurrentYet
-                | WaitReason::ChecksRunning
-                | WaitReason::TargetRed
-                | WaitReason::AwaitingApproval
-                | WaitReason::NoChecks
-                | WaitReason::AwaitingReview { .. }
-                | WaitReason::Cold => true,
-            },
-            Self::StopWorkers(_)
-            | Self::Proceed(_)
-            | Self::Redispatch(_)
-            | Self::FixForward(_)
-            | Self::Respond(_)
-            | Self::Escalate(_)
-            | Self::Close(_) => false,
-        }
-    }
-
-    /// Whether, when it cannot be performed, people can be asked instead: asking itself and ending cannot.
-    pub fn can_become_a_question(&self) -> bool {
-        match self {
-            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
-            Self::Wait(_) | Self::StopWorkers(_) | Self::Escalate(_) | Self::Close(_) => false,
         }
     }
 
