@@ -172,7 +172,7 @@ async fn an_earlier_pull_request_of_ours_is_given_up_for_the_new_one() {
     let _ = world.tick().await;
     emulator.tag(item, "ready-for-agent", &owner).unwrap();
     let status = |world: &World, id: i64| {
-        world.universe.emulator.pull_request(id).map(|pull| pull.status).unwrap_or_default().to_owned()
+        world.universe.emulator.pull_request(id).map(|pull| pull.status).unwrap_or_default()
     };
     assert_eq!(status(&world, first), "active", "a person took the item back, not the pull request");
     // Its answer is lost: it is looked for, and the sentence is not said again.
