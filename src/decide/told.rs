@@ -55,3 +55,19 @@ impl fmt::Display for Proceed {
         }
     }
 }
+
+impl Decision {
+    /// One word, for counting and for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Wait(_) => "wait",
+            Self::StopWorkers(_) => "stop-workers",
+            Self::Proceed(_) => "proceed",
+            Self::Redispatch(_) => "redispatch",
+            Self::FixForward(_) => "fix-forward",
+            Self::Respond(_) => "respond",
+            Self::Escalate(_) => "escalate",
+            Self::Close(_) => "close",
+        }
+    }
+}
