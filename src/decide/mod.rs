@@ -51,6 +51,7 @@ pub mod procedure;
 pub mod queue;
 pub mod reason;
 pub mod resume;
+mod stuck;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
@@ -673,55 +674,6 @@ impl Decision {
         }
     }
 
-    /// Whether what could not be performed before is not wanted any more: the run waits for somebody else now.
-    pub fn moves_on(&self) -> bool {
-        match self {
-            Self::Wait(reason) => match reason {
-                WaitReason::Brake(_)
-                | WaitReason::Paused(_)
-                | WaitReason::Gap(_)
-                | WaitReason::StaleItem
-                | WaitReason::LookAgain(_)
-                | WaitReason::Unheard { .. }
-                | WaitReason::BackingOff { .. } => false,
-                WaitReason::Over
-                | WaitReason::StepRunning { .. }
-                | WaitReason::AskedPeople
-                | WaitReason::NotResumed(_)
-                | WaitReason::QuietPeriod { .. }
-                | WaitReason::NotCurrentYet
-                | WaitReason::ChecksRunning
-                | WaitReason::TargetRed
-                | WaitReason::AwaitingApproval
-                | WaitReason::NoChecks
-                | WaitReason::AwaitingReview { .. }
-                | WaitReason::Cold => true,
-            },
-            Self::StopWorkers(_)
-            | Self::Proceed(_)
-            | Self::Redispatch(_)
-            | Self::FixForward(_)
-            | Self::Respond(_)
-            | Self::Obey(_)
-            | Self::Resume(_)
-            | Self::Escalate(_)
-            | Self::Close(_) => false,
-        }
-    }
-
-    /// Whether, when it cannot be performed, people can be asked instead: asking itself and ending cannot.
-    pub fn can_become_a_question(&self) -> bool {
-        match self {
-            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
-            Self::Wait(_)
-            | Self::StopWorkers(_)
-            | Self::Obey(_)
-            | Self::Resume(_)
-            | Self::Escalate(_)
-            | Self::Close(_) => false,
-        }
-    }
-
     /// Whether something new begins because of it, which the kill switch forbids.
     fn starts_work(&self) -> bool {
         match self {
@@ -744,22 +696,6 @@ impl Decision {
             | Self::Obey(_)
             | Self::Escalate(_)
             | Self::Close(_) => false,
-        }
-    }
-
-    /// One word, for counting and for tables.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Wait(_) => "wait",
-            Self::StopWorkers(_) => "stop-workers",
-            Self::Proceed(_) => "proceed",
-            Self::Redispatch(_) => "redispatch",
-            Self::FixForward(_) => "fix-forward",
-            Self::Respond(_) => "respond",
-            Self::Obey(_) => "obey",
-            Self::Resume(_) => "resume",
-            Self::Escalate(_) => "escalate",
-            Self::Close(_) => "close",
         }
     }
 }

@@ -82,3 +82,21 @@ impl fmt::Display for Proceed {
         }
     }
 }
+
+impl Decision {
+    /// One word, for counting and for tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Wait(_) => "wait",
+            Self::StopWorkers(_) => "stop-workers",
+            Self::Proceed(_) => "proceed",
+            Self::Redispatch(_) => "redispatch",
+            Self::FixForward(_) => "fix-forward",
+            Self::Respond(_) => "respond",
+            Self::Obey(_) => "obey",
+            Self::Resume(_) => "resume",
+            Self::Escalate(_) => "escalate",
+            Self::Close(_) => "close",
+        }
+    }
+}
