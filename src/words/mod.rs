@@ -17,4 +17,6 @@ pub use comments::{Checks, Escalation, Links, Progress, ProgressNote, Waiting};
 pub use marker::{Found, Marker};
 
 #[cfg(test)]
+mod relayed;
+#[cfg(test)]
 pub(crate) mod samples;

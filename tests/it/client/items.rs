@@ -2,7 +2,7 @@
 
 use super::*;
 use roundsman::{
-    ado::{ItemChange, NewItem, PullRequestLink, Wiql, Written},
+    ado::{ItemChange, NewItem, PullRequestLink, Wiql},
     domain::{CommentId, Labels, Link, Revision, StateCategory},
 };
 
