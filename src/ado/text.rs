@@ -1,6 +1,7 @@
 //! Turns the service's HTML into Markdown that an agent may read. Untrusted in, untrusted out: what a person could not
 //! see in the browser is removed, nothing else is judged.
 
+use crate::words::neutral;
 use htmd::{Element, HtmlToMarkdown, element_handler::Handlers};
 
 /// Longest text taken from one field, in characters. Fields may hold a million; a brief of more than this is no brief.
@@ -94,17 +95,8 @@ fn attribute(element: &Element, name: &str) -> Option<String> {
 }
 
 fn is_hidden(element: &Element) -> bool {
-    let style: String = attribute(element, "style")
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .collect::<String>()
-        .to_ascii_lowercase();
-    let declares = |what: &str| style.split(';').any(|one| one.trim_end_matches("!important") == what);
     attribute(element, "hidden").is_some()
-        || ["display:none", "visibility:hidden", "opacity:0", "font-size:0", "font-size:0px", "font-size:0pt"]
-            .iter()
-            .any(|what| declares(what))
+        || attribute(element, "style").is_some_and(|style| neutral::is_style_hidden(&style))
 }
 
 /// Zero-width and direction-changing characters, and the tag block: seen by a model, not by a person.

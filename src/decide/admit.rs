@@ -406,19 +406,29 @@ mod tests {
         over: its state says that nobody expects work on it
         nobody labelled: its history does not tell who put the label on
         with people: it was handed to a person; remove that label and label it again
+        service: ana put the label on and is a service; a trusted person labels it again
         stranger: mallory put the label on and is not on the list of trusted people
-        forged: ana put the label on and is not on the list of trusted people
+        forged: the label was put on in ana's name by another account; a trusted person labels it again
         text: mallory changed its text after it was labelled; a trusted person labels it again
         predecessors: it waits for work item 5, 6
         predecessors unread: what it waits for could not be read
         predecessors not asked: what it waits for could not be read
+        two repositories: it names two repositories, web/shop and web/till; remove one of them
         no repository: no repository is known for it: no route for `Web`
         not allowed: its repository Web/shop is not on the allow-list
         no branch: its repository Web/shop has no default branch
+        not offered: its label model:Huge chooses what the operator does not offer; change or remove it
+        two choices: its labels draft:yes and draft:no choose different things; remove one of them
+        competing pull request: somebody works on it already: pull request !7 is open and linked to it
+        competing branch: somebody works on it already: the branch fix/7 is linked to it and has commits
+        competing unread: whether somebody works on it already could not be read
+        newer: a newer roundsman has left a record on it (version 2); it is left to that one
+        too often: it was claimed 3 times today and came back each time; a person has to look
         repository busy: as many runs as allowed are in flight in Web/shop
         held: all runs together have used what they may in one day; it goes on at 1970-01-01T00:00:00Z
         capacity: as many runs as allowed are in flight
         day: as many items as allowed were claimed today
+        poll: as many items as allowed were claimed in this poll
         "#);
     }
 
@@ -429,6 +439,7 @@ mod tests {
             let alone = admission(&[fault]);
             // The switches of one part exclude each other; the first that is asked for wins.
             let exclusive = [
+                "service",
                 "predecessors",
                 "predecessors unread",
                 "no repository",

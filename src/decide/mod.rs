@@ -54,6 +54,7 @@ pub mod queue;
 pub mod reason;
 mod red;
 pub mod resume;
+mod stuck;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]

@@ -354,6 +354,7 @@ escalate RedTooLong 364 454
     escalate     Refused                  448
     escalate     SameFailureAgain          96
     escalate     SameInputAgain           814
+    escalate     Stuck                   2847
     escalate     TestsWeakened            192
     escalate     TooManyTurns            5308
     escalate     TurnTooLong             1101

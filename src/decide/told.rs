@@ -1,6 +1,6 @@
 //! Decisions as sentences, and what each of them begins.
 
-use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, WaitReason, procedure::Procedure, reason};
+use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, procedure::Procedure, reason};
 use crate::domain::Trigger;
 use std::fmt;
 
@@ -105,57 +105,6 @@ impl Decision {
             | Self::Wait(_)
             | Self::StopWorkers(_)
             | Self::Obey(_)
-            | Self::Escalate(_)
-            | Self::Close(_) => false,
-        }
-    }
-
-    /// Whether what could not be performed before is not wanted any more: the run waits for somebody else now.
-    pub fn moves_on(&self) -> bool {
-        match self {
-            Self::Wait(reason) => match reason {
-                WaitReason::Brake(_)
-                | WaitReason::Paused(_)
-                | WaitReason::Gap(_)
-                | WaitReason::StaleItem
-                | WaitReason::LookAgain(_)
-                | WaitReason::Unheard { .. }
-                | WaitReason::Outage { .. }
-                | WaitReason::DaySpent { .. }
-                | WaitReason::BackingOff { .. } => false,
-                WaitReason::Over
-                | WaitReason::StepRunning { .. }
-                | WaitReason::AskedPeople
-                | WaitReason::NotResumed(_)
-                | WaitReason::QuietPeriod { .. }
-                | WaitReason::NotCurrentYet
-                | WaitReason::ChecksRunning
-                | WaitReason::TargetRed
-                | WaitReason::AwaitingApproval
-                | WaitReason::NoChecks
-                | WaitReason::AwaitingReview { .. }
-                | WaitReason::Cold => true,
-            },
-            Self::StopWorkers(_)
-            | Self::Proceed(_)
-            | Self::Redispatch(_)
-            | Self::FixForward(_)
-            | Self::Respond(_)
-            | Self::Obey(_)
-            | Self::Resume(_)
-            | Self::Escalate(_)
-            | Self::Close(_) => false,
-        }
-    }
-
-    /// Whether, when it cannot be performed, people can be asked instead: asking itself and ending cannot.
-    pub fn can_become_a_question(&self) -> bool {
-        match self {
-            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
-            Self::Wait(_)
-            | Self::StopWorkers(_)
-            | Self::Obey(_)
-            | Self::Resume(_)
             | Self::Escalate(_)
             | Self::Close(_) => false,
         }

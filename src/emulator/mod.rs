@@ -352,6 +352,11 @@ impl Emulator {
         Ok(Self { inner, server })
     }
 
+    /// The organization's own id, as `connectionData` tells it.
+    pub fn organization_id(&self) -> String {
+        self.inner.look(|world| wire::guid(&world.organization))
+    }
+
     /// `http://ADDRESS:PORT/acme`: the organization's address, as a client is configured with it.
     pub fn url(&self) -> String {
         format!("{}/{}", self.inner.origin, self.inner.organization)

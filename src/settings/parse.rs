@@ -501,6 +501,19 @@ mod tests {
     }
 
     #[test]
+    fn trusted_people_and_groups_are_told_apart_by_how_they_are_written() {
+        const ID: &str = "11111111-2222-3333-4444-555555555555";
+        let (people, groups) =
+            trusted(&format!("{ID}, GROUP:{ID}, VSSGP.Uy0xLTkt, aadgp.Uy0x_-")).ok().unwrap();
+        assert_eq!(people.len(), 1);
+        assert_eq!(groups.into_iter().collect::<Vec<_>>(), [ID, "aadgp.Uy0x_-", "vssgp.Uy0xLTkt"]);
+        for bad in ["group:Leads", "vssgp.", "vssgp.a b", "aad.abc", "Leads"] {
+            assert!(trusted(bad).is_err(), "{bad}");
+        }
+        assert!(choices("high; low").is_err() && choices("-x").is_err() && agents("nobody").is_err());
+    }
+
+    #[test]
     fn lists_name_the_place_of_a_bad_item() {
         let it = repositories("Shop/web, , nonsense").err().map(|it| it.wrong);
         assert_eq!(it.as_deref(), Some("has an item, number 3, that is not a repository"));

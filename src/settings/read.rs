@@ -478,11 +478,14 @@ impl Reader {
 
     fn reviewer(&mut self, raw: RawReviewer) -> Option<Reviewer> {
         let RawReviewer { agent, command, model, effort } = raw;
-        let is_incomplete = agent.is_none() && (command.is_some() || model.is_some() || effort.is_some());
-        if is_incomplete {
-            let advice =
-                "write the name of the second agent, or remove the other variables of ROUNDSMAN_REVIEWER_";
-            self.problem(&vars::REVIEWER_AGENT, "is not set, but what it is to be told is", advice);
+        let told = [
+            (&vars::REVIEWER_COMMAND, &command),
+            (&vars::REVIEWER_MODEL, &model),
+            (&vars::REVIEWER_EFFORT, &effort),
+        ];
+        for (var, _) in told.into_iter().filter(|(_, given)| agent.is_none() && given.is_some()) {
+            let wrong = format!("is set, but {} is not", vars::REVIEWER_AGENT.name);
+            self.problem(var, &wrong, "write the name of the second agent, or remove this");
         }
         let command = self.or(&vars::REVIEWER_COMMAND, command, parse::command, Vec::new());
         let model = self.maybe(&vars::REVIEWER_MODEL, model, parse::one_line);

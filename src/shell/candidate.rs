@@ -57,9 +57,10 @@ pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<Look
         Admission::Refused(reason) => return refused(None, reason),
     }
     let labelled = app.ado.labelled_by(item.id, &labels.ready).await?;
-    let handed = match item.labels.has(&labels.human) {
-        true => app.ado.labelled_by(item.id, &labels.human).await?,
-        false => None,
+    let handed = if item.labels.has(&labels.human) {
+        app.ado.labelled_by(item.id, &labels.human).await?
+    } else {
+        None
     };
     parts.labelled = labelled.as_ref();
     parts.handed_to_people = handed.as_ref();

@@ -2,7 +2,7 @@
 
 use crate::{ado::Operation, domain::RunId, doorbell, exit::Exit};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// What one invocation did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -98,7 +98,8 @@ impl Report {
         }
         let mut text = table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
         if self.not_looked_at > 0 {
-            text += &format!("\n{} more wait and were not looked at this time", self.not_looked_at);
+            // Writing to a `String` cannot fail.
+            _ = write!(text, "\n{} more wait and were not looked at this time", self.not_looked_at);
         }
         text
     }

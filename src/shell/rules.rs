@@ -79,18 +79,20 @@ fn judge(text: Option<&str>, ceiling: &Ceiling) -> Result<Rules, String> {
     rules.widens(ceiling).map_or(Ok(rules), |why| Err(why.to_string()))
 }
 
-/// What the operator allows.
+/// What the operator allows: its own agent, and what it offers to items.
 pub(super) fn ceiling(app: &App) -> Ceiling {
     let agent = &app.settings.agent;
+    let offer = &app.policy.offer;
+    let with = |own: Option<&String>, offered: &[String]| own.into_iter().chain(offered).cloned().collect();
     Ceiling {
         policy: app.policy.clone(),
         steps: agent.step_limit,
         tokens: agent.token_limit,
         cost_micro_usd: agent.cost_limit,
         files: crate::runtime::spec::Limits::default().max_files,
-        agents: vec![agent.name.clone()],
-        models: agent.model.iter().cloned().collect(),
-        efforts: agent.effort.iter().cloned().collect(),
+        agents: with(Some(&agent.name), &offer.agents),
+        models: with(agent.model.as_ref(), &offer.models),
+        efforts: with(agent.effort.as_ref(), &offer.efforts),
     }
 }
 

@@ -23,4 +23,6 @@ pub use marker::{Found, Marker};
 pub use record::Record;
 
 #[cfg(test)]
+mod relayed;
+#[cfg(test)]
 pub(crate) mod samples;

@@ -162,28 +162,34 @@ pub fn shown(text: &str) -> String {
 fn hides(attributes: &str) -> bool {
     let is_hidden =
         attributes.split([' ', '\n', '\t', '/']).any(|word| word == "hidden" || word.starts_with("hidden="));
-    let packed: String = attributes.chars().filter(|c| !c.is_whitespace()).collect();
-    let style = packed.split_once("style=").map_or("", |(_, style)| style.trim_start_matches(['"', '\'']));
-    let style = style.split(['"', '\'']).next().unwrap_or_default();
-    let says_nothing = |value: &str, what: &str| {
+    let style = attributes
+        .split_once("style")
+        .map_or("", |(_, rest)| rest.trim_start_matches([' ', '\n', '\t', '=']));
+    let quote = style.chars().next().filter(|c| matches!(c, '"' | '\'')).unwrap_or(' ');
+    is_hidden || is_style_hidden(style.trim_start_matches(quote).split(quote).next().unwrap_or_default())
+}
+
+/// Whether a style keeps an element from being seen.
+pub fn is_style_hidden(style: &str) -> bool {
+    let style: String = style.to_ascii_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
+    let is_zero = |value: &str| {
         let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%');
-        value == what || number.parse::<f64>().is_ok_and(|number| number == 0.0)
+        number.parse::<f64>().is_ok_and(|number| number.abs() < f64::EPSILON)
     };
-    is_hidden
-        || style.split(';').filter_map(|one| one.split_once(':')).any(|(name, value)| {
-            let value = value.trim_end_matches("!important");
-            match name {
-                "display" => value == "none",
-                "visibility" => value == "hidden" || value == "collapse",
-                "opacity" | "font-size" => says_nothing(value, "0"),
-                "color" => {
-                    matches!(value, "white" | "transparent" | "#fff" | "#ffffff")
-                        || value.starts_with("rgb(255,255,255")
-                        || value.starts_with("rgba(255,255,255")
-                }
-                _ => false,
+    style.split(';').filter_map(|one| one.split_once(':')).any(|(name, value)| {
+        let value = value.trim_end_matches("!important");
+        match name {
+            "display" => value == "none",
+            "visibility" => value == "hidden" || value == "collapse",
+            "opacity" | "font-size" => is_zero(value),
+            "color" => {
+                matches!(value, "white" | "transparent" | "#fff" | "#ffffff")
+                    || value.starts_with("rgb(255,255,255")
+                    || value.starts_with("rgba(255,255,255")
             }
-        })
+            _ => false,
+        }
+    })
 }
 
 /// Where an element ends whose tag ends at `at`: behind its own closing tag, or with the text, which is in lower case.

@@ -6,7 +6,10 @@ use super::{
     git::{Git, GitError, Repo},
     secrets::found_in,
 };
-use crate::domain::{CommitId, RunId, TurnNumber};
+use crate::{
+    domain::{CommitId, RunId, TurnNumber},
+    words::neutral,
+};
 use regex::Regex;
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -128,7 +131,9 @@ fn added_lines(patch: &[u8]) -> Vec<u8> {
 
 /// The message with our trailers, without forged ones and without words that switch builds off.
 fn message_of(message: &str, run: RunId, turn: TurnNumber) -> String {
-    let message = SKIP.replace_all(message, "(marker removed)");
+    // First what cannot be seen, or a marker could be put together from what is left.
+    let message = neutral::plain(message).replace('\t', " ");
+    let message = SKIP.replace_all(&message, "(marker removed)");
     let kept: Vec<&str> = message
         .lines()
         .map(str::trim_end)
@@ -159,6 +164,13 @@ mod tests {
             let message = message_of(&format!("Fix it {marker}\n\nAgent-Run: 1-r1\n"), run, TurnNumber(3));
             assert_eq!(message, "Fix it (marker removed)\n\nAgent-Run: 7-r2\nAgent-Turn: 3\n", "{marker}");
         }
+        for hidden in ["[sk\u{200b}ip ci]", "[sk\u{7}ip ci]", "***NO\u{ad}_CI***"] {
+            let message = message_of(&format!("Fix it {hidden}"), run, TurnNumber(3));
+            assert!(message.starts_with("Fix it (marker removed)\n"), "{message}");
+        }
+        assert!(!message_of("Fix [sk\tip ci]", run, TurnNumber(3)).contains("[skip ci]"));
+        let message = message_of("Fixes #12, AB#3, !45, @<d291b0c4>\n\n##vso[x]", run, TurnNumber(3));
+        assert!(message.starts_with("Fixes # 12, AB# 3, ! 45, @ <d291b0c4>\n\n\\# #vso[x]\n"), "{message}");
         assert!(message_of("Skip the CI room [x]", run, TurnNumber(1)).starts_with("Skip the CI room [x]\n"));
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use roundsman::{
-    ado::{ItemChange, PullRequestLink, Wiql},
+    ado::{ItemChange, NewItem, PullRequestLink, Wiql},
     domain::{CommentId, Labels, Link, Revision, StateCategory},
 };
 
@@ -283,4 +283,49 @@ async fn comments_are_written_as_html_and_tell_what_they_became() {
         (requests[1].method.as_str(), requests[1].url.path()),
         ("PATCH", "/fabrikam/p/_apis/wit/workItems/299/comments/5")
     );
+}
+
+#[tokio::test]
+async fn a_new_item_is_one_patch_on_its_type_with_its_link() {
+    let made = json!({ "id": 9, "rev": 1, "fields": { "System.Title": "Later" }, "relations": [
+        { "rel": "System.LinkTypes.Related", "url": "https://dev.azure.com/o/p/_apis/wit/workItems/7" } ] });
+    let server = server(vec![answer(200, &made)]).await;
+    let client = client(&server);
+    let new = NewItem {
+        kind: "User Story".into(),
+        title: "Later".into(),
+        description: "<p>x</p>".into(),
+        area: "p\\a".into(),
+        related: WorkItemId(7),
+    };
+    let Written::Done(item) = client.create_work_item("My Project", &new).await else { panic!("not made") };
+    assert_eq!((item.id, item.links), (WorkItemId(9), vec![Link::Related(WorkItemId(7))]));
+    let request = &requests(&server).await[0];
+    assert_eq!(request.method.as_str(), "POST");
+    assert_eq!(request.url.path(), "/fabrikam/My%20Project/_apis/wit/workitems/$User%20Story");
+    assert_eq!(query(request, "api-version").as_deref(), Some("7.1"));
+    assert_eq!(request.headers["content-type"], "application/json-patch+json");
+    let patch = sent(request);
+    assert_eq!(patch[0], json!({ "op": "add", "path": "/fields/System.Title", "value": "Later" }));
+    assert_eq!(patch[3]["value"]["rel"], "System.LinkTypes.Related");
+    assert!(patch[3]["value"]["url"].as_str().is_some_and(|url| url.ends_with("/_apis/wit/workItems/7")));
+}
+
+#[tokio::test]
+async fn versions_of_a_file_are_asked_for_by_path_and_branch() {
+    let id = "0123456789abcdef0123456789abcdef01234567";
+    let list = json!({ "count": 1, "value": [{ "commitId": id, "comment": "x" }] });
+    let server = server(vec![answer(200, &list), answer(200, &json!({ "content": "a = 1" }))]).await;
+    let (client, main) = (client(&server), roundsman::domain::BranchName::new("main"));
+    let found = client.commits_of(&repository(), &main, ".roundsman.toml", 20).await.expect("commits");
+    assert_eq!(found[0].as_str(), id);
+    let text = client.file_at(&repository(), ".roundsman.toml", &found[0]).await.expect("a file");
+    assert_eq!(text.as_deref(), Some("a = 1"));
+    let requests = requests(&server).await;
+    let asked = |name| query(&requests[0], name);
+    assert_eq!(asked("searchCriteria.itemPath").as_deref(), Some("/.roundsman.toml"));
+    assert_eq!(asked("searchCriteria.itemVersion.version").as_deref(), Some("main"));
+    assert_eq!(asked("$top").as_deref(), Some("20"));
+    assert_eq!(query(&requests[1], "versionDescriptor.version").as_deref(), Some(id));
+    assert_eq!(query(&requests[1], "versionDescriptor.versionType").as_deref(), Some("commit"));
 }

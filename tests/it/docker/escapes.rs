@@ -403,7 +403,7 @@ async fn small() -> Option<DockerBench> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_uses_up_everything_uses_up_their_own_container() {
+async fn h14_whoever_uses_up_everything_uses_up_their_own_container() {
     let mut all = Table::new();
     for name in ["fork_bomb", "memory_hog", "large_file", "full_tmp", "flood"] {
         let Some(bench) = small().await else { return };

@@ -83,9 +83,10 @@ async fn claims_about_files_are_measured() {
 
 #[tokio::test]
 async fn h08_an_agent_that_removes_a_test_waits_for_a_person() {
-    let (mut world, item) =
-        asked(&format!("git rm -q tests/greet_test.sh; printf '#!/bin/sh\\n' > tests/other_test.sh; {GOOD}"))
-            .await;
+    let (mut world, item) = asked(&format!(
+        "git rm -q tests/greet_test.sh; mkdir -p tests; printf '#!/bin/sh\\n' > tests/other_test.sh; {GOOD}"
+    ))
+    .await;
     let told = opened(&mut world).await;
     assert!(told.contains("removes the test `tests/greet_test.sh`"), "{told}");
     let _ = world.tick().await;
