@@ -9,12 +9,17 @@ pub mod demo;
 mod evidence;
 pub mod image;
 pub mod program;
+mod replay;
 mod runs;
 
 use crate::{exit::Exit, settings::Settings};
 use clap::{Parser, Subcommand};
 use program::Surroundings;
-use std::{io::Write, path::Path, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// The name by which the worker is called.
 const WORKER: &str = "roundsman-worker";
@@ -63,6 +68,17 @@ enum Verb {
         /// A run (`4711-r12`) or a work item (`4711`).
         what: String,
         /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decide again what `ROUNDSMAN_RECORD_FILE` recorded, and say what would be decided differently today.
+    Replay {
+        /// The record.
+        file: PathBuf,
+        /// Print the way through the ladder for each.
+        #[arg(long)]
+        explain: bool,
+        /// One JSON object per line.
         #[arg(long)]
         json: bool,
     },
@@ -119,6 +135,7 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
         Verb::Explain { what, json } => {
             surroundings.with_app(async move |app| runs::explain(&app, &what, json).await)
         }
+        Verb::Replay { file, explain, json } => replay::replay(&file, explain, json),
         Verb::Config { verb: ConfigVerb::Check { json } } => check(surroundings, json),
         Verb::Image { verb } => image::main(&verb, surroundings),
         Verb::Worker { arguments } => return crate::worker::main(arguments),

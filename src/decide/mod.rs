@@ -39,11 +39,13 @@ mod given;
 pub mod observation;
 pub mod plan;
 pub mod reason;
+pub mod record;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]
 mod tables;
 mod told;
+mod trace;
 mod turn_state;
 pub mod verdict;
 
@@ -53,6 +55,7 @@ pub use cause::cause;
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
 pub use plan::{Effect, Plan, plan};
 pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, WaitReason};
+pub use trace::{Match, Rung, trace};
 pub use verdict::{Failing, Procedure, Verdict, verdict};
 
 use crate::domain::{

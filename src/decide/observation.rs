@@ -3,10 +3,12 @@
 use crate::domain::{
     Build, CommitId, FailedTask, IdentityId, PolicyEvaluation, PullRequest, Thread, WorkItem, Worker,
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 
 /// Everything that was read about one run in one tick. There is no way to build one with a part left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default = "Observation::of_nothing")]
 pub struct Observation {
     /// Who we are: our own comments and commits are nobody's feedback.
     pub me: IdentityId,
@@ -30,8 +32,26 @@ pub struct Observation {
     pub tests_weakened: Seen<Option<String>>,
 }
 
+impl Observation {
+    /// For records of a version that did not look at everything yet: what is missing there was not asked.
+    fn of_nothing() -> Self {
+        Self {
+            me: IdentityId::new(""),
+            item: Seen::NotAsked,
+            workers: Seen::NotAsked,
+            branch: Seen::NotAsked,
+            pull_request: Seen::NotAsked,
+            checks: Seen::NotAsked,
+            threads: Seen::NotAsked,
+            target_failures: Seen::NotAsked,
+            known_flakes: Seen::NotAsked,
+            tests_weakened: Seen::NotAsked,
+        }
+    }
+}
+
 /// A part of an observation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seen<T> {
     /// Read, complete.
     Known(T),
@@ -60,7 +80,7 @@ impl<T> Seen<T> {
 }
 
 /// Something that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// What.
     pub source: Source,
@@ -75,7 +95,7 @@ impl fmt::Display for Gap {
 }
 
 /// What an observation consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Source {
     /// The work item.
     Item,
@@ -111,7 +131,7 @@ impl fmt::Display for Source {
 }
 
 /// The work item as seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ItemSeen {
     /// It is there.
     Here {
@@ -127,7 +147,7 @@ pub enum ItemSeen {
 }
 
 /// What checks and policies say about our pull request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checks {
     /// Evaluations of branch policies.
     pub evaluations: Vec<PolicyEvaluation>,

@@ -2,10 +2,12 @@
 //! replace it within what makes sense.
 
 use super::{IdentityId, LabelNames};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
 
 /// What decisions may depend on besides the run and the world. Built once from settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
     /// The kill switch.
     pub brake: Brake,
@@ -136,7 +138,7 @@ impl Policy {
 }
 
 /// The kill switch. The product ships with it on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Brake {
     /// Armed: everything runs.
     Off,
@@ -174,7 +176,7 @@ impl Brake {
 }
 
 /// When a run is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CloseOn {
     /// The pull request was merged by people.
     Merged,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
     /// Its number.
     pub id: PullRequestId,
@@ -37,7 +37,7 @@ pub struct PullRequest {
 }
 
 /// Status of a pull request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PullRequestStatus {
     /// Open.
     Active,
@@ -50,7 +50,7 @@ pub enum PullRequestStatus {
 }
 
 /// State of the trial merge. Says nothing about policies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MergeState {
     /// Not computed yet, or being computed.
     Pending,
@@ -65,7 +65,7 @@ pub enum MergeState {
 }
 
 /// A reviewer's standing vote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reviewer {
     /// Who.
     pub who: Identity,
@@ -74,7 +74,7 @@ pub struct Reviewer {
 }
 
 /// A vote on a pull request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Vote {
     /// 10.
     Approved,
@@ -89,7 +89,7 @@ pub enum Vote {
 }
 
 /// A discussion on a pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
     /// Unique in the pull request.
     pub id: ThreadId,
@@ -102,7 +102,7 @@ pub struct Thread {
 }
 
 /// A place in the changed code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Path from the repository's root, without leading slash.
     pub path: String,
@@ -111,7 +111,7 @@ pub struct Place {
 }
 
 /// Status of a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ThreadStatus {
     /// Waits for an answer.
     Active,
@@ -124,7 +124,7 @@ pub enum ThreadStatus {
 }
 
 /// One comment in a thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comment {
     /// Unique in its thread, from 1.
     pub id: CommentId,
@@ -137,7 +137,7 @@ pub struct Comment {
 }
 
 /// What a branch policy says about a pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyEvaluation {
     /// GUID; requeueing names it.
     pub id: String,
@@ -179,7 +179,7 @@ pub enum PolicyKind {
 }
 
 /// Status of a policy evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PolicyStatus {
     /// Not started, or waiting for people.
     Queued,
@@ -198,7 +198,7 @@ pub enum PolicyStatus {
 }
 
 /// A build.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// Its number.
     pub id: BuildId,
@@ -217,7 +217,7 @@ pub struct Build {
 }
 
 /// Where a build stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum BuildState {
     /// Not begun.
     Queued,

@@ -11,6 +11,7 @@ pub mod explain;
 mod observe;
 pub mod poll;
 mod progress;
+mod record;
 mod recover;
 pub mod report;
 mod ring;

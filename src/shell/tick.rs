@@ -6,7 +6,7 @@ use super::{
     executor,
     observe::{Fleet, observe, survey},
     poll::{Failure, Mode, WATCHER},
-    progress, recover,
+    progress, record, recover,
     report::{Line, Report},
     ring::{self, rings, transition},
     turnstile,
@@ -82,10 +82,12 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
 
 /// What would be decided, without doing it.
 async fn look(app: &App, fleet: &Fleet, run: &Run) -> Line {
-    let decision = match consider(app, Some(fleet), run).await {
-        Ok(considered) => considered.decision,
+    let considered = match consider(app, Some(fleet), run).await {
+        Ok(considered) => considered,
         Err(why) => return failed(run, why.to_string()),
     };
+    record::add(app, run, &considered);
+    let decision = considered.decision;
     line(run, decision.word(), decision.to_string())
 }
 
@@ -126,10 +128,12 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
     for round in 0..MAX_ROUNDS {
         // The survey is as fresh as this tick; after an act the run reads its own facts again.
         let fleet = fleet.filter(|_| round == 0);
-        let Considered { run, seen, decision } = match consider(app, fleet, &stored).await {
+        let considered = match consider(app, fleet, &stored).await {
             Ok(considered) => considered,
             Err(why) => return failed(&stored, why.to_string()),
         };
+        record::add(app, &stored, &considered);
+        let Considered { run, seen, decision } = considered;
         tracing::debug!(run.id = %run.id, stage = run.stage.word(), "{decision}");
         let said = decision.to_string();
         let acted = match act(app, run, &seen, &decision).await {
