@@ -31,6 +31,7 @@ const MAX_WAIT: u64 = 3600;
 pub struct Client {
     http: reqwest::Client,
     base: String,
+    identity_base: String,
     options: Options,
     redactor: Redactor,
     reads: Semaphore,
@@ -69,6 +70,7 @@ impl Client {
         let (http, base, redactor) = setup::connect(base, auth, &options)?;
         Ok(Self {
             http,
+            identity_base: setup::identity_base(&base),
             base,
             redactor,
             reads: Semaphore::new(options.parallel_reads.max(1)),
@@ -256,7 +258,8 @@ impl Client {
 
     async fn attempt(&self, call: &Call) -> Result<Answer, Failure> {
         *lock(&self.calls).entry(call.operation).or_default() += 1;
-        let address = format!("{}{}?{}", self.base, call.path, call.query);
+        let base = if call.on_identity_host { &self.identity_base } else { &self.base };
+        let address = format!("{base}{}?{}", call.path, call.query);
         let mut request = self.http.request(call.method.clone(), address).header(header::ACCEPT, call.accept);
         if let Some(body) = &call.body {
             request = request.header(header::CONTENT_TYPE, body.content_type).body(body.bytes.clone());

@@ -171,6 +171,15 @@ impl Error {
         matches!(self.kind, ErrorKind::NotFound { .. })
     }
 
+    /// Whether it is about what was named (a project, a repository, an item) and not about token, network or service:
+    /// the next thing may go well.
+    pub fn is_about_one_thing(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::NotFound { .. } | ErrorKind::Forbidden { .. } | ErrorKind::Rejected { .. }
+        )
+    }
+
     /// Whether a rule of the work item type forbids the change.
     pub fn is_rule(&self) -> bool {
         matches!(&self.kind, ErrorKind::Rejected { type_key, .. } if type_key.as_deref() == Some(RULE_BROKEN))

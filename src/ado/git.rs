@@ -70,6 +70,30 @@ impl Client {
         Ok(branches)
     }
 
+    /// How many commits `branch` has that `base` does not; absent if there is no such branch.
+    ///
+    /// REST: Git, Stats, *Get*.
+    pub async fn commits_ahead(
+        &self,
+        repository: &Repository,
+        branch: &BranchName,
+        base: &BranchName,
+    ) -> Result<Option<u32>, Error> {
+        let call =
+            Call::get(Operation::BranchStatistics, &in_repository(repository, &["stats", "branches"]), STABLE)
+                .with("name", branch)
+                .with("baseVersionDescriptor.version", base)
+                .with("baseVersionDescriptor.versionType", "branch");
+        match self.json::<git::BranchStatistics>(&call).await {
+            Ok(statistics) => Ok(Some(statistics.ahead_count.unwrap_or_default())),
+            // A missing branch is told as a bad request; whether it is missing, the list of branches tells.
+            Err(error) => match self.branch_head(repository, branch).await? {
+                None => Ok(None),
+                Some(_) => Err(error),
+            },
+        }
+    }
+
     /// A text file at the tip of a branch; absent if there is no such file or branch. Untrusted.
     ///
     /// REST: Git, Items, *Get*.

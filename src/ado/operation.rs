@@ -27,6 +27,8 @@ macro_rules! operations {
 operations! {
     /// Whose token this is.
     WhoAmI = "who-am-i", false;
+    /// Identities, and who belongs to a group.
+    Identities = "identities", false;
     /// A work item query.
     Query = "query", false;
     /// Work items in a batch.
@@ -53,6 +55,8 @@ operations! {
     Repository = "repository", false;
     /// A page of branches.
     Refs = "refs", false;
+    /// How far a branch is ahead of another one.
+    BranchStatistics = "branch-statistics", false;
     /// One file.
     File = "file", false;
     /// A page of pull requests.

@@ -26,6 +26,8 @@ pub(super) struct Call {
     /// Encoded, without question mark.
     pub(super) query: String,
     pub(super) body: Option<Body>,
+    /// Whether it goes to the identity host of the organization.
+    pub(super) on_identity_host: bool,
     /// The only content type that is understood.
     pub(super) accept: &'static str,
 }
@@ -60,6 +62,11 @@ impl Call {
         Self { accept: "text/plain", ..self }
     }
 
+    /// Identities and groups live on a host of their own.
+    pub(super) fn on_identity_host(self) -> Self {
+        Self { on_identity_host: true, ..self }
+    }
+
     /// Adds a query parameter. The key is ours and needs no encoding (`$top`).
     pub(super) fn with(mut self, key: &str, value: impl Display) -> Self {
         self.query.push('&');
@@ -77,6 +84,7 @@ impl Call {
             path,
             query: format!("api-version={version}"),
             body: None,
+            on_identity_host: false,
             accept: "application/json",
         }
     }

@@ -139,6 +139,25 @@ pub(super) fn connect(
     Ok((http, url.as_str().trim_end_matches('/').to_owned(), redactor))
 }
 
+/// Where identities and groups of an organization are asked for: a host of its own in the cloud, under either form of
+/// the organization's address; a server answers itself.
+pub(super) fn identity_base(base: &str) -> String {
+    const OLD: &str = ".visualstudio.com";
+    let Ok(mut url) = Url::parse(base) else { return base.to_owned() };
+    let host = url.host_str().unwrap_or_default().to_owned();
+    let own = if host == "dev.azure.com" {
+        "vssps.dev.azure.com".to_owned()
+    } else if let Some(organization) = host.strip_suffix(OLD) {
+        format!("{organization}.vssps{OLD}")
+    } else {
+        return base.to_owned();
+    };
+    match url.set_host(Some(&own)) {
+        Ok(()) => url.as_str().trim_end_matches('/').to_owned(),
+        Err(_) => base.to_owned(),
+    }
+}
+
 fn is_local(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
@@ -180,6 +199,18 @@ mod tests {
         );
         assert_eq!(refused("dev.azure.com/x"), Some(SetupError::Address("is not a URL")));
         assert_eq!(refused("http://127.0.0.1:1/org/"), None);
+    }
+
+    #[test]
+    fn identities_have_a_host_of_their_own_in_the_cloud_only() {
+        let rows = [
+            ("https://dev.azure.com/acme", "https://vssps.dev.azure.com/acme"),
+            ("https://acme.visualstudio.com", "https://acme.vssps.visualstudio.com"),
+            ("https://tfs.example/tfs/DefaultCollection", "https://tfs.example/tfs/DefaultCollection"),
+        ];
+        for (base, expected) in rows {
+            assert_eq!(identity_base(base), expected);
+        }
     }
 
     #[test]

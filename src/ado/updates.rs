@@ -57,22 +57,25 @@ fn audit(mut updates: Vec<Update>, label: &str) -> Result<Option<LabelledBy>, Er
     for update in updates {
         // Left out when it is the same as in the update before.
         if let Some(account) = update.authorized_as() {
-            authorized_as = account.known().map(|who| who.id);
+            authorized_as = account.person_or_nobody().map(|who| who.id);
         }
         let by = || {
             let missing = || ErrorKind::Malformed {
                 at: format!("update {}: revisedBy", update.id),
                 message: "does not tell who saved it".into(),
             };
-            update.revised_by.as_ref().and_then(super::wire::WireIdentity::known).ok_or_else(missing)
+            let who = update.revised_by.as_ref().and_then(|who| Some((who.known()?, who.person_or_nobody()?)));
+            who.ok_or_else(missing)
         };
         let has = |value: &Value| labels(value.as_str().unwrap_or_default()).has(label);
         let (had, has) = update
             .change("System.Tags")
             .map_or((false, false), |tags| (has(&tags.old_value), has(&tags.new_value)));
         if has && !had {
+            let (named, person) = by()?;
             found = Some(LabelledBy {
-                by: by()?,
+                is_person: named == person,
+                by: named,
                 authorized_as: authorized_as.clone(),
                 revision: Revision(update.rev),
                 at: update.changed_at().unwrap_or(Timestamp::UNIX_EPOCH),
@@ -87,7 +90,7 @@ fn audit(mut updates: Vec<Update>, label: &str) -> Result<Option<LabelledBy>, Er
             && TEXTS.iter().any(|field| update.change(field).is_some())
         {
             // A change by an unknown hand is a change by somebody nobody trusts.
-            let who = by().unwrap_or_else(|_| nobody("unknown"));
+            let who = by().map_or_else(|_| nobody("unknown"), |(_, person)| person);
             if !found.text_changed_since_by.contains(&who) {
                 found.text_changed_since_by.push(who);
             }
@@ -161,6 +164,24 @@ mod tests {
         assert_eq!(found.authorized_as.as_ref().map(crate::domain::IdentityId::as_str), Some(OTHER));
         assert_eq!(found.text_changed_since_by.len(), 1);
         assert_eq!(found.text_changed_since_by[0].id.as_str(), OTHER);
+    }
+
+    #[test]
+    fn a_service_is_never_a_person_whoever_lists_it() {
+        let by_service = |id, fields: &Value| {
+            let update = json!({
+                "id": id, "rev": id, "fields": fields,
+                "revisedBy": { "id": OTHER, "displayName": "Build", "descriptor": "svc.abc" },
+            });
+            serde_json::from_value::<Update>(update).expect("an update")
+        };
+        let found = audit(vec![by_service(1, &tags("", "ready"))], "ready").expect("readable").expect("found");
+        assert!(!found.is_person);
+        assert_eq!(found.by.id.as_str(), OTHER, "it is named");
+        let changed = json!({ "System.Title": { "newValue": "t" } });
+        let found = audit(vec![update(1, REQUESTER, &tags("", "ready")), by_service(2, &changed)], "ready");
+        let found = found.expect("readable").expect("found");
+        assert!(found.is_person && !found.text_changed_since_by[0].id.is_guid());
     }
 
     #[test]

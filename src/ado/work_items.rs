@@ -10,7 +10,7 @@ use super::{
         item::{Item, QueryResult, State},
     },
 };
-use crate::domain::{Revision, StateCategory, WorkItem, WorkItemId, WorkItemText};
+use crate::domain::{Labels, Revision, StateCategory, WorkItem, WorkItemId, WorkItemText};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -237,6 +237,18 @@ impl Client {
         let segments = ["_apis", "wit", "workItems", &id.to_string(), "revisions", &revision.to_string()];
         match self.json::<Item>(&Call::get(Operation::WorkItemText, &segments, STABLE)).await {
             Ok(item) => Ok(Some(item.work_item().changed_at)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The labels of one revision; none when there is no such revision.
+    ///
+    /// REST: Work Item Tracking, Revisions, *Get*.
+    pub async fn labels_at(&self, id: WorkItemId, revision: Revision) -> Result<Option<Labels>, Error> {
+        let segments = ["_apis", "wit", "workItems", &id.to_string(), "revisions", &revision.to_string()];
+        match self.json::<Item>(&Call::get(Operation::WorkItemText, &segments, STABLE)).await {
+            Ok(item) => Ok(Some(item.work_item().labels)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

@@ -157,6 +157,7 @@ impl Agent {
             version: self.version.clone(),
             checks_environment: wanted.checks_environment.to_vec(),
             model: wanted.model.map(str::to_owned),
+            hosts: None,
         }
     }
 }

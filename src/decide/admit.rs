@@ -1,8 +1,17 @@
 //! May the poller claim this item now? Pure; every refusal is a typed reason.
+//!
+//! What is cheap to know is asked first: a part that was not read yet ([`Seen::NotAsked`])
+//! gives the reason that says so, and the caller reads on only then. Knows nothing about queues; see [`super::queue`].
 
 use super::{observation::Seen, reason::RefuseReason};
-use crate::domain::{LabelledBy, Policy, Repository, StateCategory, WorkItem, WorkItemId};
+use crate::domain::{
+    BranchName, Choices, LabelledBy, Policy, PullRequestId, Repository, StateCategory, WorkItem, WorkItemId,
+};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// An item that was claimed this often on one day, and came back each time, is a person's to look at: each claim costs
+/// an agent, and the fourth would end as the third.
+pub const CLAIMS_PER_ITEM_AND_DAY: u32 = 3;
 
 /// A labelled item with everything that was read about it.
 #[derive(Clone, Debug)]
@@ -17,8 +26,44 @@ pub struct Candidate<'a> {
     pub handed_to_people: Option<&'a LabelledBy>,
     /// Items it waits for that are not done.
     pub predecessors: Seen<Vec<WorkItemId>>,
-    /// Its repository, or what was tried to find it.
-    pub repository: Result<&'a Repository, String>,
+    /// Its repository, or why none.
+    pub repository: Result<&'a Repository, NoRepository>,
+    /// Somebody else's work on it.
+    pub competing: Seen<Option<Competing>>,
+    /// What our own comments on it tell.
+    pub record: Seen<Record>,
+}
+
+/// Why an item has no repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoRepository {
+    /// None was found; what was tried.
+    Unknown(String),
+    /// It names two.
+    Two {
+        /// One.
+        first: String,
+        /// Another one.
+        second: String,
+    },
+}
+
+/// Work on an item that is not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Competing {
+    /// An open pull request.
+    PullRequest(PullRequestId),
+    /// A branch with commits that its target does not have.
+    Branch(BranchName),
+}
+
+/// What our own comments tell about earlier runs of an item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Runs that were claimed today.
+    pub claims_today: u32,
+    /// The version of a record that is newer than we can read.
+    pub newer: Option<u32>,
 }
 
 /// What is in flight already.
@@ -32,109 +77,158 @@ pub struct Load {
     pub runs: u32,
     /// Claims of today.
     pub claims_today: u32,
+    /// Claims of this poll.
+    pub claims_now: u32,
+}
+
+impl Load {
+    /// Why nothing at all can be claimed any more, whatever the item.
+    pub fn full(&self, policy: &Policy) -> Option<RefuseReason> {
+        if self.runs >= policy.max_runs {
+            Some(RefuseReason::CapacityFull)
+        } else if self.claims_today >= policy.max_claims_per_day {
+            Some(RefuseReason::DayFull)
+        } else {
+            (self.claims_now >= policy.max_claims_per_poll).then_some(RefuseReason::PollFull)
+        }
+    }
 }
 
 /// The poller's decision about one candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Admission {
-    /// Claim it.
-    Admitted,
+    /// Claim it, with what it chose.
+    Admitted(Choices),
     /// Not now, and why.
     Refused(RefuseReason),
 }
 
 /// Decides about one candidate. First match wins: the operator's brake, then people's wishes, then trust, then order.
 pub fn admit(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Admission {
-    match refusal(candidate, load, policy) {
-        Some(reason) => Admission::Refused(reason),
-        None => Admission::Admitted,
+    match judge(candidate, load, policy) {
+        Err(reason) => Admission::Refused(reason),
+        Ok(choices) => Admission::Admitted(choices),
     }
 }
 
-fn refusal(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Option<RefuseReason> {
+fn judge(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Result<Choices, RefuseReason> {
+    is_asked_for(candidate, load, policy)?;
+    is_trusted(candidate, policy)?;
+    match &candidate.predecessors {
+        Seen::Known(open) if open.is_empty() => {}
+        Seen::Known(open) => return Err(RefuseReason::Predecessors(open.clone())),
+        Seen::Unknown(_) | Seen::NotAsked => return Err(RefuseReason::PredecessorsUnknown),
+    }
+    let repository = repository(candidate, policy)?;
+    let choices = super::choices::choose(&candidate.item.labels, &policy.offer)?;
+    match &candidate.competing {
+        Seen::Known(None) => {}
+        Seen::Known(Some(Competing::PullRequest(id))) => {
+            return Err(RefuseReason::CompetingPullRequest { id: *id });
+        }
+        Seen::Known(Some(Competing::Branch(branch))) => {
+            return Err(RefuseReason::CompetingBranch { branch: branch.clone() });
+        }
+        Seen::Unknown(_) | Seen::NotAsked => return Err(RefuseReason::CompetingUnknown),
+    }
+    match &candidate.record {
+        Seen::Known(Record { newer: Some(schema), .. }) => {
+            return Err(RefuseReason::NewerRecord { schema: *schema });
+        }
+        Seen::Known(Record { claims_today: times, .. }) if *times >= CLAIMS_PER_ITEM_AND_DAY => {
+            return Err(RefuseReason::ClaimedTooOften { times: *times });
+        }
+        Seen::Known(_) => {}
+        Seen::Unknown(_) | Seen::NotAsked => return Err(RefuseReason::CompetingUnknown),
+    }
+    if load.by_repository.get(&repository.id).copied().unwrap_or(0) >= policy.max_runs_per_repository {
+        return Err(RefuseReason::RepositoryBusy { repository: repository.path() });
+    }
+    load.full(policy).map_or(Ok(choices), Err)
+}
+
+/// What the brake, the item's labels and its state say.
+fn is_asked_for(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Result<(), RefuseReason> {
     let item = candidate.item;
     let labels = &policy.labels;
     if !policy.brake.allows_claims() {
-        return Some(RefuseReason::Brake(policy.brake));
+        return Err(RefuseReason::Brake(policy.brake));
     }
     if item.labels.has(&labels.in_progress) {
-        return Some(RefuseReason::AlreadyRunning);
+        return Err(RefuseReason::AlreadyRunning);
     }
     if !item.labels.has(&labels.ready) {
-        return Some(RefuseReason::NotLabelled);
+        return Err(RefuseReason::NotLabelled);
     }
     if load.items.contains(&item.id) {
-        return Some(RefuseReason::AlreadyRunning);
+        return Err(RefuseReason::AlreadyRunning);
     }
     if item.labels.has(&labels.stop) {
-        return Some(RefuseReason::Stopped);
+        return Err(RefuseReason::Stopped);
     }
     if item.labels.has(&labels.paused) {
-        return Some(RefuseReason::Paused);
+        return Err(RefuseReason::Paused);
     }
-    if candidate.category.is_over() {
-        return Some(RefuseReason::ItemOver);
-    }
-    let Some(labelled) = candidate.labelled else {
-        return Some(RefuseReason::NobodyLabelled);
-    };
-    if item.labels.has(&labels.human)
-        && candidate.handed_to_people.is_none_or(|handed| handed.revision >= labelled.revision)
-    {
-        return Some(RefuseReason::WithPeople);
-    }
-    let is_trusted = policy.trusted.contains(&labelled.by.id)
-        && labelled.authorized_as.as_ref().is_none_or(|account| policy.trusted.contains(account));
-    if !is_trusted {
-        return Some(RefuseReason::NotTrusted { name: labelled.by.name.clone() });
-    }
-    if let Some(stranger) =
-        labelled.text_changed_since_by.iter().find(|who| !policy.trusted.contains(&who.id))
-    {
-        return Some(RefuseReason::TextChanged { name: stranger.name.clone() });
-    }
-    match &candidate.predecessors {
-        Seen::Known(open) if open.is_empty() => {}
-        Seen::Known(open) => return Some(RefuseReason::Predecessors(open.clone())),
-        Seen::Unknown(_) | Seen::NotAsked => return Some(RefuseReason::PredecessorsUnknown),
-    }
-    let repository = match &candidate.repository {
-        Ok(repository) => repository,
-        Err(detail) => return Some(RefuseReason::NoRepository { detail: detail.clone() }),
-    };
-    if !policy.allows(&repository.path()) {
-        return Some(RefuseReason::RepositoryNotAllowed { repository: repository.path() });
-    }
-    if repository.default_branch.is_none() {
-        return Some(RefuseReason::NoTargetBranch { repository: repository.path() });
-    }
-    if load.by_repository.get(&repository.id).copied().unwrap_or(0) >= policy.max_runs_per_repository {
-        return Some(RefuseReason::RepositoryBusy { repository: repository.path() });
-    }
-    if load.runs >= policy.max_runs {
-        return Some(RefuseReason::CapacityFull);
-    }
-    (load.claims_today >= policy.max_claims_per_day).then_some(RefuseReason::DayFull)
+    if candidate.category.is_over() { Err(RefuseReason::ItemOver) } else { Ok(()) }
 }
 
-/// The order in which candidates are looked at: most urgent first, then oldest. Items without priority come last;
-/// ids break ties, so that the order is the same for everybody.
-pub fn order(a: &WorkItem, b: &WorkItem) -> std::cmp::Ordering {
-    let urgency = |item: &WorkItem| item.priority.unwrap_or(u8::MAX);
-    urgency(a).cmp(&urgency(b)).then(a.id.cmp(&b.id))
+/// Who asks, and whether what they saw is what there is.
+fn is_trusted(candidate: &Candidate<'_>, policy: &Policy) -> Result<(), RefuseReason> {
+    let Some(labelled) = candidate.labelled else {
+        return Err(RefuseReason::NobodyLabelled);
+    };
+    if candidate.item.labels.has(&policy.labels.human)
+        && candidate.handed_to_people.is_none_or(|handed| handed.revision >= labelled.revision)
+    {
+        return Err(RefuseReason::WithPeople);
+    }
+    let name = labelled.by.name.clone();
+    if !labelled.is_person {
+        return Err(RefuseReason::NotAPerson { name });
+    }
+    if !policy.trusted.contains(&labelled.by.id) {
+        return Err(RefuseReason::NotTrusted { name });
+    }
+    // Whoever may bypass rules can write any name, but not the account.
+    if labelled.authorized_as.as_ref().is_some_and(|account| *account != labelled.by.id) {
+        return Err(RefuseReason::Forged { name });
+    }
+    match labelled.text_changed_since_by.iter().find(|who| !policy.trusted.contains(&who.id)) {
+        Some(stranger) => Err(RefuseReason::TextChanged { name: stranger.name.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn repository<'a>(candidate: &Candidate<'a>, policy: &Policy) -> Result<&'a Repository, RefuseReason> {
+    let repository = match &candidate.repository {
+        Ok(repository) => *repository,
+        Err(NoRepository::Unknown(detail)) => {
+            return Err(RefuseReason::NoRepository { detail: detail.clone() });
+        }
+        Err(NoRepository::Two { first, second }) => {
+            return Err(RefuseReason::TwoRepositories { first: first.clone(), second: second.clone() });
+        }
+    };
+    if !policy.allows(&repository.path()) {
+        return Err(RefuseReason::RepositoryNotAllowed { repository: repository.path() });
+    }
+    if repository.default_branch.is_none() {
+        return Err(RefuseReason::NoTargetBranch { repository: repository.path() });
+    }
+    Ok(repository)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{Gap, Source, given};
     use super::*;
-    use crate::domain::{Brake, BranchName, Identity, IdentityId, Labels, Revision};
+    use crate::domain::{Brake, Identity, IdentityId, Labels, Revision};
     use insta::assert_snapshot;
     use jiff::Timestamp;
 
     /// Everything that can be wrong, each with its own switch; all off is an item that is claimed.
-    const FAULTS: [&str; 21] = [
+    const FAULTS: [&str; 31] = [
         "brake",
         "in progress",
         "not labelled",
@@ -144,18 +238,28 @@ mod tests {
         "over",
         "nobody labelled",
         "with people",
+        "service",
         "stranger",
         "forged",
         "text",
         "predecessors",
         "predecessors unread",
         "predecessors not asked",
+        "two repositories",
         "no repository",
         "not allowed",
         "no branch",
+        "not offered",
+        "two choices",
+        "competing pull request",
+        "competing branch",
+        "competing unread",
+        "newer",
+        "too often",
         "repository busy",
         "capacity",
         "day",
+        "poll",
     ];
 
     fn admission(faults: &[&str]) -> Admission {
@@ -172,6 +276,9 @@ mod tests {
             ("stop", "agent-stop"),
             ("paused", "agent-paused"),
             ("with people", "ready-for-human"),
+            ("not offered", "model:Huge"),
+            ("two choices", "draft:yes"),
+            ("two choices", "draft:no"),
         ] {
             if has(fault) {
                 labels.push(label);
@@ -179,6 +286,7 @@ mod tests {
         }
         let by = |name: &str, authorized: &str, revision: u32| LabelledBy {
             by: given::who(name),
+            is_person: !has("service"),
             authorized_as: Some(IdentityId::new(authorized)),
             revision: Revision(revision),
             at: Timestamp::UNIX_EPOCH,
@@ -211,7 +319,26 @@ mod tests {
             } else {
                 Seen::Known(Vec::new())
             },
-            repository: if has("no repository") { Err("no route for `Web`".into()) } else { Ok(&repository) },
+            repository: if has("two repositories") {
+                Err(NoRepository::Two { first: "web/shop".into(), second: "web/till".into() })
+            } else if has("no repository") {
+                Err(NoRepository::Unknown("no route for `Web`".into()))
+            } else {
+                Ok(&repository)
+            },
+            competing: if has("competing pull request") {
+                Seen::Known(Some(Competing::PullRequest(PullRequestId(7))))
+            } else if has("competing branch") {
+                Seen::Known(Some(Competing::Branch(BranchName::new("fix/7"))))
+            } else if has("competing unread") {
+                Seen::Unknown(Gap { source: Source::PullRequest, why: "timed out".into() })
+            } else {
+                Seen::Known(None)
+            },
+            record: Seen::Known(Record {
+                claims_today: if has("too often") { CLAIMS_PER_ITEM_AND_DAY } else { 0 },
+                newer: has("newer").then_some(2),
+            }),
         };
         let policy = Policy {
             brake: if has("brake") { Brake::Drain } else { Brake::Off },
@@ -224,6 +351,7 @@ mod tests {
             by_repository: [("r".into(), u32::from(has("repository busy")))].into(),
             runs: if has("capacity") { policy.max_runs } else { 0 },
             claims_today: if has("day") { policy.max_claims_per_day } else { 0 },
+            claims_now: if has("poll") { policy.max_claims_per_poll } else { 0 },
         };
         admit(&candidate, &load, &policy)
     }
@@ -247,14 +375,14 @@ mod tests {
 
     fn sentence(admission: &Admission) -> String {
         match admission {
-            Admission::Admitted => "admitted".into(),
+            Admission::Admitted(_) => "admitted".into(),
             Admission::Refused(reason) => reason.to_string(),
         }
     }
 
     #[test]
     fn every_fault_is_refused_for_its_own_reason() {
-        assert_eq!(admission(&[]), Admission::Admitted);
+        assert_eq!(admission(&[]), Admission::Admitted(Choices::default()));
         let rows = FAULTS.iter().map(|fault| format!("{fault}: {}\n", sentence(&admission(&[fault]))));
         assert_snapshot!(rows.collect::<String>(), @r#"
         brake: the kill switch is on
@@ -287,7 +415,16 @@ mod tests {
         for (at, fault) in FAULTS.iter().enumerate() {
             let alone = admission(&[fault]);
             // The switches of one part exclude each other; the first that is asked for wins.
-            if ["predecessors", "predecessors unread", "stranger", "no repository"].contains(fault) {
+            let exclusive = [
+                "predecessors",
+                "predecessors unread",
+                "no repository",
+                "two choices",
+                "competing branch",
+                "competing unread",
+                "too often",
+            ];
+            if exclusive.contains(fault) {
                 continue;
             }
             assert_eq!(admission(&FAULTS[at..]), alone, "{fault}");
@@ -296,14 +433,10 @@ mod tests {
 
     #[test]
     fn a_label_after_the_hand_over_is_a_new_request() {
-        assert_ne!(admission(&["with people"]), Admission::Admitted, "labelled before it was handed over");
-    }
-
-    #[test]
-    fn urgent_first_then_oldest_and_without_priority_last() {
-        let mut items =
-            [item(4, None, &[]), item(3, Some(2), &[]), item(9, Some(1), &[]), item(1, Some(2), &[])];
-        items.sort_by(order);
-        assert_eq!(items.map(|item| item.id.0), [9, 1, 3, 4]);
+        assert_ne!(
+            admission(&["with people"]),
+            Admission::Admitted(Choices::default()),
+            "labelled before it was handed over"
+        );
     }
 }

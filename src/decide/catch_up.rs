@@ -92,7 +92,7 @@ fn began(worker: &Worker, now: Timestamp) -> Timestamp {
 /// A step that waits to be started while the kill switch or a person holds the run loses no time meanwhile: else the
 /// first tick after a long hold would count it as lost.
 fn forgive_held_start(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
-    let is_held = !policy.brake.allows_turns() || super::paused(seen, policy).is_some();
+    let is_held = !policy.brake.allows_turns() || super::paused(run, seen, policy).is_some();
     if is_held
         && Deadline::Step.is_over(run, policy, now)
         && let Stage::Working { since, started: Started::NotYet, .. } = &mut run.stage

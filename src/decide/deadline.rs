@@ -15,6 +15,8 @@ pub enum Deadline {
     BackOff,
     /// Something unreadable must become readable.
     Gap,
+    /// What could not be performed must become possible.
+    Stuck,
     /// Checks must appear after a push.
     Checks,
     /// A verdict must come once checks are pending.
@@ -35,6 +37,10 @@ impl Deadline {
             Self::Stubborn => (working_since(run)?, policy.turn_limit + STEP_MARGIN + STUBBORN_MARGIN),
             Self::BackOff => (working_since(run)?, back_off(run.lost())),
             Self::Gap => (run.doubts.gap_since?, policy.gap_limit),
+            Self::Stuck => {
+                let stuck = run.doubts.stuck.as_ref()?;
+                (stuck.since, if stuck.may_heal { policy.gap_limit } else { STUCK_LIMIT.min(policy.gap_limit) })
+            }
             Self::Checks => (run.pushed.as_ref()?.at, policy.checks_grace),
             Self::Verdict => (run.doubts.pending_since?, policy.verdict_limit),
             Self::Red => (run.red_since?, policy.fix_forward_window),
@@ -52,6 +58,9 @@ impl Deadline {
 
 /// The worker ends a step by itself at the turn limit; this much later it is beyond itself and is stopped from outside.
 const STEP_MARGIN: Duration = Duration::from_mins(5);
+/// What fails for a reason of its own (an unreadable text, an unknown agent, a refused request) fails again: a few ticks
+/// rule out a slip of the service, more would only be a loop.
+const STUCK_LIMIT: Duration = Duration::from_mins(15);
 /// A worker that outlives its end this long, although each tick stops it, is a person's to look at.
 const STUBBORN_MARGIN: Duration = Duration::from_mins(15);
 /// First pause before a lost turn is started again: one cron period, so that a restarting daemon is back.

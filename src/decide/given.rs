@@ -11,7 +11,7 @@ use crate::domain::{
     CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, Labels,
     MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest,
     PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage, Step,
-    StepResult, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
+    StepResult, Stuck, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
     Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
@@ -262,7 +262,11 @@ impl Given {
                 foreign_head_since: doubt,
                 gap_since: doubt,
                 pending_since: doubt,
-                stuck: None,
+                stuck: (self.fact == Fact::Stuck).then(|| Stuck {
+                    since,
+                    why: "the text could not be read".into(),
+                    may_heal: false,
+                }),
             },
             procedures: if self.past == Past::Spent { spent_procedures() } else { BTreeSet::new() },
             ..Run::claimed(claim)

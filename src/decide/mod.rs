@@ -31,13 +31,16 @@
 pub mod admit;
 mod catch_up;
 mod cause;
+pub mod choices;
 pub mod conversation;
 pub mod deadline;
 mod gaps;
+mod gates;
 #[cfg(test)]
 mod given;
 pub mod observation;
 pub mod plan;
+pub mod queue;
 pub mod reason;
 pub mod record;
 #[cfg(test)]
@@ -49,9 +52,10 @@ mod trace;
 mod turn_state;
 pub mod verdict;
 
-pub use admit::{Admission, Candidate, Load, admit};
+pub use admit::{Admission, Candidate, Competing, Load, NoRepository, Record, admit};
 pub use catch_up::catch_up;
 pub use cause::cause;
+pub use gates::gates;
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source};
 pub use plan::{Effect, Plan, plan};
 pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, WaitReason};
@@ -184,7 +188,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
             Wait(WaitReason::AskedPeople)
         };
     }
-    if let Some(pause) = paused(seen, policy) {
+    if let Some(pause) = paused(run, seen, policy) {
         return Wait(WaitReason::Paused(pause));
     }
     // 6
@@ -194,6 +198,13 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         } else {
             Wait(WaitReason::Gap(gap))
         };
+    }
+    // 6, too: what was decided could not be done, for so long that a person has to know.
+    if let Some(stuck) = &run.doubts.stuck
+        && policy.brake.allows_turns()
+        && Deadline::Stuck.is_over(run, policy, now)
+    {
+        return Escalate(EscalateReason::Stuck { why: stuck.why.clone() });
     }
     // 7
     if let Some(since) = running_since(seen) {
@@ -277,7 +288,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     };
     // 12
     let rule = verdict::Rule {
-        publish_drafts: policy.open_as_draft,
+        publish_drafts: run.opens_as_draft(policy.open_as_draft),
         checks_are_late: Deadline::Checks.is_over(run, policy, now),
     };
     if let Some(procedure) = verdict::procedure(run, checks, pull_request, head, rule) {
@@ -494,7 +505,7 @@ fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp)
     ended.then_some(Ended::For(Outcome::HandedBack))
 }
 
-fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
+fn paused(run: &Run, seen: &Observation, policy: &Policy) -> Option<Pause> {
     let item: Option<&WorkItem> = match seen.item.known() {
         Some(ItemSeen::Here { item, .. }) => Some(item),
         Some(ItemSeen::Gone) | None => None,
@@ -502,7 +513,7 @@ fn paused(seen: &Observation, policy: &Policy) -> Option<Pause> {
     let is_draft = seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| pr.is_draft);
     if item.is_some_and(|item| item.labels.has(&policy.labels.paused)) {
         Some(Pause::Label)
-    } else if is_draft && !policy.open_as_draft {
+    } else if is_draft && !run.opens_as_draft(policy.open_as_draft) {
         Some(Pause::Draft)
     } else if policy.pause_when_assigned
         && item.and_then(|item| item.assigned_to.as_ref()).is_some_and(|who| who.id != seen.me)

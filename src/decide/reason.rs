@@ -2,7 +2,7 @@
 //! can always be said (promise *explained*).
 
 use super::observation::Gap;
-use crate::domain::{AgentFailure, Brake, ThreadId, TurnKind, WorkItemId};
+use crate::domain::{AgentFailure, Brake, BranchName, PullRequestId, ThreadId, TurnKind, WorkItemId};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -205,6 +205,11 @@ pub enum EscalateReason {
     TooManyTurns,
     /// The trial merge failed, but not by conflict.
     CannotMerge,
+    /// What was decided could not be performed for too long.
+    Stuck {
+        /// Why it last could not.
+        why: String,
+    },
 }
 
 impl fmt::Display for EscalateReason {
@@ -268,6 +273,7 @@ impl fmt::Display for EscalateReason {
             Self::CannotMerge => {
                 write!(f, "Azure DevOps cannot merge the pull request, and it is not a conflict")
             }
+            Self::Stuck { why } => write!(f, "the run cannot be carried on: {why}"),
         }
     }
 }
@@ -302,7 +308,8 @@ impl EscalateReason {
             | Self::VotedDownSilently { .. }
             | Self::NobodyReviews
             | Self::TooManyTurns
-            | Self::CannotMerge => false,
+            | Self::CannotMerge
+            | Self::Stuck { .. } => false,
         }
     }
 }
@@ -326,6 +333,16 @@ pub enum RefuseReason {
     ItemOver,
     /// Who labelled it could not be told.
     NobodyLabelled,
+    /// A service labelled it.
+    NotAPerson {
+        /// Its name, for the sentence.
+        name: String,
+    },
+    /// Another account saved the label in a person's name.
+    Forged {
+        /// The name that it was saved in.
+        name: String,
+    },
     /// The person who labelled it is not trusted.
     NotTrusted {
         /// Their name, for the sentence.
@@ -340,6 +357,13 @@ pub enum RefuseReason {
     Predecessors(Vec<WorkItemId>),
     /// Whether it waits for others could not be told.
     PredecessorsUnknown,
+    /// It names more than one repository.
+    TwoRepositories {
+        /// One of them.
+        first: String,
+        /// Another one.
+        second: String,
+    },
     /// No repository could be found for it.
     NoRepository {
         /// What was tried.
@@ -355,6 +379,40 @@ pub enum RefuseReason {
         /// `project/repository`.
         repository: String,
     },
+    /// A label chooses what the operator does not offer.
+    NotOffered {
+        /// The label.
+        label: String,
+    },
+    /// Two labels choose different things.
+    TwoChoices {
+        /// One of them.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// Somebody else's open pull request is linked to it.
+    CompetingPullRequest {
+        /// Its number.
+        id: PullRequestId,
+    },
+    /// Somebody else's branch with work on it is linked to it.
+    CompetingBranch {
+        /// Its name.
+        branch: BranchName,
+    },
+    /// Whether somebody else works on it could not be told.
+    CompetingUnknown,
+    /// A newer roundsman has left a record on it.
+    NewerRecord {
+        /// The version of that record.
+        schema: u32,
+    },
+    /// It came back again and again today.
+    ClaimedTooOften {
+        /// How often it was claimed.
+        times: u32,
+    },
     /// As many runs as allowed are in flight in this repository.
     RepositoryBusy {
         /// `project/repository`.
@@ -364,6 +422,50 @@ pub enum RefuseReason {
     CapacityFull,
     /// As many claims as allowed were made today.
     DayFull,
+    /// As many claims as allowed were made in this poll.
+    PollFull,
+}
+
+impl RefuseReason {
+    /// The word under which it is told once on the item; none where nobody has to do anything, or has done it knowingly.
+    pub fn notice(&self) -> Option<&'static str> {
+        match self {
+            Self::NotAPerson { .. } => Some("not-a-person"),
+            Self::Forged { .. } => Some("other-account"),
+            Self::NotTrusted { .. } => Some("not-trusted"),
+            Self::TextChanged { .. } => Some("text-changed"),
+            Self::TwoRepositories { .. } => Some("two-repositories"),
+            Self::NoRepository { .. } => Some("no-repository"),
+            Self::RepositoryNotAllowed { .. } => Some("repository-not-allowed"),
+            Self::NoTargetBranch { .. } => Some("no-target-branch"),
+            Self::NotOffered { .. } => Some("not-offered"),
+            Self::TwoChoices { .. } => Some("two-choices"),
+            Self::CompetingPullRequest { .. } => Some("competing-pull-request"),
+            Self::CompetingBranch { .. } => Some("competing-branch"),
+            Self::ClaimedTooOften { .. } => Some("claimed-too-often"),
+            Self::Brake(_)
+            | Self::NotLabelled
+            | Self::AlreadyRunning
+            | Self::WithPeople
+            | Self::Paused
+            | Self::Stopped
+            | Self::ItemOver
+            | Self::NobodyLabelled
+            | Self::Predecessors(_)
+            | Self::PredecessorsUnknown
+            | Self::CompetingUnknown
+            | Self::NewerRecord { .. }
+            | Self::RepositoryBusy { .. }
+            | Self::CapacityFull
+            | Self::DayFull
+            | Self::PollFull => None,
+        }
+    }
+
+    /// Whether it is taken off the queue and given to people, rather than left until it is mended.
+    pub fn hands_over(&self) -> bool {
+        matches!(self, Self::ClaimedTooOften { .. })
+    }
 }
 
 impl fmt::Display for RefuseReason {
@@ -377,6 +479,12 @@ impl fmt::Display for RefuseReason {
             Self::Stopped => write!(f, "it carries the stop label"),
             Self::ItemOver => write!(f, "its state says that nobody expects work on it"),
             Self::NobodyLabelled => write!(f, "its history does not tell who put the label on"),
+            Self::NotAPerson { name } => {
+                write!(f, "{name} put the label on and is a service; a trusted person labels it again")
+            }
+            Self::Forged { name } => {
+                write!(f, "the label was put on in {name}'s name by another account; a trusted person labels it again")
+            }
             Self::NotTrusted { name } => {
                 write!(f, "{name} put the label on and is not on the list of trusted people")
             }
@@ -388,6 +496,9 @@ impl fmt::Display for RefuseReason {
                 write!(f, "it waits for work item {}", list.join(", "))
             }
             Self::PredecessorsUnknown => write!(f, "what it waits for could not be read"),
+            Self::TwoRepositories { first, second } => {
+                write!(f, "it names two repositories, {first} and {second}; remove one of them")
+            }
             Self::NoRepository { detail } => write!(f, "no repository is known for it: {detail}"),
             Self::RepositoryNotAllowed { repository } => {
                 write!(f, "its repository {repository} is not on the allow-list")
@@ -395,11 +506,31 @@ impl fmt::Display for RefuseReason {
             Self::NoTargetBranch { repository } => {
                 write!(f, "its repository {repository} has no default branch")
             }
+            Self::NotOffered { label } => {
+                write!(f, "its label {label} chooses what the operator does not offer; change or remove it")
+            }
+            Self::TwoChoices { first, second } => {
+                write!(f, "its labels {first} and {second} choose different things; remove one of them")
+            }
+            Self::CompetingPullRequest { id } => {
+                write!(f, "somebody works on it already: pull request !{id} is open and linked to it")
+            }
+            Self::CompetingBranch { branch } => {
+                write!(f, "somebody works on it already: the branch {branch} is linked to it and has commits")
+            }
+            Self::CompetingUnknown => write!(f, "whether somebody works on it already could not be read"),
+            Self::NewerRecord { schema } => {
+                write!(f, "a newer roundsman has left a record on it (version {schema}); it is left to that one")
+            }
+            Self::ClaimedTooOften { times } => {
+                write!(f, "it was claimed {times} times today and came back each time; a person has to look")
+            }
             Self::RepositoryBusy { repository } => {
                 write!(f, "as many runs as allowed are in flight in {repository}")
             }
             Self::CapacityFull => write!(f, "as many runs as allowed are in flight"),
             Self::DayFull => write!(f, "as many items as allowed were claimed today"),
+            Self::PollFull => write!(f, "as many items as allowed were claimed in this poll"),
         }
     }
 }

@@ -35,7 +35,7 @@ names! {
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
-        Canceled, NoVerdict, VotedDownSilently, NobodyReviews, TooManyTurns, CannotMerge,
+        Canceled, NoVerdict, VotedDownSilently, NobodyReviews, TooManyTurns, CannotMerge, Stuck,
     }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
     proceeds, PROCEEDS: Proceed {
@@ -181,6 +181,8 @@ fn turns(digest: &mut Digest) {
                             if *past == Past::Few {
                                 digest.add(&Given { branch: Branch::Foreign, second_look: true, ..case });
                                 digest.add(&Given { branch: Branch::Foreign, ..case });
+                                digest.add(&Given { fact: Fact::Stuck, ..case });
+                                digest.add(&Given { fact: Fact::Stuck, brake: Brake::On, ..case });
                                 for brake in [Brake::Drain, Brake::On, Brake::Stop] {
                                     digest.add(&Given { brake, ..case });
                                 }
@@ -219,7 +221,7 @@ fn review(digest: &mut Digest) {
                             digest.add(&Given { rules, ..case });
                         }
                         if *talk == Talk::Silent {
-                            for fact in [Fact::TargetRed, Fact::Flake, Fact::Weakened] {
+                            for fact in [Fact::TargetRed, Fact::Flake, Fact::Weakened, Fact::Stuck] {
                                 digest.add(&Given { fact, ..case });
                             }
                             digest.add(&Given { branch: Branch::Foreign, ..case });

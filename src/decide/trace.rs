@@ -82,8 +82,23 @@ const TITLES: [&str; 18] = [
 pub fn trace(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Vec<Rung> {
     let decision = decide(run, seen, policy, now);
     // The kill switch and the net under all budgets hold back what a rung wants: it is that rung that matched.
-    let brake = if policy.brake == Brake::Stop { Brake::Stop } else { Brake::Off };
-    let wanted = decide(run, seen, &Policy { brake, max_turns: u16::MAX, ..policy.clone() }, now);
+    let without = match &decision {
+        Decision::Wait(WaitReason::Brake(Brake::Off | Brake::Drain | Brake::On)) => {
+            Some(Policy { brake: Brake::Off, max_turns: u16::MAX, ..policy.clone() })
+        }
+        Decision::Escalate(EscalateReason::TooManyTurns) => {
+            Some(Policy { max_turns: u16::MAX, ..policy.clone() })
+        }
+        Decision::Wait(_)
+        | Decision::StopWorkers(_)
+        | Decision::Proceed(_)
+        | Decision::Redispatch(_)
+        | Decision::FixForward(_)
+        | Decision::Respond(_)
+        | Decision::Escalate(_)
+        | Decision::Close(_) => None,
+    };
+    let wanted = without.map_or_else(|| decision.clone(), |policy| decide(run, seen, &policy, now));
     let decided = rung_of(&wanted, run, seen);
     let numbered = (0u8..).zip(TITLES);
     let rung = |(number, title): (u8, &'static str)| {
@@ -149,7 +164,7 @@ fn rung_of(decision: &Decision, run: &Run, seen: &Observation) -> u8 {
         },
         Decision::Escalate(reason) => match reason {
             EscalateReason::Gap(gap) if *gap == stale_gap() => 3,
-            EscalateReason::Gap(_) => 6,
+            EscalateReason::Gap(_) | EscalateReason::Stuck { .. } => 6,
             EscalateReason::TurnTooLong => 7,
             EscalateReason::InfrastructureBudget { .. }
             | EscalateReason::AgentFailed { .. }
@@ -207,14 +222,14 @@ pub(super) fn rung_holds(number: u8, run: &Run, seen: &Observation, policy: &Pol
         0 => Some(run.is_closed()),
         1 => Some(policy.brake == Brake::Stop),
         2 => Some(status == Some(PullRequestStatus::Completed)),
-        5 => Some(matches!(run.stage, Stage::Escalated { .. }) || paused(seen, policy).is_some()),
-        6 => Some(needed_gap(run, seen).is_some()),
+        5 => Some(matches!(run.stage, Stage::Escalated { .. }) || paused(run, seen, policy).is_some()),
+        6 if run.doubts.stuck.is_none() => Some(needed_gap(run, seen).is_some()),
         7 => Some(running_since(seen).is_some()),
         10 => Some(run.pushed.is_some() && seen.pull_request.known() == Some(&None)),
         13 => pull(seen)
             .filter(|pull| pull.head.as_ref() == run.pushed.as_ref().map(|pushed| &pushed.head))
             .map(|pull| matches!(pull.merge, MergeState::Conflicts | MergeState::Failed)),
-        3 | 4 | 8 | 9 | 11 | 12 | 14..=u8::MAX => None,
+        3 | 4 | 6 | 8 | 9 | 11 | 12 | 14..=u8::MAX => None,
     }
 }
 
@@ -244,12 +259,16 @@ fn fact(number: u8, run: &Run, seen: &Observation, policy: &Policy) -> String {
             None => "our branch is not there".to_owned(),
             Some(head) => format!("our branch is at {}", head.short()),
         }),
-        5 => match (&run.stage, paused(seen, policy)) {
+        5 => match (&run.stage, paused(run, seen, policy)) {
             (Stage::Escalated { reason, since }, _) => format!("people were asked at {since}: {reason}"),
             (_, Some(pause)) => format!("{}", WaitReason::Paused(pause)),
             (_, None) => "nobody was asked, nobody holds it".to_owned(),
         },
-        6 => needed_gap(run, seen).map_or("all that is needed could be read".to_owned(), |gap| gap.to_string()),
+        6 => match (needed_gap(run, seen), &run.doubts.stuck) {
+            (Some(gap), _) => gap.to_string(),
+            (None, Some(stuck)) => format!("not performed since {}: {}", stuck.since, stuck.why),
+            (None, None) => "all that is needed could be read".to_owned(),
+        },
         7 => running_since(seen)
             .map_or("no worker is running".to_owned(), |since| format!("a worker runs since {since}")),
         8 => format!("{}; {}", stage(run), workers(seen)),

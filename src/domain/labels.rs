@@ -28,6 +28,14 @@ impl Labels {
         self.0.iter().map(String::as_str)
     }
 
+    /// What follows `prefix` in each label that begins with it, in any case, in order.
+    pub fn after<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.iter().filter_map(move |label| {
+            let head = label.get(..prefix.len())?;
+            head.eq_ignore_ascii_case(prefix).then(|| label[prefix.len()..].trim())
+        })
+    }
+
     /// These labels with `gained` added and `lost` removed; everybody else's stay untouched.
     #[must_use]
     pub fn changed(&self, gained: &[&str], lost: &[&str]) -> Self {
@@ -81,10 +89,24 @@ impl Default for LabelNames {
 
 /// `repo:<name>`: a person names the repository with a label.
 pub const REPOSITORY_LABEL_PREFIX: &str = "repo:";
+/// `agent:<name>`: a person chooses the agent with a label.
+pub const AGENT_LABEL_PREFIX: &str = "agent:";
+/// `model:<name>`: a person chooses the model with a label.
+pub const MODEL_LABEL_PREFIX: &str = "model:";
+/// `effort:<level>`: a person chooses how hard the agent thinks with a label.
+pub const EFFORT_LABEL_PREFIX: &str = "effort:";
+/// `draft:yes` or `draft:no`: a person chooses how the pull request is opened with a label.
+pub const DRAFT_LABEL_PREFIX: &str = "draft:";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_a_prefix_keeps_its_spelling() {
+        let labels = Labels::new(["Repo: Shop", "repo:web", "report", "rep", "ü"]);
+        assert_eq!(labels.after(REPOSITORY_LABEL_PREFIX).collect::<Vec<_>>(), ["Shop", "web"]);
+    }
 
     #[test]
     fn other_peoples_labels_survive_a_change() {

@@ -14,8 +14,11 @@ pub mod usage;
 pub mod work_item;
 
 pub use ids::*;
-pub use labels::{LabelNames, Labels, REPOSITORY_LABEL_PREFIX};
-pub use policy::{Brake, CloseOn, Policy};
+pub use labels::{
+    AGENT_LABEL_PREFIX, DRAFT_LABEL_PREFIX, EFFORT_LABEL_PREFIX, LabelNames, Labels, MODEL_LABEL_PREFIX,
+    REPOSITORY_LABEL_PREFIX,
+};
+pub use policy::{Brake, CloseOn, Offer, Policy};
 pub use pull_request::*;
 pub use ring::{Cause, Priority, Receiver, Ring, RingKind};
 pub use run::*;

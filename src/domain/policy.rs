@@ -23,6 +23,10 @@ pub struct Policy {
     pub max_runs_per_repository: u32,
     /// Claims at most in one day.
     pub max_claims_per_day: u32,
+    /// Claims at most in one poll.
+    pub max_claims_per_poll: u32,
+    /// What an item may choose by label. Empty = nothing.
+    pub offer: Offer,
     /// Fix-forward turns at most.
     pub fix_forward_attempts: u32,
     /// From the first red verdict, how long we try.
@@ -67,6 +71,9 @@ pub const MAX_RUNS: u32 = 4;
 pub const MAX_RUNS_PER_REPOSITORY: u32 = 1;
 /// A query that suddenly matches ten thousand old items must not become ten thousand agents on day one.
 pub const MAX_CLAIMS_PER_DAY: u32 = 20;
+/// As many as run at a time: a first poll over a full backlog fills the house and no more, whatever the other caps are
+/// raised to.
+pub const MAX_CLAIMS_PER_POLL: u32 = 4;
 /// The ancestors' five: most red builds that an agent can fix are fixed by the second attempt; beyond five the same
 /// mistake is made again.
 pub const FIX_FORWARD_ATTEMPTS: u32 = 5;
@@ -108,6 +115,8 @@ impl Default for Policy {
             max_runs: MAX_RUNS,
             max_runs_per_repository: MAX_RUNS_PER_REPOSITORY,
             max_claims_per_day: MAX_CLAIMS_PER_DAY,
+            max_claims_per_poll: MAX_CLAIMS_PER_POLL,
+            offer: Offer::default(),
             fix_forward_attempts: FIX_FORWARD_ATTEMPTS,
             fix_forward_window: FIX_FORWARD_WINDOW,
             respond_attempts: RESPOND_ATTEMPTS,
@@ -135,6 +144,17 @@ impl Policy {
     pub fn allows(&self, repository: &str) -> bool {
         self.repositories.contains(&repository.to_lowercase())
     }
+}
+
+/// What an item may choose by label, as the operator wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Agents by name. Empty = no choice.
+    pub agents: Vec<String>,
+    /// Models, as the agents write them. Empty = no choice.
+    pub models: Vec<String>,
+    /// Words for how hard an agent thinks. Empty = no choice.
+    pub efforts: Vec<String>,
 }
 
 /// The kill switch. The product ships with it on.

@@ -331,6 +331,9 @@ pub struct Stuck {
     pub since: Timestamp,
     /// Why, redacted, for people.
     pub why: String,
+    /// Whether it may heal by itself, or by the operator's hand for all runs: then people are asked late.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_heal: bool,
 }
 
 impl Run {
@@ -374,6 +377,11 @@ impl Run {
     pub fn counted(&self) -> impl Iterator<Item = &TurnRecord> {
         let after = self.resumed.as_ref().map(|resumed| resumed.after);
         self.turns.iter().filter(move |turn| after.is_none_or(|after| turn.number > after))
+    }
+
+    /// Whether its pull request is opened as a draft: what the item chose, else what the operator set.
+    pub fn opens_as_draft(&self, usual: bool) -> bool {
+        self.choices.draft.unwrap_or(usual)
     }
 
     /// The branch of this run.

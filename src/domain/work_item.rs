@@ -40,6 +40,8 @@ pub enum Link {
     Predecessor(WorkItemId),
     /// A branch, in a repository given by project and repository GUID.
     Branch {
+        /// GUID of the repository's project.
+        project_id: String,
         /// GUID of the repository.
         repository_id: String,
         /// Short name.
@@ -47,6 +49,8 @@ pub enum Link {
     },
     /// A pull request, in a repository given by GUID.
     PullRequest {
+        /// GUID of the repository's project.
+        project_id: String,
         /// GUID of the repository.
         repository_id: String,
         /// Its number.
@@ -102,6 +106,8 @@ pub struct WorkItemText {
 pub struct LabelledBy {
     /// The identity that saved the update.
     pub by: Identity,
+    /// Whether that is a person. Services never count, whoever lists them.
+    pub is_person: bool,
     /// The account that was authenticated, where the update tells; somebody with the right to bypass rules can forge
     /// `by`, but not this.
     pub authorized_as: Option<IdentityId>,
@@ -109,6 +115,6 @@ pub struct LabelledBy {
     pub revision: Revision,
     /// Server time.
     pub at: Timestamp,
-    /// Identities that changed title or texts after that revision.
+    /// Identities that changed title or texts after that revision; a service among them equals no configured identity.
     pub text_changed_since_by: Vec<Identity>,
 }

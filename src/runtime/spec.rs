@@ -139,6 +139,9 @@ pub struct AgentCall {
     /// Names at the top of a repository that configure this agent: they are kept out of its workspace.
     #[serde(default)]
     pub hides: Vec<String>,
+    /// `host:port` of what it may reach, in place of the executor's own list; none = that list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Vec<String>>,
     /// Prints its version.
     #[serde(default)]
     pub version: Vec<String>,

@@ -8,7 +8,7 @@ use super::{
     vars::{self, Var},
 };
 use crate::{
-    domain::{Brake, CloseOn, LabelNames, Policy},
+    domain::{Brake, CloseOn, LabelNames, Offer, Policy},
     runtime::Scheme,
 };
 use std::fmt::Write;
@@ -32,8 +32,8 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         state_dir,
         concurrency,
         watcher_silence,
-        ado: Ado { url, scheme, identity, secret: token },
-        intake: Intake { projects, repositories, trusted, default_repository, routes },
+        ado: Ado { url, scheme, identity, organization, secret: token },
+        intake: Intake { projects, repositories, trusted, groups, default_repository, routes },
         idle_limit,
         store: Store { kind: store_kind, path: store_path },
         runtime: Runtime { kind: runtime_kind, executor, worker, sandbox },
@@ -64,6 +64,7 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
     };
     let names = |given: &std::collections::BTreeMap<String, _>| joined(given.keys().cloned(), ", ");
+    let named = groups.iter().map(|group| if group.contains('.') { group.clone() } else { format!("group:{group}") });
     let optional = |text: &Option<String>| text.clone().unwrap_or_default();
     let allow_http = url.scheme() == "http" && !super::parse::is_loopback(url);
     let routes = routes.iter().map(|route| format!("{}={}", route.area, route.repository));
@@ -78,9 +79,10 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         (&vars::ADO_ALLOW_HTTP, yes_no(allow_http)),
         (&vars::ADO_AUTH, scheme_word(*scheme).into()),
         (&vars::ADO_IDENTITY, identity.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (&vars::ADO_ORGANIZATION, organization.as_ref().map(ToString::to_string).unwrap_or_default()),
         (&vars::INTAKE_PROJECTS, projects.join(", ")),
         (&vars::INTAKE_REPOSITORIES, joined(repositories.iter().map(ToString::to_string), ", ")),
-        (&vars::INTAKE_TRUSTED, joined(trusted.iter().map(ToString::to_string), ", ")),
+        (&vars::INTAKE_TRUSTED, joined(trusted.iter().map(ToString::to_string).chain(named), ", ")),
         (
             &vars::INTAKE_DEFAULT_REPOSITORY,
             default_repository.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -136,6 +138,8 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         max_runs,
         max_runs_per_repository,
         max_claims_per_day,
+        max_claims_per_poll,
+        offer: Offer { agents, models, efforts },
         fix_forward_attempts,
         fix_forward_window,
         respond_attempts,
@@ -158,6 +162,10 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::INTAKE_MAX_RUNS, max_runs.to_string()),
         (&vars::INTAKE_MAX_RUNS_PER_REPOSITORY, max_runs_per_repository.to_string()),
         (&vars::INTAKE_MAX_CLAIMS_PER_DAY, max_claims_per_day.to_string()),
+        (&vars::INTAKE_MAX_CLAIMS_PER_POLL, max_claims_per_poll.to_string()),
+        (&vars::INTAKE_AGENTS, agents.join(", ")),
+        (&vars::INTAKE_MODELS, models.join(", ")),
+        (&vars::INTAKE_EFFORTS, efforts.join(", ")),
         (&vars::POLICY_FIX_FORWARD_ATTEMPTS, fix_forward_attempts.to_string()),
         (&vars::POLICY_FIX_FORWARD_WINDOW, duration_text(*fix_forward_window)),
         (&vars::POLICY_RESPOND_ATTEMPTS, respond_attempts.to_string()),

@@ -90,7 +90,7 @@ impl Settings {
                 said.push(text.to_owned());
             }
         };
-        let Intake { projects, repositories, trusted, default_repository, routes } = &self.intake;
+        let Intake { projects, repositories, trusted, groups, default_repository, routes } = &self.intake;
         warn(
             self.brake != Brake::Off,
             "the brake is on: nothing is claimed until ROUNDSMAN_KILL_SWITCH is `off`",
@@ -98,7 +98,7 @@ impl Settings {
         warn(projects.is_empty(), "ROUNDSMAN_INTAKE_PROJECTS is empty: nothing is polled");
         warn(repositories.is_empty(), "ROUNDSMAN_INTAKE_REPOSITORIES is empty: nothing may be worked on");
         warn(
-            trusted.is_empty(),
+            trusted.is_empty() && groups.is_empty(),
             "ROUNDSMAN_INTAKE_TRUSTED is empty: nobody is trusted, so nobody can start a run",
         );
         let forbidden = |path: &RepositoryPath| !self.policy.allows(&path.to_string());
@@ -114,6 +114,13 @@ impl Settings {
             self.agent.name == Agent::OF_THE_OPERATOR && self.agent.command.is_empty(),
             "ROUNDSMAN_AGENT_COMMAND is empty: there is no agent that could be run",
         );
+        for name in &self.policy.offer.agents {
+            let needs_command = agents::find(name).is_some_and(|agent| agent.needs_command);
+            warn(
+                needs_command && *name != self.agent.name,
+                &format!("ROUNDSMAN_INTAKE_AGENTS offers {name}, which needs a command and has none: its items go to people"),
+            );
+        }
         for name in &self.agent.absent {
             warn(true, &format!("a step is to be given {name}, which is not set"));
         }
@@ -175,6 +182,8 @@ pub struct Ado {
     pub scheme: Scheme,
     /// The identity that the token must belong to, if that is checked.
     pub identity: Option<IdentityId>,
+    /// The organization that must answer, if that is checked.
+    pub organization: Option<IdentityId>,
     pub(super) secret: Secret,
 }
 
@@ -198,6 +207,8 @@ pub struct Intake {
     pub repositories: Vec<RepositoryPath>,
     /// Whose labels and words count. Empty = nobody.
     pub trusted: BTreeSet<IdentityId>,
+    /// Groups whose people's labels and words count, by id or subject descriptor. Empty = none.
+    pub groups: BTreeSet<String>,
     /// Where an item belongs that does not tell.
     pub default_repository: Option<RepositoryPath>,
     /// Repository by area path, as given.

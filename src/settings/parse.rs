@@ -249,8 +249,62 @@ pub(super) fn identity(text: &str) -> Parsed<IdentityId> {
     }
 }
 
-pub(super) fn identities(text: &str) -> Parsed<BTreeSet<IdentityId>> {
-    Ok(split(text, ',', identity)?.into_iter().collect())
+pub(super) fn organization_id(text: &str) -> Parsed<IdentityId> {
+    identity(text).map_err(|_| {
+        wrong("is not an organization's id", "write the GUID that `_apis/connectionData` tells as `instanceId`")
+    })
+}
+
+/// Whom an entry of the list of trusted people names.
+enum Trusted {
+    Person(IdentityId),
+    Group(String),
+}
+
+/// People by id, groups by id or descriptor.
+pub(super) fn trusted(text: &str) -> Parsed<(BTreeSet<IdentityId>, BTreeSet<String>)> {
+    /// In front of a group's id, because the id alone does not tell.
+    const GROUP: &str = "group:";
+    let entry = |text: &str| {
+        let lower = text.to_ascii_lowercase();
+        if let Some(id) = lower.strip_prefix(GROUP) {
+            return Ok(Trusted::Group(identity(id)?.as_str().to_owned()));
+        }
+        let of_group =
+            ["vssgp.", "aadgp."].into_iter().find(|kind| lower.starts_with(kind)).map(|kind| (kind, &text[kind.len()..]));
+        match of_group {
+            // Base64url behind the dot: its case counts.
+            Some((kind, rest)) if is_base64url(rest) => Ok(Trusted::Group(format!("{kind}{rest}"))),
+            Some(_) | None => identity(text).map(Trusted::Person),
+        }
+    };
+    let (mut people, mut groups) = (BTreeSet::new(), BTreeSet::new());
+    for one in split(text, ',', entry)? {
+        match one {
+            Trusted::Person(id) => people.insert(id),
+            Trusted::Group(group) => groups.insert(group),
+        };
+    }
+    Ok((people, groups))
+}
+
+fn is_base64url(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+/// Agents of ours.
+pub(super) fn agents(text: &str) -> Parsed<Vec<String>> {
+    split(text, ',', agent)
+}
+
+/// What can be the end of a label: one line that is one word of a command line too.
+pub(super) fn choices(text: &str) -> Parsed<Vec<String>> {
+    split(text, ',', |item| {
+        if item.contains(';') {
+            return Err(wrong("cannot be part of a label", "write it without a semicolon"));
+        }
+        one_line(item)
+    })
 }
 
 /// `project/repository`.
@@ -441,7 +495,7 @@ mod tests {
         assert_eq!(it.as_deref(), Some("has an item, number 3, that is not a repository"));
         assert!(variable_names("MODEL_KEY, ROUNDSMAN_ADO_TOKEN").is_err());
         assert!(variable_names("MODEL_KEY=abc").is_err());
-        assert!(identities("zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz").is_err());
+        assert!(trusted("zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz").is_err());
         assert_eq!(routes(r"Web\Shop = Shop/web; Web=Shop/site").ok().map(|all| all.len()), Some(2));
     }
 }

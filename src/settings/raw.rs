@@ -61,11 +61,12 @@ macro_rules! raw {
 
 raw! {
     /// `ROUNDSMAN_ADO_*`
-    RawAdo { url, token, token_file, allow_http, auth, identity }
+    RawAdo { url, token, token_file, allow_http, auth, identity, organization }
     /// `ROUNDSMAN_INTAKE_*`
     RawIntake {
         projects, repositories, trusted, default_repository, routes, label_ready, label_in_progress, label_human,
         label_paused, label_stop, max_runs, max_runs_per_repository, max_claims_per_day,
+        max_claims_per_poll, agents, models, efforts,
     }
     /// `ROUNDSMAN_POLICY_*`
     RawPolicy {

@@ -11,7 +11,7 @@ use super::{
     vars::{self, Var},
 };
 use crate::{
-    domain::{Brake, CloseOn, ExecutorId, LabelNames, Policy, policy},
+    domain::{Brake, CloseOn, ExecutorId, LabelNames, Offer, Policy, policy},
     runtime::{Scheme, spec::Limits},
 };
 use secrecy::SecretString;
@@ -150,7 +150,7 @@ impl Reader {
     }
 
     fn ado(&mut self, raw: RawAdo) -> Option<Ado> {
-        let RawAdo { url, token, token_file, allow_http, auth, identity } = raw;
+        let RawAdo { url, token, token_file, allow_http, auth, identity, organization } = raw;
         if url.is_none() {
             let advice = "write the organization's address, for example `https://dev.azure.com/acme`";
             self.problem(&vars::ADO_URL, "is not set", advice);
@@ -164,7 +164,8 @@ impl Reader {
         let secret = self.secret([&vars::ADO_TOKEN, &vars::ADO_TOKEN_FILE], token, token_file);
         let scheme = self.or(&vars::ADO_AUTH, auth, parse::scheme, Scheme::Pat);
         let identity = self.maybe(&vars::ADO_IDENTITY, identity, parse::identity);
-        Some(Ado { url: url?, scheme, identity, secret: secret? })
+        let organization = self.maybe(&vars::ADO_ORGANIZATION, organization, parse::organization_id);
+        Some(Ado { url: url?, scheme, identity, organization, secret: secret? })
     }
 
     fn intake(&mut self, raw: RawIntake) -> (Intake, Policy) {
@@ -182,11 +183,18 @@ impl Reader {
             max_runs,
             max_runs_per_repository,
             max_claims_per_day,
+            max_claims_per_poll,
+            agents,
+            models,
+            efforts,
         } = raw;
+        let (trusted, groups) =
+            self.maybe(&vars::INTAKE_TRUSTED, trusted, parse::trusted).unwrap_or_default();
         let intake = Intake {
             projects: self.or(&vars::INTAKE_PROJECTS, projects, parse::list, Vec::new()),
             repositories: self.or(&vars::INTAKE_REPOSITORIES, repositories, parse::repositories, Vec::new()),
-            trusted: self.maybe(&vars::INTAKE_TRUSTED, trusted, parse::identities).unwrap_or_default(),
+            trusted,
+            groups,
             default_repository: self.maybe(
                 &vars::INTAKE_DEFAULT_REPOSITORY,
                 default_repository,
@@ -227,6 +235,17 @@ impl Reader {
                 &claims,
                 policy::MAX_CLAIMS_PER_DAY,
             ),
+            max_claims_per_poll: self.or(
+                &vars::INTAKE_MAX_CLAIMS_PER_POLL,
+                max_claims_per_poll,
+                &claims,
+                policy::MAX_CLAIMS_PER_POLL,
+            ),
+            offer: Offer {
+                agents: self.or(&vars::INTAKE_AGENTS, agents, parse::agents, Vec::new()),
+                models: self.or(&vars::INTAKE_MODELS, models, parse::choices, Vec::new()),
+                efforts: self.or(&vars::INTAKE_EFFORTS, efforts, parse::choices, Vec::new()),
+            },
             ..Policy::default()
         };
         (intake, policy)

@@ -115,6 +115,9 @@ vars! {
     ADO_IDENTITY: Means("not checked"),
         "Id (GUID) of the identity that the token must belong to; another one is refused at start",
         "Protects from a token of the wrong organization or person; a first trial does not know the id", "0.1.0";
+    ADO_ORGANIZATION: Means("not checked"),
+        "Id (GUID) of the organization or collection, `instanceId` in `_apis/connectionData`; another one is refused at start",
+        "An address can lead elsewhere, and the same account can be known there too", "0.1.0";
 
     INTAKE_PROJECTS: Means("none: nothing is polled"),
         "Projects whose work items are looked at, comma separated",
@@ -123,7 +126,7 @@ vars! {
         "Repositories that may be worked on, as `project/repository`, comma separated",
         "An empty allow-list means nothing, never everything", "0.1.0";
     INTAKE_TRUSTED: Means("nobody"),
-        "Ids (GUIDs) of the identities whose labels and words count, comma separated",
+        "Ids (GUIDs) of the people whose labels and words count, and groups as `group:GUID` or by descriptor (`vssgp.…`, `aadgp.…`), comma separated. Services never count",
         "Everybody with write access to a work item could otherwise start agents", "0.1.0";
     INTAKE_DEFAULT_REPOSITORY: Means("none: the item must tell"),
         "Repository of a work item that neither names one nor has a route, as `project/repository`",
@@ -155,6 +158,18 @@ vars! {
     INTAKE_MAX_CLAIMS_PER_DAY: Is("20"),
         "Claims at most within 24 hours",
         "A query that suddenly matches ten thousand old items must not start ten thousand agents", "0.1.0";
+    INTAKE_MAX_CLAIMS_PER_POLL: Is("4"),
+        "Claims at most in one poll",
+        "A first poll over a full backlog claims what can run at a time, whatever the other limits", "0.1.0";
+    INTAKE_AGENTS: Means("no choice: the label refuses the item"),
+        "Agents that an item may choose with the label `agent:<name>`, comma separated",
+        "Another agent means other hosts, keys and prices: the operator's decision", "0.1.0";
+    INTAKE_MODELS: Means("no choice: the label refuses the item"),
+        "Models that an item may choose with the label `model:<name>`, comma separated",
+        "Models differ in price by a factor of a hundred", "0.1.0";
+    INTAKE_EFFORTS: Means("no choice: the label refuses the item"),
+        "Words that an item may choose with the label `effort:<level>`, comma separated",
+        "More thinking is more money", "0.1.0";
 
     POLICY_FIX_FORWARD_ATTEMPTS: Is("5"),
         "Turns that answer failing checks, at most",

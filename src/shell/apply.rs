@@ -1,7 +1,7 @@
 //! Performs effects. Each has a key that is known before, a probe, and somebody who refuses a second copy, so that
 //! doing it again after a crash or a lost answer finds the first one (reliability protocol, DESIGN §6).
 
-use super::{App, OpenError, brief, executor, progress};
+use super::{App, OpenError, brief, executor, older, progress};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Procedure},
@@ -40,6 +40,22 @@ pub(super) enum ApplyError {
     NoAgent(String),
     #[error("the run has no pull request to speak of")]
     NoPullRequest,
+}
+
+impl ApplyError {
+    /// Whether the next tick may succeed without anybody's hand on this run: an outage, or what the operator mends for all
+    /// runs at once (a token, the executor). What is left is wrong with this run, and fails again.
+    pub(super) fn may_heal(&self) -> bool {
+        match self {
+            Self::Ado(why) => match why.fault() {
+                ado::Fault::Transient => true,
+                ado::Fault::Theirs => !why.is_not_found() && !why.is_rule(),
+                ado::Fault::Ours => false,
+            },
+            Self::Runtime(_) | Self::Open(_) => true,
+            Self::NoAgent(_) | Self::NoPullRequest => false,
+        }
+    }
 }
 
 /// A fetch or publish step takes seconds; waiting for it here saves a cron period.
@@ -104,6 +120,10 @@ async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Applied, Appl
 }
 
 async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> {
+    match older::give_up(app, run).await? {
+        Applied::Done | Applied::PullRequest(_) => {}
+        unsettled @ (Applied::Unknown(_) | Applied::Overtaken(_)) => return Ok(unsettled),
+    }
     let left = |file| async move {
         match run.turns.last() {
             Some(turn) => app.runtime.left(run.id, turn.work(), &file).await,
@@ -118,7 +138,7 @@ async fn open_pull_request(app: &App, run: &Run) -> Result<Applied, ApplyError> 
         target: run.target.clone(),
         title: words::pull_request::title(title.as_deref().unwrap_or(&run.title), run.id.item),
         description: words::pull_request::description(run, &description),
-        is_draft: app.policy.open_as_draft,
+        is_draft: run.opens_as_draft(app.policy.open_as_draft),
         work_item: Some(run.id.item),
         labels: Vec::new(),
     };
@@ -238,7 +258,7 @@ async fn release(app: &App, run: &Run, outcome: Outcome) -> Result<Applied, Appl
 async fn completed_state(app: &App, run: &Run) -> Result<Option<String>, ApplyError> {
     let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(None) };
     let states = app.states(&item.project, &item.kind).await?;
-    if super::poll::category(&states, &item.state).is_over() {
+    if super::candidate::category(&states, &item.state).is_over() {
         return Ok(None);
     }
     Ok(states

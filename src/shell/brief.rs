@@ -1,6 +1,6 @@
 //! Builds what a worker is told: limits and places from settings, the brief from what Azure DevOps says now.
 
-use super::{App, apply::ApplyError, executor};
+use super::{App, apply::ApplyError, executor, trust};
 use crate::{
     agents::{self, Wanted},
     domain::{BuildId, FailedTask, Run, Step, Trigger, Turn, TurnEnd, TurnKind},
@@ -46,7 +46,7 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
         },
         brief,
         agent: match step {
-            Step::Agent => Some(agent(app)?),
+            Step::Agent => Some(agent(app, run)?),
             Step::Fetch | Step::Publish => None,
         },
         commit: CommitIdentity {
@@ -67,20 +67,33 @@ pub(super) async fn spec(app: &App, run: &Run, turn: &Turn, step: Step) -> Resul
     })
 }
 
-fn agent(app: &App) -> Result<AgentCall, ApplyError> {
+/// The agent that the item chose, else the operator's. Command, model and effort of the settings are the usual agent's;
+/// another one has the item's choice or its own defaults.
+fn agent(app: &App, run: &Run) -> Result<AgentCall, ApplyError> {
     let wanted = &app.settings.agent;
-    let known = agents::find(&wanted.name).ok_or_else(|| ApplyError::NoAgent(wanted.name.clone()))?;
-    if known.needs_command && wanted.command.is_empty() {
-        return Err(ApplyError::NoAgent("ROUNDSMAN_AGENT_COMMAND is empty".into()));
+    let name = run.choices.agent.as_ref().unwrap_or(&wanted.name);
+    let is_usual = *name == wanted.name;
+    let known = agents::find(name).ok_or_else(|| ApplyError::NoAgent(name.clone()))?;
+    let command: &[String] = if is_usual { &wanted.command } else { &[] };
+    if known.needs_command && command.is_empty() {
+        return Err(ApplyError::NoAgent(if is_usual {
+            "ROUNDSMAN_AGENT_COMMAND is empty".into()
+        } else {
+            format!("`{name}` needs a command, and ROUNDSMAN_AGENT_COMMAND is that of `{}`", wanted.name)
+        }));
     }
-    Ok(known.call(Wanted {
-        command: &wanted.command,
+    let usual = |text: &Option<String>| text.clone().filter(|_| is_usual);
+    let model = run.choices.model.clone().or_else(|| usual(&wanted.model));
+    let effort = run.choices.effort.clone().or_else(|| usual(&wanted.effort));
+    let call = known.call(Wanted {
+        command,
         worker: &executor::worker(&app.settings.runtime, &app.worker),
-        model: wanted.model.as_deref(),
-        effort: wanted.effort.as_deref(),
+        model: model.as_deref(),
+        effort: effort.as_deref(),
         plan_first: wanted.plan_first,
         checks_environment: &wanted.checks_environment.keys().cloned().collect::<Vec<_>>(),
-    }))
+    });
+    Ok(AgentCall { hosts: executor::hosts(&app.settings, known), ..call })
 }
 
 async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {
@@ -96,7 +109,8 @@ async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> 
         Trigger::Threads { awaiting, .. } => {
             let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
             let threads = app.ado.threads(&run.repository, pull_request).await?;
-            briefs::respond(task, &threads, awaiting, &app.policy.trusted)
+            let policy = app.policy_for(trust::authors(&threads)).await;
+            briefs::respond(task, &threads, awaiting, &policy.trusted)
         }
         Trigger::Conflict { .. } => briefs::conflict(task, &run.target),
     };

@@ -4,7 +4,7 @@
 use super::{App, progress};
 use crate::{
     ado::{self, ItemChange, Written},
-    domain::{Claim, LabelledBy, Repository, Run, RunId, WorkItem},
+    domain::{Choices, Claim, Identity, Repository, Run, RunId, WorkItem},
     store::{self, Intent, Saved},
     words::Marker,
 };
@@ -33,13 +33,14 @@ pub(super) async fn claim(
     app: &App,
     item: &WorkItem,
     repository: Repository,
-    labelled: &LabelledBy,
+    requested_by: Option<Identity>,
+    choices: Choices,
 ) -> Result<Claimed, ClaimError> {
     let id = RunId { item: item.id, revision: item.revision };
     let Some(target) = repository.default_branch.clone() else {
         return Ok(Claimed::ByOther("its repository has no default branch any more".into()));
     };
-    let run = Run::claimed(Claim {
+    let run = Run { choices, ..Run::claimed(Claim {
         id,
         executor: app.settings.runtime.executor.clone(),
         nonce: nonce(app),
@@ -47,9 +48,9 @@ pub(super) async fn claim(
         target,
         kind: item.kind.clone(),
         title: item.title.clone(),
-        requested_by: Some(labelled.by.clone()),
+        requested_by,
         claimed_at: app.now,
-    });
+    }) };
     let text = progress::text(app, &run, None);
     let labels = &app.policy.labels;
     let change = ItemChange {

@@ -75,8 +75,14 @@ fn egress(settings: &Settings) -> docker::Egress {
     let sandbox = &settings.runtime.sandbox;
     let allow = match &sandbox.egress {
         Egress::Listed(hosts) => hosts.clone(),
+        // Of all that may be called: each call says which of them are its own.
         Egress::OfTheAgent => {
-            agents::find(&settings.agent.name).map(|agent| agent.hosts.clone()).unwrap_or_default()
+            let offered = settings.policy().offer.agents;
+            let mut all: Vec<String> = Vec::new();
+            for agent in std::iter::once(&settings.agent.name).chain(&offered).filter_map(|name| agents::find(name)) {
+                all.extend(agent.hosts.iter().filter(|host| !all.contains(host)).cloned().collect::<Vec<_>>());
+            }
+            all
         }
     };
     if allow.is_empty() {
@@ -84,6 +90,13 @@ fn egress(settings: &Settings) -> docker::Egress {
     }
     let upstream = sandbox.proxy.as_ref().map(|proxy| proxy.as_str().trim_end_matches('/').to_owned());
     docker::Egress::Gate { allow, upstream }
+}
+
+/// What this agent may reach, where the operator left that to the agents and items may choose between several; else the
+/// executor's list holds.
+pub(super) fn hosts(settings: &Settings, agent: &agents::Agent) -> Option<Vec<String>> {
+    let is_left_to_agents = settings.runtime.sandbox.egress == Egress::OfTheAgent;
+    (is_left_to_agents && !settings.policy().offer.agents.is_empty()).then(|| agent.hosts.clone())
 }
 
 /// The way out of a company network, in both spellings that programs look for.

@@ -5,10 +5,14 @@
 
 mod apply;
 mod brief;
+mod candidate;
+mod choices;
 mod claim;
 mod executor;
 pub mod explain;
+mod notice;
 mod observe;
+mod older;
 pub mod poll;
 mod progress;
 mod record;
@@ -17,18 +21,22 @@ pub mod report;
 mod ring;
 mod route;
 pub mod tick;
+mod trust;
 mod turnstile;
 
 use crate::{
     ado,
-    domain::{Identity, Policy, Repository, Run, StateCategory},
+    domain::{Identity, IdentityId, Policy, Repository, Run, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
     settings::{Settings, StoreKind},
     store::{self, RunStore},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::{Mutex, OnceCell};
 
 /// Everything that one invocation works with.
@@ -47,7 +55,7 @@ pub struct App {
     pub now: Timestamp,
     /// The command that runs a step.
     worker: Vec<String>,
-    me: OnceCell<Identity>,
+    me: OnceCell<ado::Connection>,
     lookups: Lookups,
 }
 
@@ -69,6 +77,7 @@ struct Lookups {
     states: Mutex<BTreeMap<(String, String), Arc<States>>>,
     repositories: Mutex<BTreeMap<String, Option<Repository>>>,
     validated: Mutex<BTreeMap<(String, String), bool>>,
+    members: OnceCell<BTreeSet<IdentityId>>,
 }
 
 impl App {
@@ -115,7 +124,22 @@ impl App {
 
     /// Who we are, asked once; a token that is not ours or nobody's is an error here and not later.
     pub async fn me(&self) -> Result<&Identity, ado::Error> {
-        self.me.get_or_try_init(|| self.ado.who_am_i()).await
+        Ok(&self.me.get_or_try_init(|| self.ado.connection()).await?.identity)
+    }
+
+    /// That token and address are those that the operator pinned, if any. Asked before anything is written.
+    pub(crate) async fn check_who_we_are(&self) -> Result<&Identity, poll::Failure> {
+        let ado::Connection { identity, organization } =
+            self.me.get_or_try_init(|| self.ado.connection()).await?;
+        let pinned = &self.settings.ado;
+        if pinned.organization.as_ref().is_some_and(|pinned| Some(pinned) != organization.as_ref()) {
+            let found = organization.as_ref().map_or_else(|| "without an id".to_owned(), ToString::to_string);
+            return Err(poll::Failure::WrongOrganization { found });
+        }
+        if pinned.identity.as_ref().is_some_and(|pinned| *pinned != identity.id) {
+            return Err(poll::Failure::WrongIdentity { name: identity.name.clone() });
+        }
+        Ok(identity)
     }
 
     /// What the states of a type mean.

@@ -7,7 +7,7 @@
 mod checks;
 mod survey;
 
-use super::{App, poll::category};
+use super::{App, candidate::category};
 use crate::{
     decide::{Gap, ItemSeen, Observation, Seen, Source},
     domain::{CommitId, IdentityId, PullRequest, PullRequestStatus, Run, Stage},

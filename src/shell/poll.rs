@@ -3,18 +3,20 @@
 //! An idle poll is one query per project and nothing else. Nothing is claimed that could not be finished.
 
 use super::{
-    App, claim,
+    App,
+    candidate::{Found, look, start_of_day},
+    claim, notice,
     report::{Line, Report},
-    route, tick,
+    tick,
 };
 use crate::{
     ado,
-    decide::{self, Admission, Candidate, Gap, Load, RefuseReason, Seen, Source, admit},
-    domain::{Link, Policy, Run, Stage, StateCategory, WorkItem, WorkItemId},
+    decide::{Load, RefuseReason, queue},
+    domain::{Policy, Run, Stage, WorkItem, WorkItemId},
     exit::Exit,
     store,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use std::collections::BTreeSet;
 
 /// Names under which programs leave their sign of life.
@@ -22,8 +24,13 @@ pub const POLLER: &str = "poller";
 /// See [`POLLER`].
 pub const WATCHER: &str = "watcher";
 
-/// Candidates looked at per project and poll: a batch read takes 200, and capacity is far below.
-const CANDIDATES: u32 = 200;
+/// Numbers of candidates read with one query: the service ends a query at 20,000 results, and a quarter of it is a page
+/// of 50 KB. A backlog of any size that a team has is one call.
+const CANDIDATES: u32 = 5_000;
+/// Items read in one batch, and let go before the next: the most that the service gives.
+const BATCH: usize = 200;
+/// Lines about items that wait only because nothing more can be claimed; beyond, they are counted.
+const LINES: usize = 200;
 
 /// Whether anything is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,34 +70,86 @@ async fn try_poll(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     }
     app.runtime.health().await?;
 
-    let mut ids: BTreeSet<WorkItemId> = BTreeSet::new();
-    let mut trouble = None;
-    for project in &app.settings.intake.projects {
-        match app.ado.ids_with_label(project, &app.policy.labels.ready, CANDIDATES).await {
-            Ok(found) => ids.extend(found),
-            // A project that was renamed must not starve the others; what is wrong for all is wrong for the next too.
-            Err(why) if why.is_not_found() => trouble = Some(why),
-            Err(why) => return Err(why.into()),
-        }
-    }
-    let told = trouble.map_or(Ok(()), |why| Err(why.into()));
+    let (ids, told) = labelled(app).await?;
     if ids.is_empty() {
         return told;
     }
     // Before anything is claimed: is the token ours?
-    let me = app.me().await?;
-    if app.settings.ado.identity.as_ref().is_some_and(|pinned| *pinned != me.id) {
-        return Err(Failure::WrongIdentity { name: me.name.clone() });
-    }
-    let ids: Vec<WorkItemId> = ids.into_iter().collect();
-    let mut items = app.ado.work_items_with_links(&ids).await?;
-    items.sort_by(decide::admit::order);
+    app.check_who_we_are().await?;
     let mut load = load(app).await?;
-    for item in items {
+    if let Some(reason) = load.full(&app.policy) {
+        // What is full needs no further reads.
+        report.not_looked_at = u32::try_from(ids.len().saturating_sub(LINES)).unwrap_or(u32::MAX);
+        let said = reason.to_string();
+        report.lines.extend(ids.iter().take(LINES).map(|id| line(*id, "refused", said.clone())));
+        return told;
+    }
+    let chosen = choose(app, ids, report).await?;
+    for item in app.ado.work_items_with_links(&chosen).await?.into_iter().collect::<Ordered>().0 {
         let line = consider(app, mode, &item, &mut load).await;
         report.lines.push(line);
     }
     told
+}
+
+/// Items that carry the label, over all projects that can be searched, and what could not be searched. One project that
+/// was renamed or is closed to us must not starve the others; what is wrong for all is wrong for the next too.
+async fn labelled(app: &App) -> Result<(BTreeSet<WorkItemId>, Result<(), Failure>), ado::Error> {
+    let mut ids = BTreeSet::new();
+    let mut told = Ok(());
+    for project in &app.settings.intake.projects {
+        match app.ado.ids_with_label(project, &app.policy.labels.ready, CANDIDATES).await {
+            Ok(found) => ids.extend(found),
+            Err(why) if why.is_about_one_thing() => {
+                tracing::warn!("{project} was not searched for work: {why}");
+                told = Err(why.into());
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    Ok((ids, told))
+}
+
+/// The items that are looked at closely in this poll. Of a large backlog only places in the queue are kept, batch by
+/// batch.
+async fn choose(
+    app: &App,
+    ids: BTreeSet<WorkItemId>,
+    report: &mut Report,
+) -> Result<Vec<WorkItemId>, ado::Error> {
+    let ids: Vec<WorkItemId> = ids.into_iter().collect();
+    if ids.len() <= queue::LOOKS {
+        return Ok(ids);
+    }
+    let labels = &app.policy.labels;
+    let may_be_claimed = |item: &WorkItem| {
+        let holds = [&labels.in_progress, &labels.paused, &labels.stop];
+        !holds.into_iter().any(|label| item.labels.has(label))
+    };
+    let mut places = Vec::new();
+    for batch in ids.chunks(BATCH) {
+        let items = app.ado.work_items(batch).await?;
+        places.extend(items.iter().filter(|item| may_be_claimed(item)).map(queue::Place::of));
+    }
+    let seed = app.now.as_second().unsigned_abs();
+    let chosen: Vec<WorkItemId> = queue::to_look_at(places, seed).iter().map(|place| place.id).collect();
+    report.not_looked_at = u32::try_from(ids.len() - chosen.len()).unwrap_or(u32::MAX);
+    Ok(chosen)
+}
+
+/// Items in the order of the queue.
+struct Ordered(Vec<WorkItem>);
+
+impl FromIterator<WorkItem> for Ordered {
+    fn from_iter<I: IntoIterator<Item = WorkItem>>(items: I) -> Self {
+        let mut all: Vec<WorkItem> = items.into_iter().collect();
+        all.sort_by_key(queue::Place::of);
+        Self(all)
+    }
+}
+
+fn line(item: WorkItemId, what: &'static str, why: String) -> Line {
+    Line { run: None, item: item.0, what, why, stage: None, failed: false }
 }
 
 /// Why nothing may be claimed, before any network call.
@@ -131,119 +190,47 @@ fn add(load: &mut Load, run: &Run) {
     }
 }
 
-/// Days are UTC days: everywhere the same.
-fn start_of_day(now: Timestamp) -> Timestamp {
-    const DAY: i64 = 24 * 3600;
-    let second = now.as_second();
-    Timestamp::from_second(second - second.rem_euclid(DAY)).unwrap_or(now)
-}
-
 async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut Load) -> Line {
-    let line = |what, why: String| Line { run: None, item: item.id.0, what, why, stage: None, failed: false };
-    let refused = |reason: RefuseReason| line("refused", reason.to_string());
+    let line = |what, why: String| line(item.id, what, why);
     // Cheap first: what is full needs no further reads.
-    if load.runs >= app.policy.max_runs {
-        return refused(RefuseReason::CapacityFull);
+    if let Some(reason) = load.full(&app.policy) {
+        return line("refused", reason.to_string());
     }
-    if load.claims_today >= app.policy.max_claims_per_day {
-        return refused(RefuseReason::DayFull);
-    }
-    let (known, admission) = match look(app, item, load).await {
-        Ok(found) => found,
+    let looked = match look(app, item, load).await {
+        Ok(looked) => looked,
         Err(why) => return Line { failed: true, ..line("failed", why.to_string()) },
     };
-    match (admission, known.repository, known.labelled) {
-        (Admission::Refused(reason), _, _) => refused(reason),
-        (Admission::Admitted, Ok(repository), Some(labelled)) => {
-            if mode == Mode::DryRun {
-                load.runs += 1;
-                *load.by_repository.entry(repository.id.clone()).or_default() += 1;
-                return line("would-claim", format!("it would be claimed for {}", repository.path()));
+    let (repository, choices) = match &looked.found {
+        Found::Good { repository, choices } => (repository.clone(), choices.clone()),
+        Found::Refused(reason) => {
+            let said = line("refused", reason.to_string());
+            if mode == Mode::Real
+                && let Err(why) = notice::tell(app, item, &looked, reason).await
+            {
+                return Line { failed: true, why: format!("{reason}; people could not be told: {why}"), ..said };
             }
-            match claim::claim(app, item, repository, &labelled).await {
-                Ok(claim::Claimed::Ours(run)) => {
-                    load.claims_today += 1;
-                    add(load, &run);
-                    let started = tick::visit(app, None, *run).await;
-                    Line { what: "claimed", why: format!("claimed; {}", started.why), ..started }
-                }
-                Ok(claim::Claimed::ByOther(why)) => line("lost", why),
-                Err(why) => Line { failed: true, ..line("failed", why.to_string()) },
-            }
+            return said;
         }
-        (Admission::Admitted, _, _) => refused(RefuseReason::NobodyLabelled),
+    };
+    if mode == Mode::DryRun {
+        load.runs += 1;
+        load.claims_today += 1;
+        load.claims_now += 1;
+        *load.by_repository.entry(repository.id.clone()).or_default() += 1;
+        return line("would-claim", format!("it would be claimed for {}", repository.path()));
     }
-}
-
-/// What was read about one candidate.
-pub(super) struct Known {
-    labelled: Option<crate::domain::LabelledBy>,
-    repository: Result<crate::domain::Repository, String>,
-}
-
-pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<(Known, Admission), ado::Error> {
-    let labels = &app.policy.labels;
-    let states = app.states(&item.project, &item.kind).await?;
-    let labelled = app.ado.labelled_by(item.id, &labels.ready).await?;
-    let handed_to_people = if item.labels.has(&labels.human) {
-        app.ado.labelled_by(item.id, &labels.human).await?
-    } else {
-        None
-    };
-    let repository = route::repository(app, item).await?;
-    let candidate = Candidate {
-        item,
-        category: category(&states, &item.state),
-        labelled: labelled.as_ref(),
-        handed_to_people: handed_to_people.as_ref(),
-        predecessors: predecessors(app, item).await,
-        repository: repository.as_ref().map_err(Clone::clone),
-    };
-    let admission = admit(&candidate, load, &app.policy);
-    Ok((Known { labelled, repository }, admission))
-}
-
-/// What a state means; one that the type does not list is nothing we know.
-pub(super) fn category(
-    states: &std::collections::BTreeMap<String, StateCategory>,
-    state: &str,
-) -> StateCategory {
-    states
-        .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(state))
-        .map_or(StateCategory::Other, |(_, category)| *category)
-}
-
-/// Items that this one waits for and that are not over.
-async fn predecessors(app: &App, item: &WorkItem) -> Seen<Vec<WorkItemId>> {
-    let ids: Vec<WorkItemId> = item
-        .links
-        .iter()
-        .filter_map(|link| match link {
-            Link::Predecessor(id) => Some(*id),
-            Link::Branch { .. } | Link::PullRequest { .. } => None,
-        })
-        .collect();
-    if ids.is_empty() {
-        return Seen::Known(Vec::new());
-    }
-    let gap = |why: String| Seen::Unknown(Gap { source: Source::Item, why });
-    let found = match app.ado.work_items(&ids).await {
-        Ok(found) => found,
-        Err(why) => return gap(why.to_string()),
-    };
-    // One that we may not read is one that we must wait for.
-    let mut open: Vec<WorkItemId> =
-        ids.iter().copied().filter(|id| !found.iter().any(|other| other.id == *id)).collect();
-    for other in found {
-        match app.states(&other.project, &other.kind).await {
-            Ok(states) if category(&states, &other.state).is_over() => {}
-            Ok(_) => open.push(other.id),
-            Err(why) => return gap(why.to_string()),
+    let requested_by = looked.labelled.map(|labelled| labelled.by);
+    match claim::claim(app, item, repository, requested_by, choices).await {
+        Ok(claim::Claimed::Ours(run)) => {
+            load.claims_today += 1;
+            load.claims_now += 1;
+            add(load, &run);
+            let started = tick::visit(app, None, *run).await;
+            Line { what: "claimed", why: format!("claimed; {}", started.why), ..started }
         }
+        Ok(claim::Claimed::ByOther(why)) => line("lost", why),
+        Err(why) => Line { failed: true, ..line("failed", why.to_string()) },
     }
-    open.sort_unstable();
-    Seen::Known(open)
 }
 
 /// What ends a whole invocation.
@@ -264,6 +251,12 @@ pub enum Failure {
         /// Whose it is.
         name: String,
     },
+    /// The address leads to another organization than the settings say.
+    #[error("the address leads to the organization {found}, not to the one in ROUNDSMAN_ADO_ORGANIZATION; nothing was done")]
+    WrongOrganization {
+        /// Its id, or that it tells none.
+        found: String,
+    },
 }
 
 impl Failure {
@@ -276,7 +269,7 @@ impl Failure {
             },
             Self::Store(error) => error.into(),
             Self::Runtime(error) => error.into(),
-            Self::WrongIdentity { .. } => Exit::Refused,
+            Self::WrongIdentity { .. } | Self::WrongOrganization { .. } => Exit::Refused,
         }
     }
 }

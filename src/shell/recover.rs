@@ -158,8 +158,12 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
         requested_by,
         claimed_at: claimed_at(app, &item, &marker).await?,
     };
-    let run =
-        Run { progress_comment: Some(comment), turns: turns(app, &marker).await, ..Run::claimed(claim) };
+    let run = Run {
+        progress_comment: Some(comment),
+        turns: turns(app, &marker).await,
+        choices: super::choices::frozen(app, marker.run).await?,
+        ..Run::claimed(claim)
+    };
     match app.store.open(&run).await? {
         Saved::Saved(generation) => Ok(Rebuilt::Run(Box::new(Run { generation, ..run }))),
         Saved::Superseded => Ok(Rebuilt::NotOurs),

@@ -11,6 +11,9 @@ pub struct Report {
     pub program: &'static str,
     /// One line per run or candidate, ordered.
     pub lines: Vec<Line>,
+    /// Candidates that were not looked at in this invocation; the next ones get to them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub not_looked_at: u32,
     /// Why nothing was even tried, if so.
     pub held: Option<String>,
     /// Azure DevOps calls by operation.
@@ -24,6 +27,11 @@ pub struct Report {
     /// What failed beyond single runs.
     #[serde(skip)]
     pub exit: Option<Exit>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What happened to one run or candidate.
@@ -73,6 +81,7 @@ impl Report {
             lines = self.lines.len(),
             ado.reads = self.reads,
             ado.writes = self.writes,
+            not_looked_at = self.not_looked_at,
             held,
             "{} done",
             self.program

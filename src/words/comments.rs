@@ -380,6 +380,13 @@ pub fn nothing_changed_reply(agent_text: &str) -> String {
     }
 }
 
+/// An earlier run's pull request is given up for a new one, Markdown. `branch` of the new run is the key by which the
+/// sentence is known again.
+pub fn replaced_by(branch: &str, link: &str) -> String {
+    let link = neutral::visible(link).replace('\n', "");
+    format!("A later run of this work item replaces this pull request. It works on `{branch}`: {link}")
+}
+
 /// The one reminder to the people whose approval is missing, Markdown.
 pub fn reminder(people: &[Identity]) -> String {
     let names: Vec<String> = people
@@ -406,7 +413,7 @@ fn foreign(text: &str, max: usize) -> String {
     neutral::html(&neutral::cap(neutral::plain(text).trim(), max))
 }
 
-fn mention(who: &Identity) -> String {
+pub(super) fn mention(who: &Identity) -> String {
     let name = foreign(&who.name, MAX_INLINE);
     if who.id.is_guid() {
         format!("<a href=\"#\" data-vss-mention=\"version:2.0,{}\">@{name}</a>", who.id)

@@ -158,7 +158,7 @@ fn decode(value: &str) -> Option<String> {
 }
 
 /// What a person would see of HTML or Markdown: no tags, entities resolved once, white space collapsed.
-fn visible_text(source: &str) -> String {
+pub(super) fn visible_text(source: &str) -> String {
     let mut text = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(open) = rest.find('<') {

@@ -9,6 +9,7 @@ pub mod comments;
 pub mod doorbell;
 pub mod marker;
 pub mod neutral;
+pub mod notices;
 pub mod pull_request;
 
 pub use comments::{Checks, Escalation, Links, Progress, ProgressNote, Waiting};

@@ -11,6 +11,13 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use url::Url;
 
+/// `GitBranchStats`; a zero may be left out.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BranchStatistics {
+    pub(crate) ahead_count: Option<u32>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Repository {

@@ -84,12 +84,17 @@ impl Relation {
         }
         let (kind, rest) = url.strip_prefix("vstfs:///Git/")?.split_once('/')?;
         let decoded = percent_encoding::percent_decode_str(rest).decode_utf8().ok()?;
-        let mut parts = decoded.splitn(3, '/').skip(1);
+        let mut parts = decoded.splitn(3, '/');
+        let project_id = parts.next()?.to_ascii_lowercase();
         let (repository_id, target) = (parts.next()?.to_ascii_lowercase(), parts.next()?);
         if kind.eq_ignore_ascii_case("PullRequestId") {
-            Some(Link::PullRequest { repository_id, id: PullRequestId(target.parse().ok()?) })
+            Some(Link::PullRequest { project_id, repository_id, id: PullRequestId(target.parse().ok()?) })
         } else if kind.eq_ignore_ascii_case("Ref") {
-            Some(Link::Branch { repository_id, branch: target.strip_prefix("GB")?.to_owned() })
+            Some(Link::Branch {
+                project_id,
+                repository_id,
+                branch: target.strip_prefix("GB")?.to_owned(),
+            })
         } else {
             None
         }

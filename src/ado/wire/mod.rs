@@ -6,6 +6,7 @@
 
 pub(super) mod ci;
 pub(super) mod git;
+pub(super) mod identity;
 pub(super) mod item;
 
 use crate::domain::{Identity, IdentityId};
@@ -35,6 +36,7 @@ pub(super) enum WireIdentity {
         display_name: Option<String>,
         #[serde(rename = "uniqueName")]
         unique_name: Option<String>,
+        descriptor: Option<String>,
     },
     Text(String),
     Other(serde::de::IgnoredAny),
@@ -44,7 +46,7 @@ impl WireIdentity {
     /// Nothing without an id: a name identifies nobody.
     pub(super) fn known(&self) -> Option<Identity> {
         match self {
-            Self::Object { id: Some(id), display_name, unique_name } if !id.trim().is_empty() => {
+            Self::Object { id: Some(id), display_name, unique_name, .. } if !id.trim().is_empty() => {
                 Some(Identity {
                     id: IdentityId::new(id),
                     name: display_name.clone().or_else(|| unique_name.clone()).unwrap_or_default(),
@@ -52,6 +54,23 @@ impl WireIdentity {
             }
             _ => None,
         }
+    }
+
+    /// Whether it is a person, as far as its descriptor tells; older servers leave that out, and then only its id counts.
+    pub(super) fn is_person(&self) -> bool {
+        match self {
+            Self::Object { descriptor: Some(descriptor), .. } => {
+                identity::Kind::of(descriptor) == identity::Kind::Person
+            }
+            Self::Object { descriptor: None, .. } => true,
+            Self::Text(_) | Self::Other(_) => false,
+        }
+    }
+
+    /// As [`known`](Self::known), but a service has an id that equals nobody's: whoever lists it, it is no person.
+    pub(super) fn person_or_nobody(&self) -> Option<Identity> {
+        let known = self.known()?;
+        Some(if self.is_person() { known } else { nobody(&known.name) })
     }
 
     /// Somebody, even if only a name is known; such an id equals nobody's.

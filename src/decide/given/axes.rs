@@ -107,8 +107,8 @@ axis! {
     Past { Few, Spent, TurnsGone, Answered, SameTwice }
     /// Everything began this long ago.
     Age { Seconds, Minutes, Hour, Hours, Days, Weeks }
-    /// Facts that refine red and green.
-    Fact { None, TargetRed, Flake, Weakened }
+    /// Facts that refine red and green, and what could not be performed.
+    Fact { None, TargetRed, Flake, Weakened, Stuck }
     /// Settings.
     Rules { Default, Green, DraftAndAuto }
     /// What a part that is missing is.

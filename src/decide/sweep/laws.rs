@@ -53,6 +53,7 @@ pub(super) fn obeys_the_laws(given: &Given) -> Decision {
     case.stops_before_the_end();
     case.waits_idly_and_not_for_ever();
     case.stays_escalated();
+    case.is_never_stuck_for_ever();
     decision
 }
 
@@ -366,6 +367,14 @@ impl Case<'_> {
         law!(self, is_somebodys || name(&later) != name(self.decision), "no wait is for ever");
     }
 
+    fn is_never_stuck_for_ever(&self) {
+        let is_told = matches!(self.decision, Decision::Escalate(EscalateReason::Stuck { .. }));
+        let is_over = Deadline::Stuck.is_over(self.caught, self.policy, self.now);
+        law!(self, !is_told || is_over, "people are not asked about what failed a moment ago");
+        let may_try = self.policy.brake.allows_turns();
+        law!(self, is_told || !is_over || !may_try || !self.decision.tries(), "what fails is not tried for ever");
+    }
+
     fn stays_escalated(&self) {
         let Decision::Escalate(_) = self.decision else { return };
         let later = years_later(self.now);
@@ -389,6 +398,16 @@ impl Case<'_> {
                 !matches!(next, Decision::Close(Outcome::HandedBack)) || self.given.item == Item::Gone,
                 "asking is not handing back"
             );
+        }
+    }
+}
+
+impl Decision {
+    /// Whether something that may have failed before is tried once more; stopping and ending are always tried.
+    fn tries(&self) -> bool {
+        match self {
+            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
+            Self::Wait(_) | Self::StopWorkers(_) | Self::Escalate(_) | Self::Close(_) => false,
         }
     }
 }

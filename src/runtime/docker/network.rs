@@ -52,6 +52,18 @@ pub(super) async fn doorway(engine: &Engine) -> Result<IpAddr, Error> {
     })
 }
 
+/// What this step may reach: the engine's list, or the call's own where it says so.
+pub(super) fn egress_of(egress: &Egress, spec: &WorkerSpec) -> Egress {
+    let own = spec.agent.as_ref().and_then(|agent| agent.hosts.as_ref());
+    match (egress, own) {
+        (Egress::Gate { .. }, Some(hosts)) if hosts.is_empty() => Egress::Nothing,
+        (Egress::Gate { upstream, .. }, Some(hosts)) => {
+            Egress::Gate { allow: hosts.clone(), upstream: upstream.clone() }
+        }
+        (Egress::Gate { .. } | Egress::Nothing, _) => egress.clone(),
+    }
+}
+
 /// Network, resolvers and variables of an agent; the network's id is `network` when there is a gate.
 pub(super) fn of_agent(egress: &Egress, network: Option<String>) -> (String, Vec<String>, Vec<String>) {
     match (egress, network) {
@@ -110,8 +122,8 @@ pub(super) async fn open(
     spec: &WorkerSpec,
     network: &str,
 ) -> Result<(), Error> {
-    let Egress::Gate { allow, upstream } = &engine.options.egress else { return Ok(()) };
-    let wish = gate(engine, names, spec, allow, upstream.as_deref());
+    let Egress::Gate { allow, upstream } = egress_of(&engine.options.egress, spec) else { return Ok(()) };
+    let wish = gate(engine, names, spec, &allow, upstream.as_deref());
     // Of an earlier start of this turn that came to nothing: its agent never ran, and its lifetime is running out.
     engine.remove(&wish.name, true).await?;
     engine.create(&wish.name, wish.body()).await?;

@@ -1,0 +1,203 @@
+//! Reads what a decision about one candidate needs, part by part: what its labels refuse costs no read, and what its
+//! history refuses costs no look at its links. Decides nothing; the decision asks for the next part.
+
+use super::{App, route};
+use crate::{
+    ado::{self, ItemComment},
+    decide::{
+        Admission, Candidate, Competing, Gap, Load, NoRepository, Record, RefuseReason, Seen, Source, admit,
+    },
+    domain::{
+        BranchName, Choices, LabelledBy, Link, PullRequestStatus, Repository, RunId, StateCategory, WorkItem,
+        WorkItemId,
+    },
+    words,
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+/// What was found out about a candidate.
+pub(super) struct Looked {
+    /// Who asks, as far as that was looked at.
+    pub(super) labelled: Option<LabelledBy>,
+    /// What came of it.
+    pub(super) found: Found,
+}
+
+/// What came of it.
+pub(super) enum Found {
+    /// It may be claimed.
+    Good {
+        /// Where the change goes.
+        repository: Repository,
+        /// What the item chose.
+        choices: Choices,
+    },
+    /// It may not.
+    Refused(RefuseReason),
+}
+
+/// Looks at one candidate, which was read with its links.
+pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<Looked, ado::Error> {
+    let labels = &app.policy.labels;
+    let states = app.states(&item.project, &item.kind).await?;
+    let mut parts = Candidate {
+        item,
+        category: category(&states, &item.state),
+        labelled: None,
+        handed_to_people: None,
+        predecessors: Seen::NotAsked,
+        repository: Err(NoRepository::Unknown("it was not looked for".into())),
+        competing: Seen::NotAsked,
+        record: Seen::NotAsked,
+    };
+    let refused = |labelled, reason| Ok(Looked { labelled, found: Found::Refused(reason) });
+    match admit(&parts, load, &app.policy) {
+        Admission::Refused(RefuseReason::NobodyLabelled) | Admission::Admitted(_) => {}
+        Admission::Refused(reason) => return refused(None, reason),
+    }
+    let labelled = app.ado.labelled_by(item.id, &labels.ready).await?;
+    let handed = match item.labels.has(&labels.human) {
+        true => app.ado.labelled_by(item.id, &labels.human).await?,
+        false => None,
+    };
+    parts.labelled = labelled.as_ref();
+    parts.handed_to_people = handed.as_ref();
+    let people = labelled.iter().flat_map(|labelled| {
+        labelled.text_changed_since_by.iter().map(|who| &who.id).chain(Some(&labelled.by.id))
+    });
+    let policy = app.policy_for(people).await;
+    match admit(&parts, load, &policy) {
+        Admission::Refused(RefuseReason::PredecessorsUnknown) | Admission::Admitted(_) => {}
+        Admission::Refused(reason) => return refused(labelled, reason),
+    }
+    parts.predecessors = predecessors(app, item).await;
+    let repository = route::repository(app, item).await?;
+    parts.repository = repository.as_ref().map_err(Clone::clone);
+    match admit(&parts, load, &policy) {
+        Admission::Refused(RefuseReason::CompetingUnknown) | Admission::Admitted(_) => {}
+        Admission::Refused(reason) => return refused(labelled, reason),
+    }
+    parts.competing = Seen::Known(match &repository {
+        Ok(repository) => competing(app, item, repository).await?,
+        Err(_) => None,
+    });
+    parts.record = Seen::Known(record(app, item.id, &app.ado.comments(&item.project, item.id).await?).await?);
+    let admission = admit(&parts, load, &policy);
+    match (admission, repository) {
+        (Admission::Admitted(choices), Ok(repository)) => {
+            Ok(Looked { labelled, found: Found::Good { repository, choices } })
+        }
+        (Admission::Refused(reason), _) => refused(labelled, reason),
+        (Admission::Admitted(_), Err(_)) => refused(labelled, RefuseReason::NobodyLabelled),
+    }
+}
+
+/// What a state means; one that the type does not list is nothing we know.
+pub(super) fn category(
+    states: &std::collections::BTreeMap<String, StateCategory>,
+    state: &str,
+) -> StateCategory {
+    states
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(state))
+        .map_or(StateCategory::Other, |(_, category)| *category)
+}
+
+/// Items that this one waits for and that are not over.
+async fn predecessors(app: &App, item: &WorkItem) -> Seen<Vec<WorkItemId>> {
+    let ids: Vec<WorkItemId> = item
+        .links
+        .iter()
+        .filter_map(|link| match link {
+            Link::Predecessor(id) => Some(*id),
+            Link::Branch { .. } | Link::PullRequest { .. } => None,
+        })
+        .collect();
+    if ids.is_empty() {
+        return Seen::Known(Vec::new());
+    }
+    let gap = |why: String| Seen::Unknown(Gap { source: Source::Item, why });
+    let found = match app.ado.work_items(&ids).await {
+        Ok(found) => found,
+        Err(why) => return gap(why.to_string()),
+    };
+    // One that we may not read is one that we must wait for.
+    let mut open: Vec<WorkItemId> =
+        ids.iter().copied().filter(|id| !found.iter().any(|other| other.id == *id)).collect();
+    for other in found {
+        match app.states(&other.project, &other.kind).await {
+            Ok(states) if category(&states, &other.state).is_over() => {}
+            Ok(_) => open.push(other.id),
+            Err(why) => return gap(why.to_string()),
+        }
+    }
+    open.sort_unstable();
+    Seen::Known(open)
+}
+
+/// Somebody else's open pull request or worked-on branch among the item's links. What our own earlier runs left is no
+/// competition: it is given up when the new pull request is opened.
+async fn competing(
+    app: &App,
+    item: &WorkItem,
+    repository: &Repository,
+) -> Result<Option<Competing>, ado::Error> {
+    for link in &item.links {
+        match link {
+            Link::PullRequest { project_id, repository_id, id } => {
+                let me = &app.me().await?.id;
+                let Some(its) = app.repository(project_id, repository_id).await? else { continue };
+                let Some(found) = app.ado.pull_request(&its, *id).await? else { continue };
+                if found.status == PullRequestStatus::Active && found.created_by.id != *me {
+                    return Ok(Some(Competing::PullRequest(*id)));
+                }
+            }
+            Link::Branch { repository_id, branch, .. } => {
+                let branch = BranchName::new(branch);
+                let Some(base) = repository.default_branch.as_ref().filter(|base| **base != branch) else {
+                    continue;
+                };
+                // Of another repository it says nothing about this change.
+                if branch.is_ours() || !repository_id.eq_ignore_ascii_case(&repository.id) {
+                    continue;
+                }
+                if app.ado.commits_ahead(repository, &branch, base).await?.is_some_and(|ahead| ahead > 0) {
+                    return Ok(Some(Competing::Branch(branch)));
+                }
+            }
+            Link::Predecessor(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// What our own comments tell. Others' count for nothing.
+async fn record(app: &App, item: WorkItemId, comments: &[ItemComment]) -> Result<Record, ado::Error> {
+    let me = &app.me().await?.id;
+    let today = start_of_day(app.now);
+    let mut record = Record::default();
+    let mut claims: BTreeSet<RunId> = BTreeSet::new();
+    for comment in comments.iter().filter(|comment| comment.author.id == *me) {
+        match words::Found::in_text(&comment.text) {
+            Some(words::Found::Marker(marker)) if marker.run.item == item => {
+                if comment.created_at >= today {
+                    claims.insert(marker.run);
+                }
+            }
+            Some(words::Found::Newer { run, schema }) if run.item == item => {
+                record.newer = record.newer.max(Some(schema));
+            }
+            Some(words::Found::Marker(_) | words::Found::Newer { .. }) | None => {}
+        }
+    }
+    record.claims_today = u32::try_from(claims.len()).unwrap_or(u32::MAX);
+    Ok(record)
+}
+
+/// Days are UTC days: everywhere the same.
+pub(super) fn start_of_day(now: Timestamp) -> Timestamp {
+    const DAY: i64 = 24 * 3600;
+    let second = now.as_second();
+    Timestamp::from_second(second - second.rem_euclid(DAY)).unwrap_or(now)
+}
