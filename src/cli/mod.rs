@@ -3,6 +3,7 @@
 //! Output of commands is data and goes to standard output; talk goes to standard error. Nothing here decides: every
 //! verb calls the function that the shell itself uses.
 
+mod act;
 mod agents;
 #[cfg(feature = "emulator")]
 pub mod demo;
@@ -71,6 +72,14 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Claim this work item now, as the poller would; no other item is looked at.
+    Run {
+        /// For example `4711`.
+        item: String,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Decide again what `ROUNDSMAN_RECORD_FILE` recorded, and say what would be decided differently today.
     Replay {
         /// The record.
@@ -134,6 +143,9 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
         Verb::Agents { json } => agents::list(json),
         Verb::Explain { what, json } => {
             surroundings.with_app(async move |app| runs::explain(&app, &what, json).await)
+        }
+        Verb::Run { item, json } => {
+            surroundings.with_app(async move |app| act::claim(&app, &item, json).await)
         }
         Verb::Replay { file, explain, json } => replay::replay(&file, explain, json),
         Verb::Config { verb: ConfigVerb::Check { json } } => check(surroundings, json),

@@ -152,7 +152,8 @@ fn rung_of(decision: &Decision, run: &Run, seen: &Observation) -> u8 {
             | Proceed::TurnAnswered => 8,
             Proceed::OpenPullRequest => 10,
             Proceed::Do(Procedure::RetryBuild { .. }) => 14,
-            Proceed::Do(Procedure::ArmAutoComplete) | Proceed::Remind => 17,
+            Proceed::Do(Procedure::ArmAutoComplete) => 17,
+            Proceed::Remind => patience(run, seen),
             Proceed::Do(Procedure::Requeue { .. } | Procedure::LinkWorkItem | Procedure::Publish) => 12,
         },
         Decision::Redispatch(_) => 9,
@@ -187,7 +188,7 @@ fn rung_of(decision: &Decision, run: &Run, seen: &Observation) -> u8 {
             | EscalateReason::Canceled => 14,
             EscalateReason::NoVerdict => not_current(run, seen),
             EscalateReason::VotedDownSilently { .. } => 16,
-            EscalateReason::NobodyReviews => 17,
+            EscalateReason::NobodyReviews => patience(run, seen),
             // Never wanted by a rung.
             EscalateReason::TooManyTurns => 0,
         },
@@ -198,6 +199,11 @@ fn rung_of(decision: &Decision, run: &Run, seen: &Observation) -> u8 {
             Outcome::Green => 17,
         },
     }
+}
+
+/// Three rungs wait for people: cold, for an approval, and once all is good.
+fn patience(run: &Run, seen: &Observation) -> u8 {
+    if seen.checks.known().is_none() { 12 } else { not_current(run, seen) }
 }
 
 /// Two rungs wait for the service to look at our head: while there is no verdict, and once all is green.

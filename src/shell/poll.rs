@@ -158,7 +158,7 @@ pub fn held(policy: &Policy) -> Option<String> {
 }
 
 /// Claims without a watcher would be started and then left alone.
-async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
+pub(super) async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
     let silence = SignedDuration::try_from(app.settings.watcher_silence).unwrap_or(SignedDuration::MAX);
     Ok(match app.store.last_beat(WATCHER).await? {
         Some(at) if app.now.duration_since(at) <= silence => None,
@@ -190,7 +190,7 @@ fn add(load: &mut Load, run: &Run) {
     }
 }
 
-async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut Load) -> Line {
+pub(super) async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut Load) -> Line {
     let line = |what, why: String| line(item.id, what, why);
     // Cheap first: what is full needs no further reads.
     if let Some(reason) = load.full(&app.policy) {
