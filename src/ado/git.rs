@@ -79,11 +79,14 @@ impl Client {
         branch: &BranchName,
         base: &BranchName,
     ) -> Result<Option<u32>, Error> {
-        let call =
-            Call::get(Operation::BranchStatistics, &in_repository(repository, &["stats", "branches"]), STABLE)
-                .with("name", branch)
-                .with("baseVersionDescriptor.version", base)
-                .with("baseVersionDescriptor.versionType", "branch");
+        let call = Call::get(
+            Operation::BranchStatistics,
+            &in_repository(repository, &["stats", "branches"]),
+            STABLE,
+        )
+        .with("name", branch)
+        .with("baseVersionDescriptor.version", base)
+        .with("baseVersionDescriptor.versionType", "branch");
         match self.json::<git::BranchStatistics>(&call).await {
             Ok(statistics) => Ok(Some(statistics.ahead_count.unwrap_or_default())),
             // A missing branch is told as a bad request; whether it is missing, the list of branches tells.

@@ -26,7 +26,8 @@ impl Client {
     pub async fn people_in_group(&self, group: &str) -> Result<BTreeSet<IdentityId>, Error> {
         let call = Call::get(Operation::Identities, &["_apis", "identities"], STABLE).on_identity_host();
         let id = IdentityId::new(group);
-        let named = if id.is_guid() { ("identityIds", id.to_string()) } else { ("subjectDescriptors", group.into()) };
+        let named =
+            if id.is_guid() { ("identityIds", id.to_string()) } else { ("subjectDescriptors", group.into()) };
         let found = self.read_identities(&call, named).await?;
         let Some(top) = found.into_iter().find(|one| one.kind() == Kind::Group) else {
             let message = "there is no such group".to_owned();

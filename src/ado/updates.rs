@@ -64,7 +64,8 @@ fn audit(mut updates: Vec<Update>, label: &str) -> Result<Option<LabelledBy>, Er
                 at: format!("update {}: revisedBy", update.id),
                 message: "does not tell who saved it".into(),
             };
-            let who = update.revised_by.as_ref().and_then(|who| Some((who.known()?, who.person_or_nobody()?)));
+            let who =
+                update.revised_by.as_ref().and_then(|who| Some((who.known()?, who.person_or_nobody()?)));
             who.ok_or_else(missing)
         };
         let has = |value: &Value| labels(value.as_str().unwrap_or_default()).has(label);
@@ -175,7 +176,8 @@ mod tests {
             });
             serde_json::from_value::<Update>(update).expect("an update")
         };
-        let found = audit(vec![by_service(1, &tags("", "ready"))], "ready").expect("readable").expect("found");
+        let found =
+            audit(vec![by_service(1, &tags("", "ready"))], "ready").expect("readable").expect("found");
         assert!(!found.is_person);
         assert_eq!(found.by.id.as_str(), OTHER, "it is named");
         let changed = json!({ "System.Title": { "newValue": "t" } });

@@ -166,9 +166,7 @@ fn one_shot(
             if parsed.json {
                 super::say(&serde_json::to_string(&report).unwrap_or_default());
             } else if mode == Mode::DryRun {
-                for line in &report.lines {
-                    super::say(&format!("{}\t{}\t{}", line.item, line.what, line.why));
-                }
+                super::say(&report.table());
                 if let Some(held) = &report.held {
                     super::say(held);
                 }

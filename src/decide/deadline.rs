@@ -39,7 +39,10 @@ impl Deadline {
             Self::Gap => (run.doubts.gap_since?, policy.gap_limit),
             Self::Stuck => {
                 let stuck = run.doubts.stuck.as_ref()?;
-                (stuck.since, if stuck.may_heal { policy.gap_limit } else { STUCK_LIMIT.min(policy.gap_limit) })
+                (
+                    stuck.since,
+                    if stuck.may_heal { policy.gap_limit } else { STUCK_LIMIT.min(policy.gap_limit) },
+                )
             }
             Self::Checks => (run.pushed.as_ref()?.at, policy.checks_grace),
             Self::Verdict => (run.doubts.pending_since?, policy.verdict_limit),

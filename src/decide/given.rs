@@ -11,8 +11,8 @@ use crate::domain::{
     CommitId, DiffStat, Doubts, ExecutorId, FailedTask, FetchResult, Identity, IdentityId, Labels,
     MergeState, Outcome, Policy, PolicyEvaluation, PolicyKind, PolicyStatus, PublishResult, PullRequest,
     PullRequestId, PullRequestStatus, Pushed, Repository, Reviewer, Revision, Run, RunId, Stage, Step,
-    StepResult, Stuck, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber, TurnRecord,
-    Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
+    StepResult, Stuck, Thread, ThreadId, ThreadStatus, Trigger, Turn, TurnEnd, TurnKind, TurnNumber,
+    TurnRecord, Usage, Vote, WorkItem, WorkItemId, Worker, WorkerState,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};

@@ -577,6 +577,46 @@ impl Decision {
         }
     }
 
+    /// Whether what could not be performed before is not wanted any more: the run waits for somebody else now.
+    pub fn moves_on(&self) -> bool {
+        match self {
+            Self::Wait(reason) => match reason {
+                WaitReason::Brake(_)
+                | WaitReason::Paused(_)
+                | WaitReason::Gap(_)
+                | WaitReason::StaleItem
+                | WaitReason::LookAgain(_)
+                | WaitReason::BackingOff { .. } => false,
+                WaitReason::Over
+                | WaitReason::StepRunning { .. }
+                | WaitReason::AskedPeople
+                | WaitReason::QuietPeriod { .. }
+                | WaitReason::NotCurrentYet
+                | WaitReason::ChecksRunning
+                | WaitReason::TargetRed
+                | WaitReason::AwaitingApproval
+                | WaitReason::NoChecks
+                | WaitReason::AwaitingReview { .. }
+                | WaitReason::Cold => true,
+            },
+            Self::StopWorkers(_)
+            | Self::Proceed(_)
+            | Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => false,
+        }
+    }
+
+    /// Whether, when it cannot be performed, people can be asked instead: asking itself and ending cannot.
+    pub fn can_become_a_question(&self) -> bool {
+        match self {
+            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
+            Self::Wait(_) | Self::StopWorkers(_) | Self::Escalate(_) | Self::Close(_) => false,
+        }
+    }
+
     /// Whether something new begins because of it, which the kill switch forbids.
     fn starts_work(&self) -> bool {
         match self {

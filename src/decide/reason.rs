@@ -483,7 +483,10 @@ impl fmt::Display for RefuseReason {
                 write!(f, "{name} put the label on and is a service; a trusted person labels it again")
             }
             Self::Forged { name } => {
-                write!(f, "the label was put on in {name}'s name by another account; a trusted person labels it again")
+                write!(
+                    f,
+                    "the label was put on in {name}'s name by another account; a trusted person labels it again"
+                )
             }
             Self::NotTrusted { name } => {
                 write!(f, "{name} put the label on and is not on the list of trusted people")
@@ -520,7 +523,10 @@ impl fmt::Display for RefuseReason {
             }
             Self::CompetingUnknown => write!(f, "whether somebody works on it already could not be read"),
             Self::NewerRecord { schema } => {
-                write!(f, "a newer roundsman has left a record on it (version {schema}); it is left to that one")
+                write!(
+                    f,
+                    "a newer roundsman has left a record on it (version {schema}); it is left to that one"
+                )
             }
             Self::ClaimedTooOften { times } => {
                 write!(f, "it was claimed {times} times today and came back each time; a person has to look")

@@ -94,6 +94,18 @@ impl Emulator {
 
     /// Files a work item; answers its id.
     pub fn file_item(&self, project: &str, new: &NewItem, by: &Identity) -> Result<i64, Refused> {
+        let ids = self.file_items(project, new, 1, by)?;
+        ids.first().copied().ok_or_else(|| Problem::argument("nothing was saved").into())
+    }
+
+    /// Files the same work item many times, as an import does; answers their ids.
+    pub fn file_items(
+        &self,
+        project: &str,
+        new: &NewItem,
+        count: usize,
+        by: &Identity,
+    ) -> Result<Vec<i64>, Refused> {
         let mut operations = vec![json!({"op": "add", "path": "/fields/System.Title", "value": new.title})];
         let mut put = |field: &str, value: &str| {
             if !value.is_empty() {
@@ -109,8 +121,11 @@ impl Emulator {
         let document = Value::Array(operations);
         self.act(|world| {
             let project = world.project(project)?.id.clone();
-            let id = world.patch_new(&project, &new.kind, &document, Flags::default(), &by.id)?;
-            id.ok_or_else(|| Problem::argument("nothing was saved"))
+            let file = |_| {
+                let id = world.patch_new(&project, &new.kind, &document, Flags::default(), &by.id)?;
+                id.ok_or_else(|| Problem::argument("nothing was saved"))
+            };
+            (0..count).map(file).collect()
         })
     }
 

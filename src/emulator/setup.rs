@@ -7,7 +7,7 @@ use super::{
     git::Change,
     people::Refused,
     state::{
-        Account, Credential,
+        Account, Credential, Group,
         builds::Pipeline,
         policies::{self, Policy},
         process::Process,
@@ -66,6 +66,8 @@ pub enum IdentityKind {
     Person,
     /// A service principal or bot: may not.
     Service,
+    /// The identity of builds: may not either.
+    Build,
 }
 
 /// Somebody who acts.
@@ -168,10 +170,15 @@ impl Emulator {
 
     /// A person or service of the organization, allowed to contribute.
     pub fn create_identity(&self, display_name: &str, unique_name: &str, kind: IdentityKind) -> Identity {
-        let service = kind == IdentityKind::Service;
+        let subject = match kind {
+            IdentityKind::Person => "aad",
+            IdentityKind::Service => "aadsp",
+            IdentityKind::Build => "svc",
+        };
+        let service = kind != IdentityKind::Person;
         self.inner.change(|world| {
             let id = world.fresh_guid(&format!("identity {unique_name}"));
-            let descriptor = format!("{}.{}", if service { "aadsp" } else { "aad" }, id.replace('-', ""));
+            let descriptor = format!("{subject}.{}", id.replace('-', ""));
             let account = Account {
                 id: id.clone(),
                 display_name: display_name.to_owned(),
@@ -191,6 +198,36 @@ impl Emulator {
                 descriptor,
             }
         })
+    }
+
+    /// A group of people, services and other groups, by their ids; as an identity, because it has an id and a descriptor.
+    pub fn create_group(&self, name: &str, members: &[&Identity]) -> Identity {
+        self.inner.change(|world| {
+            let id = world.fresh_guid(&format!("group {name}"));
+            let group = Group {
+                id: id.clone(),
+                name: name.to_owned(),
+                descriptor: format!("vssgp.{}", id.replace('-', "")),
+                members: members.iter().map(|member| member.id.clone()).collect(),
+            };
+            let identity = Identity {
+                id: id.clone(),
+                display_name: name.to_owned(),
+                unique_name: format!("vstfs:///Classification/TeamProject/{id}\\{name}"),
+                descriptor: group.descriptor.clone(),
+            };
+            world.groups.insert(id, Arc::new(group));
+            identity
+        })
+    }
+
+    /// Adds a member to a group; groups may contain each other.
+    pub fn join_group(&self, group: &Identity, member: &Identity) {
+        self.inner.change(|world| {
+            if let Some(group) = world.groups.get_mut(&group.id) {
+                Arc::make_mut(group).members.insert(member.id.clone());
+            }
+        });
     }
 
     /// A credential for an identity.

@@ -131,7 +131,8 @@ impl DockerRuntime {
         let options = &self.engine.options;
         let (network, dns, environment, extra_hosts) = match spec.step {
             Step::Agent => {
-                let (network, dns, environment) = network::of_agent(&network::egress_of(&options.egress, spec), network);
+                let (network, dns, environment) =
+                    network::of_agent(&network::egress_of(&options.egress, spec), network);
                 (network, dns, environment, Vec::new())
             }
             Step::Fetch | Step::Publish => {
@@ -197,8 +198,8 @@ impl DockerRuntime {
     async fn launch(&self, spec: &WorkerSpec, handover: &Handover, wish: Wish) -> Result<(), Error> {
         let (engine, names) = (&self.engine, self.names(spec.run));
         let mut lines = wish.differences(&self.seen(&wish.name).await?);
-        let gated = spec.step == Step::Agent
-            && network::egress_of(&engine.options.egress, spec) != Egress::Nothing;
+        let gated =
+            spec.step == Step::Agent && network::egress_of(&engine.options.egress, spec) != Egress::Nothing;
         if gated {
             lines.extend(network::weaknesses(engine, &names, &wish.network).await?);
         }

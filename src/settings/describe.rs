@@ -64,7 +64,8 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
     };
     let names = |given: &std::collections::BTreeMap<String, _>| joined(given.keys().cloned(), ", ");
-    let named = groups.iter().map(|group| if group.contains('.') { group.clone() } else { format!("group:{group}") });
+    let named =
+        groups.iter().map(|group| if group.contains('.') { group.clone() } else { format!("group:{group}") });
     let optional = |text: &Option<String>| text.clone().unwrap_or_default();
     let allow_http = url.scheme() == "http" && !super::parse::is_loopback(url);
     let routes = routes.iter().map(|route| format!("{}={}", route.area, route.repository));

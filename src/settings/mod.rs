@@ -118,7 +118,9 @@ impl Settings {
             let needs_command = agents::find(name).is_some_and(|agent| agent.needs_command);
             warn(
                 needs_command && *name != self.agent.name,
-                &format!("ROUNDSMAN_INTAKE_AGENTS offers {name}, which needs a command and has none: its items go to people"),
+                &format!(
+                    "ROUNDSMAN_INTAKE_AGENTS offers {name}, which needs a command and has none: its items go to people"
+                ),
             );
         }
         for name in &self.agent.absent {

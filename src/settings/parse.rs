@@ -251,7 +251,10 @@ pub(super) fn identity(text: &str) -> Parsed<IdentityId> {
 
 pub(super) fn organization_id(text: &str) -> Parsed<IdentityId> {
     identity(text).map_err(|_| {
-        wrong("is not an organization's id", "write the GUID that `_apis/connectionData` tells as `instanceId`")
+        wrong(
+            "is not an organization's id",
+            "write the GUID that `_apis/connectionData` tells as `instanceId`",
+        )
     })
 }
 
@@ -270,8 +273,10 @@ pub(super) fn trusted(text: &str) -> Parsed<(BTreeSet<IdentityId>, BTreeSet<Stri
         if let Some(id) = lower.strip_prefix(GROUP) {
             return Ok(Trusted::Group(identity(id)?.as_str().to_owned()));
         }
-        let of_group =
-            ["vssgp.", "aadgp."].into_iter().find(|kind| lower.starts_with(kind)).map(|kind| (kind, &text[kind.len()..]));
+        let of_group = ["vssgp.", "aadgp."]
+            .into_iter()
+            .find(|kind| lower.starts_with(kind))
+            .map(|kind| (kind, &text[kind.len()..]));
         match of_group {
             // Base64url behind the dot: its case counts.
             Some((kind, rest)) if is_base64url(rest) => Ok(Trusted::Group(format!("{kind}{rest}"))),

@@ -12,7 +12,5 @@ use crate::{
 pub(super) async fn frozen(app: &App, run: RunId) -> Result<Choices, ado::Error> {
     let claim = Revision(run.revision.0.saturating_add(1));
     let labels = app.ado.labels_at(run.item, claim).await?;
-    Ok(labels
-        .and_then(|labels| decide::choices::choose(&labels, &app.policy.offer).ok())
-        .unwrap_or_default())
+    Ok(labels.and_then(|labels| decide::choices::choose(&labels, &app.policy.offer).ok()).unwrap_or_default())
 }

@@ -40,17 +40,20 @@ pub(super) async fn claim(
     let Some(target) = repository.default_branch.clone() else {
         return Ok(Claimed::ByOther("its repository has no default branch any more".into()));
     };
-    let run = Run { choices, ..Run::claimed(Claim {
-        id,
-        executor: app.settings.runtime.executor.clone(),
-        nonce: nonce(app),
-        repository,
-        target,
-        kind: item.kind.clone(),
-        title: item.title.clone(),
-        requested_by,
-        claimed_at: app.now,
-    }) };
+    let run = Run {
+        choices,
+        ..Run::claimed(Claim {
+            id,
+            executor: app.settings.runtime.executor.clone(),
+            nonce: nonce(app),
+            repository,
+            target,
+            kind: item.kind.clone(),
+            title: item.title.clone(),
+            requested_by,
+            claimed_at: app.now,
+        })
+    };
     let text = progress::text(app, &run, None);
     let labels = &app.policy.labels;
     let change = ItemChange {

@@ -79,8 +79,12 @@ fn egress(settings: &Settings) -> docker::Egress {
         Egress::OfTheAgent => {
             let offered = settings.policy().offer.agents;
             let mut all: Vec<String> = Vec::new();
-            for agent in std::iter::once(&settings.agent.name).chain(&offered).filter_map(|name| agents::find(name)) {
-                all.extend(agent.hosts.iter().filter(|host| !all.contains(host)).cloned().collect::<Vec<_>>());
+            for agent in
+                std::iter::once(&settings.agent.name).chain(&offered).filter_map(|name| agents::find(name))
+            {
+                all.extend(
+                    agent.hosts.iter().filter(|host| !all.contains(host)).cloned().collect::<Vec<_>>(),
+                );
             }
             all
         }

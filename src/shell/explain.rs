@@ -28,7 +28,7 @@ pub struct Explained {
 /// About a run, also one that is closed.
 pub async fn run(app: &App, run: &Run) -> Result<Explained, Failure> {
     let considered = tick::consider(app, None, run).await?;
-    let way = trace(&considered.run, &considered.seen, &app.policy, app.now);
+    let way = trace(&considered.run, &considered.seen, &considered.policy, app.now);
     let line = Line {
         run: Some(run.id),
         item: run.id.item.0,
@@ -76,9 +76,11 @@ pub async fn item(app: &App, id: WorkItemId) -> Result<Explained, Failure> {
 async fn claimed_elsewhere(app: &App, project: &str, id: WorkItemId) -> Result<Option<String>, Failure> {
     let me = app.me().await?.id.clone();
     let comments = app.ado.comments(project, id).await?;
-    let newest = comments.iter().filter(|comment| comment.author.id == me).rev().find_map(|comment| {
-        words::Marker::find(&comment.text).filter(|marker| marker.run.item == id)
-    });
+    let newest = comments
+        .iter()
+        .filter(|comment| comment.author.id == me)
+        .rev()
+        .find_map(|comment| words::Marker::find(&comment.text).filter(|marker| marker.run.item == id));
     let own = &app.settings.runtime.executor;
     Ok(newest.map(|marker| {
         if marker.executor == *own {

@@ -10,9 +10,8 @@ use crate::domain::WorkItemId;
 
 /// Claims this item, or says why not.
 pub async fn claim(app: &App, id: WorkItemId) -> Result<Line, Failure> {
-    let refused = |why: String| {
-        Ok(Line { run: None, item: id.0, what: "refused", why, stage: None, failed: false })
-    };
+    let refused =
+        |why: String| Ok(Line { run: None, item: id.0, what: "refused", why, stage: None, failed: false });
     if let Some(held) = poll::held(&app.policy) {
         return refused(held);
     }

@@ -207,7 +207,11 @@ pub(super) async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut 
             if mode == Mode::Real
                 && let Err(why) = notice::tell(app, item, &looked, reason).await
             {
-                return Line { failed: true, why: format!("{reason}; people could not be told: {why}"), ..said };
+                return Line {
+                    failed: true,
+                    why: format!("{reason}; people could not be told: {why}"),
+                    ..said
+                };
             }
             return said;
         }
@@ -252,7 +256,9 @@ pub enum Failure {
         name: String,
     },
     /// The address leads to another organization than the settings say.
-    #[error("the address leads to the organization {found}, not to the one in ROUNDSMAN_ADO_ORGANIZATION; nothing was done")]
+    #[error(
+        "the address leads to the organization {found}, not to the one in ROUNDSMAN_ADO_ORGANIZATION; nothing was done"
+    )]
     WrongOrganization {
         /// Its id, or that it tells none.
         found: String,

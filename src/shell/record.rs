@@ -43,7 +43,7 @@ fn line(app: &App, stored: &Run, considered: &Considered) -> String {
         at: app.now,
         run: stored.clone(),
         seen: considered.seen.clone(),
-        policy: app.policy.clone(),
+        policy: considered.policy.clone(),
         decision: Told::of(&considered.decision),
     };
     let redactor = app.ado.redactor();

@@ -4,9 +4,10 @@
 use super::{App, report::Line};
 use crate::{
     ado,
+    decide::RefuseReason,
     domain::{Claim, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId},
     store::{self, Saved},
-    words::Marker,
+    words::{Found, Marker},
 };
 use std::collections::BTreeSet;
 
@@ -22,19 +23,26 @@ pub(super) enum RecoverError {
     Store(#[from] store::Error),
 }
 
+/// What was found again.
+pub(super) struct Recovered {
+    /// Runs that were opened again.
+    pub(super) runs: Vec<Run>,
+    /// What is said about each item.
+    pub(super) lines: Vec<Line>,
+    /// Whether every project could be searched.
+    pub(super) is_complete: bool,
+}
+
 /// Finds items that carry our label and that no run of ours has, and opens their runs again.
-pub(super) async fn recover(
-    app: &App,
-    known: &[Run],
-    me: &IdentityId,
-) -> Result<(Vec<Run>, Vec<Line>), RecoverError> {
-    let mut ids = labelled(app, &app.policy.labels.in_progress).await?;
+pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result<Recovered, RecoverError> {
+    let (mut ids, mut all_searched) = labelled(app, &app.policy.labels.in_progress).await?;
     for run in known.iter().filter(|run| !matches!(run.stage, Stage::Escalated { .. })) {
         ids.remove(&run.id.item);
     }
     let looked_for_asked = is_due(app).await?;
     if looked_for_asked {
-        let mut asked = labelled(app, &app.policy.labels.human).await?;
+        let (mut asked, searched) = labelled(app, &app.policy.labels.human).await?;
+        all_searched &= searched;
         for run in known {
             asked.remove(&run.id.item);
         }
@@ -65,23 +73,25 @@ pub(super) async fn recover(
         app.store.beat(ASKED, app.now).await?;
     }
     forget_intents(app, &runs).await?;
-    Ok((runs, lines))
+    Ok(Recovered { runs, lines, is_complete: all_searched })
 }
 
-/// Items that carry a label, over all projects that can be searched.
-async fn labelled(app: &App, label: &str) -> Result<BTreeSet<WorkItemId>, ado::Error> {
+/// Items that carry a label, over all projects that can be searched, and whether all can.
+async fn labelled(app: &App, label: &str) -> Result<(BTreeSet<WorkItemId>, bool), ado::Error> {
     let mut ids = BTreeSet::new();
+    let mut all_searched = true;
     for project in &app.settings.intake.projects {
         match app.ado.ids_with_label(project, label, IN_PROGRESS).await {
             Ok(found) => ids.extend(found),
             // One that was renamed or is closed to us must not keep lost runs of the others lost.
-            Err(why) if why.is_not_found() => {
+            Err(why) if why.is_about_one_thing() => {
+                all_searched = false;
                 tracing::warn!("{project} was not searched for lost runs: {why}");
             }
             Err(why) => return Err(why),
         }
     }
-    Ok(ids)
+    Ok((ids, all_searched))
 }
 
 /// Under this name the memory notes that it looked for runs about which people were asked. A new memory has no note.
@@ -109,9 +119,16 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
         return Ok(Rebuilt::NotOurs);
     }
     let comments = app.ado.comments(&item.project, id).await?;
-    let marked = comments
-        .iter()
-        .filter(|comment| comment.author.id == *me)
+    let own = || comments.iter().filter(|comment| comment.author.id == *me);
+    let newer = own().find_map(|comment| match Found::in_text(&comment.text) {
+        Some(Found::Newer { run, schema }) if run.item == id => Some(schema),
+        Some(Found::Newer { .. } | Found::Marker(_)) | None => None,
+    });
+    if let Some(schema) = newer {
+        // Ours, but not to be interpreted: whoever wrote it goes on with it.
+        return Ok(Rebuilt::Orphan(RefuseReason::NewerRecord { schema }.to_string()));
+    }
+    let marked = own()
         .filter_map(|comment| Marker::find(&comment.text).map(|marker| (marker, comment.id)))
         .filter(|(marker, _)| marker.run.item == id)
         .max_by_key(|(marker, _)| marker.run.revision);

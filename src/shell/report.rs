@@ -88,6 +88,21 @@ impl Report {
         );
     }
 
+    /// Every run or candidate with what would be done and why, for people.
+    pub fn table(&self) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING).set_header(["ITEM", "RUN", "WHAT", "WHY"]);
+        for line in &self.lines {
+            let run = line.run.map(|run| run.to_string()).unwrap_or_default();
+            table.add_row([line.item.to_string(), run, line.what.to_owned(), line.why.clone()]);
+        }
+        let mut text = table.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>().join("\n");
+        if self.not_looked_at > 0 {
+            text += &format!("\n{} more wait and were not looked at this time", self.not_looked_at);
+        }
+        text
+    }
+
     /// What the process says to cron.
     pub fn exit(&self) -> Exit {
         match self.exit {

@@ -49,8 +49,9 @@ async fn called(app: &App, (project, name): &(String, String)) -> Result<String,
 /// Repositories of linked branches, as project and repository; a branch of ours is where an earlier run left it.
 fn linked(item: &WorkItem) -> BTreeSet<(String, String)> {
     let repository = |link: &Link| match link {
-        Link::Branch { project_id, repository_id, branch } => (!BranchName::new(branch).is_ours())
-            .then(|| (project_id.clone(), repository_id.clone())),
+        Link::Branch { project_id, repository_id, branch } => {
+            (!BranchName::new(branch).is_ours()).then(|| (project_id.clone(), repository_id.clone()))
+        }
         Link::PullRequest { .. } | Link::Predecessor(_) => None,
     };
     item.links.iter().filter_map(repository).collect()

@@ -2,18 +2,19 @@
 
 use super::{
     App,
-    apply::{Applied, apply},
+    apply::{Applied, ApplyError, apply},
     executor,
     observe::{Fleet, observe, survey},
     poll::{Failure, Mode, WATCHER},
     progress, record, recover,
     report::{Line, Report},
     ring::{self, rings, transition},
-    turnstile,
+    trust, turnstile,
 };
 use crate::{
-    decide::{Decision, Effect, Observation, WaitReason, catch_up, cause, decide, plan},
-    domain::{Cause, IdentityId, Run, Stage},
+    decide::{Decision, Effect, Observation, WaitReason, catch_up, cause, deadline::Deadline, decide, plan},
+    domain::{Cause, Generation, IdentityId, Policy, Run, Stage, Stuck},
+    exit::Exit,
     store::{Note, Ring, Saved},
 };
 use futures_util::{StreamExt, stream};
@@ -45,15 +46,14 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     if app.settings.intake.projects.is_empty() && runs.is_empty() {
         return Ok(());
     }
-    let me = app.me().await?.id.clone();
-    if app.settings.ado.identity.as_ref().is_some_and(|pinned| *pinned != me) {
-        return Err(Failure::WrongIdentity { name: app.me().await?.name.clone() });
-    }
+    let me = app.check_who_we_are().await?.id.clone();
     if mode == Mode::Real {
         match recover::recover(app, &runs, &me).await {
-            Ok((found, lines)) => {
-                runs.extend(found);
-                report.lines.extend(lines);
+            Ok(recovered) => {
+                runs.extend(recovered.runs);
+                report.lines.extend(recovered.lines);
+                // The operator hears of a project that is closed to us; runs go on.
+                report.exit = (!recovered.is_complete).then_some(Exit::SomeFailed);
             }
             // What cannot be found again now is found later; runs that we know do not wait for it.
             Err(why) => tracing::warn!("runs that were lost could not be looked for: {why}"),
@@ -95,6 +95,8 @@ async fn look(app: &App, fleet: &Fleet, run: &Run) -> Line {
 pub(super) struct Considered {
     pub(super) run: Run,
     pub(super) seen: Observation,
+    /// The limits that were used: who may speak is part of them.
+    pub(super) policy: Policy,
     pub(super) decision: Decision,
 }
 
@@ -106,9 +108,10 @@ pub(super) async fn consider(
 ) -> Result<Considered, crate::ado::Error> {
     let me: &IdentityId = &app.me().await?.id;
     let seen = observe(app, fleet, run, me).await;
-    let run = catch_up(run, &seen, &app.policy, app.now);
-    let decision = decide(&run, &seen, &app.policy, app.now);
-    Ok(Considered { run, seen, decision })
+    let policy = app.policy_for(trust::speakers(&seen)).await;
+    let run = catch_up(run, &seen, &policy, app.now);
+    let decision = decide(&run, &seen, &policy, app.now);
+    Ok(Considered { run, seen, policy: policy.into_owned(), decision })
 }
 
 /// Visits one run: as long as something can be done at once, it is.
@@ -122,6 +125,7 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         Ok(_) => (stored, fleet),
         Err(why) => return failed(&stored, why.to_string()),
     };
+    let is_new = stored.generation <= Generation::NEW.next();
     let mut told = ("wait", String::new());
     let mut newest = None;
     let mut acts = 0;
@@ -133,12 +137,25 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
             Err(why) => return failed(&stored, why.to_string()),
         };
         record::add(app, &stored, &considered);
-        let Considered { run, seen, decision } = considered;
+        let Considered { run, seen, policy: _, decision } = considered;
         tracing::debug!(run.id = %run.id, stage = run.stage.word(), "{decision}");
         let said = decision.to_string();
-        let acted = match act(app, run, &seen, &decision).await {
+        let acted = match act(app, run.clone(), &seen, &decision).await {
             Ok(acted) => acted,
-            Err(why) => return failed(&stored, format!("{said}, but {why}")),
+            Err(why) => {
+                let said = format!("{said}, but {why}");
+                let next = stuck(app, run, is_new, &why);
+                let is_over = Deadline::Stuck.is_over(&next, &app.policy, app.now);
+                match remember(app, &stored, next, &said, None).await {
+                    // People are asked now, and not in a tick that may never come.
+                    Ok(Some(saved)) if is_over && decision.can_become_a_question() => {
+                        stored = saved;
+                        continue;
+                    }
+                    Ok(_) => return failed(&stored, said),
+                    Err(why) => return failed(&stored, why),
+                }
+            }
         };
         let moved = acted.next.stage != stored.stage;
         let why = match &decision {
@@ -192,7 +209,7 @@ struct Acted {
 
 /// Spells the decision out and performs it. The progress comment is brought up to date before the claim is released;
 /// in all other cases at the end of the visit, because each edit is a revision of the item.
-async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Result<Acted, String> {
+async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Result<Acted, ApplyError> {
     let plan = plan(&run, decision, app.now);
     let mut next = plan.next;
     for effect in &plan.effects {
@@ -202,7 +219,7 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
                 return Ok(Acted { next: run, did_something: true, unsettled: Some(why.to_string()) });
             }
         }
-        let done = apply(app, &next_for(effect, &run, &next), effect).await.map_err(|why| why.to_string())?;
+        let done = apply(app, &next_for(effect, &run, &next), effect).await?;
         match done {
             Applied::Done => {}
             Applied::PullRequest(found) => {
@@ -215,7 +232,20 @@ async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Re
             }
         }
     }
+    if !plan.effects.is_empty() || decision.moves_on() {
+        next.doubts.stuck = None;
+    }
     Ok(Acted { next, did_something: !plan.effects.is_empty(), unsettled: None })
+}
+
+/// The run, with what could not be performed. A memory that is new and of a run that pushed nothing knows no other
+/// beginning than the claim: where every memory is lost again and again, a run that cannot begin still ends with people.
+fn stuck(app: &App, mut run: Run, is_new: bool, why: &ApplyError) -> Run {
+    let before = run.doubts.stuck.take().map(|stuck| stuck.since);
+    let first = if is_new && run.pushed.is_none() { run.claimed_at } else { app.now };
+    run.doubts.stuck =
+        Some(Stuck { since: before.unwrap_or(first), why: why.to_string(), may_heal: why.may_heal() });
+    run
 }
 
 /// Terminal effects speak of the run as it was; all others of the run as it will be.

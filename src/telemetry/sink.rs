@@ -55,7 +55,8 @@ impl Sink {
     /// Whether it was taken. Waits for room, but once only for a reader that is gone.
     fn offer(&self, message: Message) -> bool {
         let mut message = message;
-        let tries = if self.is_stuck.load(Ordering::Relaxed) { 1 } else { PATIENCE.as_millis() / PAUSE.as_millis() };
+        let tries =
+            if self.is_stuck.load(Ordering::Relaxed) { 1 } else { PATIENCE.as_millis() / PAUSE.as_millis() };
         for _ in 0..tries {
             match self.to.try_send(message) {
                 Ok(()) => {
@@ -104,7 +105,10 @@ fn drain(from: &Receiver<Message>, mut writer: impl Write, lost: &AtomicU64) {
             Message::Flush(done) => {
                 let count = lost.swap(0, Ordering::Relaxed);
                 if count > 0 {
-                    let _ = writeln!(writer, "{{\"level\":\"WARN\",\"message\":\"{count} lines of the log were lost: nobody read it\"}}");
+                    let _ = writeln!(
+                        writer,
+                        "{{\"level\":\"WARN\",\"message\":\"{count} lines of the log were lost: nobody read it\"}}"
+                    );
                 }
                 let _ = writer.flush();
                 let _ = done.send(());

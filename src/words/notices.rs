@@ -26,7 +26,10 @@ impl Notice<'_> {
     fn footer(&self) -> String {
         let separator = marker::SEPARATOR;
         let Self { item, label, word } = self;
-        format!("{WORDS} {item} {separator} label {label} {separator} reason {word} {separator} schema {}", marker::SCHEMA)
+        format!(
+            "{WORDS} {item} {separator} label {label} {separator} reason {word} {separator} schema {}",
+            marker::SCHEMA
+        )
     }
 
     /// Whether `text`, which our own identity wrote, tells this already.
@@ -41,7 +44,8 @@ impl Notice<'_> {
 
     /// The item is given to people.
     pub fn handed_over(&self, reason: &str, person: Option<&Identity>, human: &str, ready: &str) -> String {
-        let resume = format!("To go on: remove the label {human} and put the label {ready} on the work item again.");
+        let resume =
+            format!("To go on: remove the label {human} and put the label {ready} on the work item again.");
         self.written("The agent gives this work item to a person", reason, person, &resume)
     }
 
@@ -67,10 +71,8 @@ mod tests {
     #[test]
     fn a_notice_is_known_again_by_label_and_reason() {
         let notice = Notice { item: WorkItemId(7), label: Revision(3), word: "not-trusted" };
-        let person = Identity {
-            id: IdentityId::new("11111111-1111-1111-1111-111111111111"),
-            name: "Ana <b>".into(),
-        };
+        let person =
+            Identity { id: IdentityId::new("11111111-1111-1111-1111-111111111111"), name: "Ana <b>".into() };
         let text = notice.not_taken("Ana · is <not> on the list", Some(&person));
         assert!(notice.is_in(&text) && notice.is_in(&text.replace(' ', "&nbsp;")), "{text}");
         assert!(!text.contains("<not>") && text.contains("data-vss-mention"), "{text}");

@@ -18,9 +18,8 @@ impl Kind {
         let descriptor = descriptor.trim().to_ascii_lowercase();
         if let Some((kind, _)) = descriptor.split_once(';') {
             return match kind {
-                "microsoft.identitymodel.claims.claimsidentity" | "system.security.principal.windowsidentity" => {
-                    Self::Person
-                }
+                "microsoft.identitymodel.claims.claimsidentity"
+                | "system.security.principal.windowsidentity" => Self::Person,
                 "microsoft.teamfoundation.identity" => Self::Group,
                 _ => Self::Service,
             };
@@ -73,15 +72,23 @@ mod tests {
 
     #[test]
     fn only_people_are_people() {
-        for person in ["aad.abc", "MSA.abc", "win.Uy0x", "Microsoft.IdentityModel.Claims.ClaimsIdentity;t\\a@b.c"] {
+        for person in
+            ["aad.abc", "MSA.abc", "win.Uy0x", "Microsoft.IdentityModel.Claims.ClaimsIdentity;t\\a@b.c"]
+        {
             assert_eq!(Kind::of(person), Kind::Person, "{person}");
         }
         for group in ["vssgp.Uy0x", "aadgp.Uy0x", "Microsoft.TeamFoundation.Identity;S-1-9"] {
             assert_eq!(Kind::of(group), Kind::Group, "{group}");
         }
-        for service in
-            ["svc.abc", "aadsp.abc", "s2s.abc", "Microsoft.TeamFoundation.ServiceIdentity;x", "new.abc", "abc", ""]
-        {
+        for service in [
+            "svc.abc",
+            "aadsp.abc",
+            "s2s.abc",
+            "Microsoft.TeamFoundation.ServiceIdentity;x",
+            "new.abc",
+            "abc",
+            "",
+        ] {
             assert_eq!(Kind::of(service), Kind::Service, "{service}");
         }
     }

@@ -90,11 +90,7 @@ impl Relation {
         if kind.eq_ignore_ascii_case("PullRequestId") {
             Some(Link::PullRequest { project_id, repository_id, id: PullRequestId(target.parse().ok()?) })
         } else if kind.eq_ignore_ascii_case("Ref") {
-            Some(Link::Branch {
-                project_id,
-                repository_id,
-                branch: target.strip_prefix("GB")?.to_owned(),
-            })
+            Some(Link::Branch { project_id, repository_id, branch: target.strip_prefix("GB")?.to_owned() })
         } else {
             None
         }

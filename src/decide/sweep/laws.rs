@@ -99,15 +99,13 @@ impl Case<'_> {
     /// The trace marks one rung; nothing above it matches by its own facts, and it does not say that it does not match.
     fn is_explained(&self) {
         let rungs = trace(self.caught, self.seen, self.policy, self.now);
-        law!(
-            self,
-            rungs.iter().filter(|rung| rung.is == Match::Decided).count() == 1,
-            "one rung decides"
-        );
+        law!(self, rungs.iter().filter(|rung| rung.is == Match::Decided).count() == 1, "one rung decides");
         for rung in &rungs {
             let holds = rung_holds(rung.number, self.caught, self.seen, self.policy);
             match rung.is {
-                Match::Passed => assert!(holds != Some(true), "a rung above would have matched: {rung}\n{:?}", self.given),
+                Match::Passed => {
+                    assert!(holds != Some(true), "a rung above would have matched: {rung}\n{:?}", self.given)
+                }
                 Match::Decided => {
                     assert!(holds != Some(false), "the rung does not match: {rung}\n{:?}", self.given);
                 }
@@ -372,7 +370,11 @@ impl Case<'_> {
         let is_over = Deadline::Stuck.is_over(self.caught, self.policy, self.now);
         law!(self, !is_told || is_over, "people are not asked about what failed a moment ago");
         let may_try = self.policy.brake.allows_turns();
-        law!(self, is_told || !is_over || !may_try || !self.decision.tries(), "what fails is not tried for ever");
+        law!(
+            self,
+            is_told || !is_over || !may_try || !self.decision.can_become_a_question(),
+            "what fails is not tried for ever"
+        );
     }
 
     fn stays_escalated(&self) {
@@ -398,16 +400,6 @@ impl Case<'_> {
                 !matches!(next, Decision::Close(Outcome::HandedBack)) || self.given.item == Item::Gone,
                 "asking is not handing back"
             );
-        }
-    }
-}
-
-impl Decision {
-    /// Whether something that may have failed before is tried once more; stopping and ending are always tried.
-    fn tries(&self) -> bool {
-        match self {
-            Self::Proceed(_) | Self::Redispatch(_) | Self::FixForward(_) | Self::Respond(_) => true,
-            Self::Wait(_) | Self::StopWorkers(_) | Self::Escalate(_) | Self::Close(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod build;
 pub(crate) mod comments;
 pub(crate) mod git;
+pub(crate) mod identities;
 pub(crate) mod location;
 pub(crate) mod policy;
 pub(crate) mod pull_requests;
@@ -127,8 +128,9 @@ impl Route {
     }
 }
 
-const TABLES: [&[Route]; 12] = [
+const TABLES: [&[Route]; 13] = [
     location::ROUTES,
+    identities::ROUTES,
     work_items::ROUTES,
     comments::ROUTES,
     types::ROUTES,

@@ -63,6 +63,16 @@ pub(crate) struct Account {
     pub(crate) contribute: bool,
 }
 
+/// A group of the organization.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) descriptor: String,
+    /// Ids of accounts and of other groups.
+    pub(crate) members: BTreeSet<String>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Credential {
     pub(crate) account: String,
@@ -129,6 +139,7 @@ pub(crate) struct World {
     clock: Clock,
     serial: u64,
     pub(crate) accounts: BTreeMap<String, Arc<Account>>,
+    pub(crate) groups: BTreeMap<String, Arc<Group>>,
     pub(crate) credentials: BTreeMap<String, Credential>,
     pub(crate) projects: BTreeMap<String, Arc<Project>>,
     pub(crate) repositories: BTreeMap<String, Arc<repositories::Repository>>,
@@ -157,6 +168,7 @@ impl World {
             clock: Clock::new(),
             serial: 0,
             accounts: BTreeMap::new(),
+            groups: BTreeMap::new(),
             credentials: BTreeMap::new(),
             projects: BTreeMap::new(),
             repositories: BTreeMap::new(),

@@ -91,13 +91,18 @@ async fn an_item_is_read_with_its_links() {
     );
     assert!(item.labels.has("ready-for-agent"));
     assert_eq!(item.assigned_to.map(|who| who.id.to_string()).as_deref(), Some(VSID));
+    let project_id = "p1".to_owned();
     let repository_id = "a0000000-0000-0000-0000-000000000001".to_owned();
     assert_eq!(
         item.links,
         [
             Link::Predecessor(WorkItemId(300)),
-            Link::PullRequest { repository_id: repository_id.clone(), id: PullRequestId(57) },
-            Link::Branch { repository_id, branch: "feature/one".into() },
+            Link::PullRequest {
+                project_id: project_id.clone(),
+                repository_id: repository_id.clone(),
+                id: PullRequestId(57)
+            },
+            Link::Branch { project_id, repository_id, branch: "feature/one".into() },
         ]
     );
 }
