@@ -7,7 +7,7 @@ use super::{
     candidate::{Found, look, start_of_day},
     claim, notice,
     report::{Line, Report},
-    tick,
+    ring, tick,
 };
 use crate::{
     ado,
@@ -48,6 +48,10 @@ pub async fn poll(app: &App, mode: Mode) -> Report {
         report.exit = Some(failure.exit());
         report.held = Some(failure.to_string());
         tracing::error!("{failure}");
+    }
+    // What a first step came to is told now: where memory is short, nobody would know of it later.
+    if mode == Mode::Real && report.lines.iter().any(|line| line.what == "claimed") {
+        report.rings = ring::deliver(app).await;
     }
     report.count(&app.ado.calls());
     report

@@ -5,6 +5,7 @@ use crate::{
     world::{Memory, World},
 };
 use jiff::SignedDuration;
+use roundsman::decide::record::Record;
 use serde_json::Value;
 use std::{fs, io::Write, process::Stdio, time::Duration};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
@@ -201,6 +202,7 @@ async fn what_was_recorded_is_decided_again() {
     let ended = world.program("roundsman", &["replay", &path]).await;
     assert_eq!(ended.code, 0, "{ended:#?}");
     assert!(ended.out.contains(", 0 different, 0 unreadable"), "{ended:#?}");
+    fs::copy(&record, "/tmp/bells-record.jsonl").unwrap();
     let ended = world.program("roundsman", &["replay", &path, "--explain"]).await;
     assert!(ended.out.contains("the kill switch") && ended.out.contains("→ 17"), "{ended:#?}");
 
@@ -232,4 +234,23 @@ async fn explaining_shows_the_way_through_ladder_or_gates() {
     let ended = world.program("roundsman", &["explain", &run, "--json"]).await;
     let way = ended.json()["way"].as_array().unwrap().clone();
     assert_eq!(way.iter().filter(|rung| rung["is"] == "decided").count(), 1, "{way:#?}");
+}
+
+/// What was recorded once is decided the same way for ever, or somebody says here why not.
+#[test]
+fn recorded_decisions_are_decided_again_by_every_later_version() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/records");
+    let mut count = 0;
+    for file in fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "jsonl") {
+            continue;
+        }
+        for line in fs::read_to_string(&path).unwrap().lines() {
+            let record: Record = serde_json::from_str(line).unwrap();
+            assert_eq!(record.again().to_string(), record.decision.sentence, "{}: {line}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 5, "{count} decisions");
 }
