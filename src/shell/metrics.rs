@@ -9,7 +9,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::mpsc::channel,
     thread,
     time::Duration,
@@ -24,7 +24,7 @@ pub fn leave(directory: &Path, report: &Report, at: Timestamp) {
     let path = directory.join(format!("roundsman-{}.prom", report.program));
     let (done, wait) = channel();
     // Not waited for beyond our patience: the end of the process ends it.
-    let thread = thread::Builder::new().name("metrics".into()).spawn(move || done.send(write(path, &text)));
+    let thread = thread::Builder::new().name("metrics".into()).spawn(move || done.send(write(&path, &text)));
     match thread.map(|_| wait.recv_timeout(PATIENCE)) {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(why))) | Err(why) => tracing::warn!("the metrics were not written: {}", why.kind()),
@@ -33,11 +33,11 @@ pub fn leave(directory: &Path, report: &Report, at: Timestamp) {
 }
 
 /// In one piece: a collector that reads at the same time sees the old or the new.
-fn write(path: PathBuf, text: &str) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
     let beside = path.with_extension(format!("{}.tmp", std::process::id()));
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&beside);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
-    let moved = written.and_then(|()| fs::rename(&beside, &path));
+    let moved = written.and_then(|()| fs::rename(&beside, path));
     if moved.is_err() {
         // Left there, it would only be in the way.
         let _ = fs::remove_file(&beside);

@@ -104,7 +104,7 @@ impl Case<'_> {
             let holds = rung_holds(rung.number, self.caught, self.seen, self.policy);
             match rung.is {
                 Match::Passed => {
-                    assert!(holds != Some(true), "a rung above would have matched: {rung}\n{:?}", self.given)
+                    assert!(holds != Some(true), "a rung above would have matched: {rung}\n{:?}", self.given);
                 }
                 Match::Decided => {
                     assert!(holds != Some(false), "the rung does not match: {rung}\n{:?}", self.given);
