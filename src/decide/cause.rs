@@ -13,6 +13,7 @@ pub fn cause(run: &Run, seen: &Observation, reason: &EscalateReason) -> Cause {
                 Cause::Service
             }
         },
+        EscalateReason::Stuck { .. } => alike("stuck"),
         EscalateReason::TurnTooLong => Cause::Executor,
         EscalateReason::InfrastructureBudget { .. } => match run.turns.last().and_then(|turn| turn.fault) {
             Some(AgentFailure::Provider) => Cause::Provider,
@@ -41,7 +42,6 @@ pub fn cause(run: &Run, seen: &Observation, reason: &EscalateReason) -> Cause {
         EscalateReason::Contradiction { .. } => alike("contradiction"),
         EscalateReason::NoBuildAgent { .. } => alike("no-build-agent"),
         EscalateReason::BuildInfrastructure { .. } => alike("build-infrastructure"),
-        EscalateReason::Stuck { .. } => alike("stuck"),
     }
 }
 

@@ -40,6 +40,7 @@ pub mod command;
 pub mod conversation;
 pub mod deadline;
 mod gaps;
+mod gates;
 #[cfg(test)]
 mod given;
 pub mod heard;
@@ -50,6 +51,7 @@ pub mod plan;
 pub mod procedure;
 pub mod queue;
 pub mod reason;
+pub mod record;
 pub mod resume;
 mod stuck;
 #[cfg(test)]
@@ -58,6 +60,7 @@ mod sweep;
 mod tables;
 pub mod tests_kept;
 mod told;
+mod trace;
 mod turn_state;
 pub mod verdict;
 
@@ -65,6 +68,7 @@ pub use admit::{Admission, Candidate, Competing, Load, NoRepository, Record, adm
 pub use catch_up::catch_up;
 pub use cause::cause;
 pub use command::{Command, Hand};
+pub use gates::gates;
 pub use heard::{Asked, Note, Place, Said, What};
 pub use obey::{Answer, Obedience, Reply, by_hand};
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source, TestsSeen};
@@ -72,6 +76,7 @@ pub use plan::{Effect, Plan, plan};
 pub use procedure::Procedure;
 pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, WaitReason};
 pub use resume::{NotResumed, ResumeCause, Resumption};
+pub use trace::{Match, Rung, trace};
 pub use verdict::{Failing, Verdict, verdict};
 
 use crate::domain::{

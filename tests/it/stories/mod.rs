@@ -2,6 +2,7 @@
 
 mod agents;
 mod bad_input;
+mod bells;
 mod catalogue;
 mod checks;
 mod cost;
