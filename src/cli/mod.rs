@@ -3,6 +3,7 @@
 //! Output of commands is data and goes to standard output; talk goes to standard error. Nothing here decides: every
 //! verb calls the function that the shell itself uses.
 
+mod act;
 mod agents;
 #[cfg(feature = "emulator")]
 pub mod demo;
@@ -10,12 +11,17 @@ mod doctor;
 mod evidence;
 pub mod image;
 pub mod program;
+mod replay;
 mod runs;
 
 use crate::{exit::Exit, settings::Settings};
 use clap::{Parser, Subcommand};
 use program::Surroundings;
-use std::{io::Write, path::Path, process::ExitCode};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// The name by which the worker is called.
 const WORKER: &str = "roundsman-worker";
@@ -73,6 +79,25 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Claim this work item now, as the poller would; no other item is looked at.
+    Run {
+        /// For example `4711`.
+        item: String,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Decide again what `ROUNDSMAN_RECORD_FILE` recorded, and say what would be decided differently today.
+    Replay {
+        /// The record.
+        file: PathBuf,
+        /// Print the way through the ladder for each.
+        #[arg(long)]
+        explain: bool,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at the settings.
     Config {
         #[command(subcommand)]
@@ -127,6 +152,10 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
             surroundings.with_app(async move |app| runs::explain(&app, &what, json).await)
         }
         Verb::Doctor { json } => surroundings.with_app(async move |app| doctor::run(&app, json).await),
+        Verb::Run { item, json } => {
+            surroundings.with_app(async move |app| act::claim(&app, &item, json).await)
+        }
+        Verb::Replay { file, explain, json } => replay::replay(&file, explain, json),
         Verb::Config { verb: ConfigVerb::Check { json } } => check(surroundings, json),
         Verb::Image { verb } => image::main(&verb, surroundings),
         Verb::Worker { arguments } => return crate::worker::main(arguments),

@@ -4,7 +4,7 @@ use crate::{
     exit::Exit,
     settings::Settings,
     shell::{
-        App, Host,
+        App, Host, metrics,
         poll::{self, Mode},
         report::Report,
         tick,
@@ -60,6 +60,7 @@ impl Surroundings {
 
     /// Settings, logging and the application; then `work`; its exit is ours.
     pub fn with_app(&self, work: impl AsyncFnOnce(App) -> Exit) -> Exit {
+        let _flush = telemetry::Flush;
         let settings = match self.settings() {
             Ok(settings) => settings,
             Err(exit) => return exit,
@@ -126,14 +127,14 @@ struct Arguments {
 /// `roundsman-poller`.
 pub fn poller(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
     one_shot(arguments, surroundings, "Claims labelled work items once, then exits.", async |app, mode| {
-        poll::poll(&app, mode).await
+        poll::poll(app, mode).await
     })
 }
 
 /// `roundsman-watcher`.
 pub fn watcher(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
     one_shot(arguments, surroundings, "Visits every run in flight once, then exits.", async |app, mode| {
-        tick::tick(&app, mode).await
+        tick::tick(app, mode).await
     })
 }
 
@@ -141,7 +142,7 @@ fn one_shot(
     arguments: Vec<String>,
     surroundings: &Surroundings,
     about: &'static str,
-    work: impl AsyncFnOnce(App, Mode) -> Report,
+    work: impl AsyncFnOnce(&App, Mode) -> Report,
 ) -> ExitCode {
     use clap::{CommandFactory, FromArgMatches};
     let command = Arguments::command().about(about).version(env!("CARGO_PKG_VERSION"));
@@ -157,8 +158,11 @@ fn one_shot(
     let mode = if parsed.dry_run { Mode::DryRun } else { Mode::Real };
     surroundings
         .with_app(async |app| {
-            let report = work(app, mode).await;
+            let report = work(&app, mode).await;
             report.log();
+            if let (Some(directory), Mode::Real) = (&app.settings.metrics, mode) {
+                metrics::leave(directory, &report, app.now);
+            }
             if parsed.json {
                 super::say(&serde_json::to_string(&report).unwrap_or_default());
             } else if mode == Mode::DryRun {

@@ -122,14 +122,18 @@ pub(super) async fn explain(app: &App, what: &str, json: bool) -> Exit {
         return complain("give a run (`4711-r12`) or a work item (`4711`)", Exit::Usage);
     };
     match explained {
-        Ok(line) if json => {
-            say(&serde_json::to_string(&line).unwrap_or_default());
+        Ok(explained) if json => {
+            say(&serde_json::to_string(&explained).unwrap_or_default());
             Exit::Ok
         }
-        Ok(line) => {
+        Ok(explained) => {
+            let line = explained.line;
             // A decision's sentence begins with its word already.
             let begins = line.why.starts_with(line.what);
             say(&if begins { line.why } else { format!("{}: {}", line.what, line.why) });
+            for rung in explained.way {
+                say(&rung.to_string());
+            }
             Exit::Ok
         }
         Err(failure) => complain(&failure.to_string(), failure.exit()),

@@ -7,10 +7,12 @@
 use super::{budget::is_under_way, deadline::later};
 use crate::domain::{AgentFailure, Run, RunId, Stage, TurnEnd, TurnRecord};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
 
 /// What does not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Down {
     /// The model provider.
     Provider,
@@ -19,7 +21,7 @@ pub enum Down {
 }
 
 /// Something is down for all runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outage {
     /// What.
     pub what: Down,

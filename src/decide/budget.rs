@@ -14,6 +14,7 @@ use super::{
 };
 use crate::domain::{Budget, Policy, Run, Stage, TurnEnd, TurnRecord, Usage};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
 /// A limit that is reached.
@@ -102,7 +103,7 @@ pub fn minutes(time: Duration) -> String {
 }
 
 /// What all runs together come to; the same for every run of one invocation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetFacts {
     /// Tokens of today's turns that are paid in full.
     pub day_tokens: u64,

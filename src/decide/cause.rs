@@ -13,6 +13,7 @@ pub fn cause(run: &Run, seen: &Observation, reason: &EscalateReason) -> Cause {
                 Cause::Service
             }
         },
+        EscalateReason::Stuck { .. } => alike("stuck"),
         EscalateReason::TurnTooLong => Cause::Executor,
         EscalateReason::InfrastructureBudget { .. } => match run.turns.last().and_then(|turn| turn.fault) {
             Some(AgentFailure::Provider) => Cause::Provider,
@@ -44,7 +45,6 @@ pub fn cause(run: &Run, seen: &Observation, reason: &EscalateReason) -> Cause {
         EscalateReason::BudgetExceeded(_) => alike("budget-exceeded"),
         EscalateReason::CutShort => alike("cut-short"),
         EscalateReason::ProviderDown { .. } => Cause::Provider,
-        EscalateReason::Stuck { .. } => alike("stuck"),
     }
 }
 

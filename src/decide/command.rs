@@ -1,9 +1,10 @@
 //! What people write to us with a slash: `/agent status` and its siblings. Knows the grammar; does not know who may say it.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A word to us, on the first line of a comment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Command {
     /// Where does it stand?
     Status,

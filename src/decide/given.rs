@@ -21,7 +21,7 @@ use crate::domain::{
     budget::{DAY_COST, ITEM_COST, ITEM_TIME, ITEM_TOKENS, UNACCEPTED_COST},
 };
 use jiff::Timestamp;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 /// One case.
 #[derive(Clone, Copy, Debug)]
@@ -422,7 +422,7 @@ impl Given {
             commands: self.commands(),
             labelled: self.labelled(),
             text_changes: self.text_changes(),
-            fleet: Arc::new(self.fleet()),
+            fleet: self.fleet(),
         }
     }
 

@@ -12,10 +12,11 @@ use crate::domain::{
     Awaiting, Comment, CommentId, Identity, IdentityId, Policy, Revision, Run, RunId, Thread, TurnNumber,
 };
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A comment in the discussion of the work item.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// The comment.
     pub id: CommentId,
@@ -28,7 +29,7 @@ pub struct Said {
 }
 
 /// What a comment is to us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// Words.
     Words,
@@ -41,7 +42,7 @@ pub enum What {
 }
 
 /// What a comment of ours is about, for our own eyes: its last line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// The run.
     pub run: RunId,
@@ -61,7 +62,7 @@ impl Note {
 }
 
 /// Where something was said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Place {
     /// In the discussion of the work item.
     Item(CommentId),
@@ -79,7 +80,7 @@ impl fmt::Display for Place {
 }
 
 /// A command that awaits our answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     /// Where.
     pub place: Place,

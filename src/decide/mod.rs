@@ -42,6 +42,7 @@ pub mod command;
 pub mod conversation;
 pub mod deadline;
 mod gaps;
+mod gates;
 #[cfg(test)]
 mod given;
 pub mod heard;
@@ -52,6 +53,7 @@ pub mod plan;
 pub mod procedure;
 pub mod queue;
 pub mod reason;
+pub mod record;
 mod red;
 pub mod resume;
 mod stuck;
@@ -61,6 +63,7 @@ mod sweep;
 mod tables;
 pub mod tests_kept;
 mod told;
+mod trace;
 mod turn_state;
 pub mod verdict;
 
@@ -70,6 +73,7 @@ pub use budget::FleetFacts;
 pub use catch_up::catch_up;
 pub use cause::cause;
 pub use command::{Command, Hand};
+pub use gates::gates;
 pub use heard::{Asked, Note, Place, Said, What};
 pub use obey::{Answer, Obedience, Reply, by_hand};
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source, TestsSeen};
@@ -79,6 +83,7 @@ pub use reason::{EscalateReason, Missing, Pause, RedispatchCause, RefuseReason, 
 pub use red::DRILL;
 use red::{drill_is_due, drilled, red};
 pub use resume::{NotResumed, ResumeCause, Resumption};
+pub use trace::{Match, Rung, trace};
 pub use verdict::{Failing, Verdict, verdict};
 
 use crate::domain::{

@@ -6,10 +6,12 @@ use crate::domain::{
     Build, CommitId, FailedTask, FailedTest, IdentityId, LabelledBy, OwnWord, PolicyEvaluation, PostedStatus,
     PullRequest, TestTotals, TextChange, Thread, WorkItem, Worker,
 };
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, fmt};
 
 /// Everything that was read about one run in one tick. There is no way to build one with a part left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default = "Observation::of_nothing")]
 pub struct Observation {
     /// Who we are: our own comments and commits are nobody's feedback.
     pub me: IdentityId,
@@ -44,11 +46,37 @@ pub struct Observation {
     /// Who made the branch of our name, where the service tells.
     pub branch_by: Seen<Option<IdentityId>>,
     /// What all runs together come to, as remembered: day's spending, and whether something is down for all of them.
-    pub fleet: Arc<FleetFacts>,
+    #[serde(default)]
+    pub fleet: FleetFacts,
+}
+
+impl Observation {
+    /// For records of a version that did not look at everything yet: what is missing there was not asked.
+    fn of_nothing() -> Self {
+        Self {
+            me: IdentityId::new(""),
+            fleet: FleetFacts::default(),
+            item: Seen::NotAsked,
+            workers: Seen::NotAsked,
+            branch: Seen::NotAsked,
+            pull_request: Seen::NotAsked,
+            checks: Seen::NotAsked,
+            threads: Seen::NotAsked,
+            target_failures: Seen::NotAsked,
+            known_flakes: Seen::NotAsked,
+            said: Seen::NotAsked,
+            discussion: Seen::NotAsked,
+            commands: Seen::NotAsked,
+            labelled: Seen::NotAsked,
+            text_changes: Seen::NotAsked,
+            tests: Seen::NotAsked,
+            branch_by: Seen::NotAsked,
+        }
+    }
 }
 
 /// A part of an observation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seen<T> {
     /// Read, complete.
     Known(T),
@@ -77,7 +105,7 @@ impl<T> Seen<T> {
 }
 
 /// Something that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// What.
     pub source: Source,
@@ -92,7 +120,7 @@ impl fmt::Display for Gap {
 }
 
 /// What an observation consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Source {
     /// The work item.
     Item,
@@ -128,7 +156,7 @@ impl fmt::Display for Source {
 }
 
 /// The work item as seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ItemSeen {
     /// It is there.
     Here {
@@ -144,7 +172,7 @@ pub enum ItemSeen {
 }
 
 /// What checks and policies say about our pull request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checks {
     /// Evaluations of branch policies.
     pub evaluations: Vec<PolicyEvaluation>,
@@ -161,7 +189,7 @@ pub struct Checks {
 }
 
 /// What became of the tests on our head.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestsSeen {
     /// How many its builds published; none where they published nothing.
     pub totals: Option<TestTotals>,

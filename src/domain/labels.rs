@@ -60,7 +60,7 @@ fn same(a: &str, b: &str) -> bool {
 
 /// The labels that mean something to us. A small fixed vocabulary: labels are a list that a whole project shares, so
 /// none ever carries a run id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelNames {
     /// A person asks for a run.
     pub ready: String,

@@ -2,10 +2,12 @@
 //! replace it within what makes sense.
 
 use super::{Budget, IdentityId, LabelNames};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, time::Duration};
 
 /// What decisions may depend on besides the run and the world. Built once from settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
     /// The kill switch.
     pub brake: Brake,
@@ -175,7 +177,7 @@ impl Policy {
 }
 
 /// What an item may choose by label, as the operator wrote it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// Agents by name. Empty = no choice.
     pub agents: Vec<String>,
@@ -186,7 +188,7 @@ pub struct Offer {
 }
 
 /// The kill switch. The product ships with it on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Brake {
     /// Armed: everything runs.
     Off,
@@ -224,7 +226,7 @@ impl Brake {
 }
 
 /// When a run is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CloseOn {
     /// The pull request was merged by people.
     Merged,
@@ -233,7 +235,7 @@ pub enum CloseOn {
 }
 
 /// Which threads we mark as fixed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResolveThreads {
     /// None: whoever asked says whether it is settled.
     No,

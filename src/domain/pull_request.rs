@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullRequest {
     /// Its number.
     pub id: PullRequestId,
@@ -46,7 +46,7 @@ impl PullRequest {
 }
 
 /// Status of a pull request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PullRequestStatus {
     /// Open.
     Active,
@@ -59,7 +59,7 @@ pub enum PullRequestStatus {
 }
 
 /// State of the trial merge. Says nothing about policies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MergeState {
     /// Not computed yet, or being computed.
     Pending,
@@ -74,7 +74,7 @@ pub enum MergeState {
 }
 
 /// A reviewer's standing vote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reviewer {
     /// Who.
     pub who: Identity,
@@ -83,7 +83,7 @@ pub struct Reviewer {
 }
 
 /// A vote on a pull request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Vote {
     /// 10.
     Approved,
@@ -98,7 +98,7 @@ pub enum Vote {
 }
 
 /// A discussion on a pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
     /// Unique in the pull request.
     pub id: ThreadId,
@@ -111,7 +111,7 @@ pub struct Thread {
 }
 
 /// A place in the changed code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Path from the repository's root, without leading slash.
     pub path: String,
@@ -122,7 +122,7 @@ pub struct Place {
 }
 
 /// Status of a thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ThreadStatus {
     /// Waits for an answer.
     Active,
@@ -137,7 +137,7 @@ pub enum ThreadStatus {
 }
 
 /// One comment in a thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comment {
     /// Unique in its thread, from 1.
     pub id: CommentId,
@@ -150,7 +150,7 @@ pub struct Comment {
 }
 
 /// What a branch policy says about a pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyEvaluation {
     /// GUID; requeueing names it.
     pub id: String,
@@ -192,7 +192,7 @@ pub enum PolicyKind {
 }
 
 /// Status of a policy evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PolicyStatus {
     /// Not started, or waiting for people.
     Queued,
@@ -211,7 +211,7 @@ pub enum PolicyStatus {
 }
 
 /// A build.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// Its number.
     pub id: BuildId,
@@ -232,7 +232,7 @@ pub struct Build {
 }
 
 /// Where a build stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum BuildState {
     /// Not begun.
     Queued,
@@ -264,7 +264,7 @@ pub struct FailedTask {
 }
 
 /// A test that failed, as the pipeline published it. Untrusted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FailedTest {
     /// Full name of the automated test.
     pub name: String,
@@ -307,7 +307,7 @@ impl TestTotals {
 }
 
 /// A status that another service posted on a pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostedStatus {
     /// Grows with time.
     pub id: u32,
@@ -324,7 +324,7 @@ pub struct PostedStatus {
 }
 
 /// What a posted status says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum StatusState {
     /// Still at it.
     Pending,

@@ -118,6 +118,7 @@ impl Receiver {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Webhook, Self::Teams, Self::Slack, Self::Ntfy];
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     fn is_webhook(&self) -> bool {
         *self == Self::Webhook
     }

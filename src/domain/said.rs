@@ -4,9 +4,10 @@
 //! one, the younger is taken back. Knows keys; how they are written stands in `words`.
 
 use super::{CommentId, ThreadId};
+use serde::{Deserialize, Serialize};
 
 /// The key of a word of ours. Equal keys are the same word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Said {
     /// The answer to a comment in the same thread.
     Answer {
@@ -20,7 +21,7 @@ pub enum Said {
 }
 
 /// What we say on a pull request without being asked; each once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Notice {
     /// It waits for people.
     Reminder,
@@ -29,7 +30,7 @@ pub enum Notice {
 }
 
 /// A word of ours, and where it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OwnWord {
     /// The thread.
     pub thread: ThreadId,

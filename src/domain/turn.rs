@@ -212,7 +212,7 @@ impl fmt::Display for Step {
 }
 
 /// A worker that the runtime knows, whatever our memory says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
     /// The turn it belongs to, as its own labels tell: enough to adopt it after our memory was lost.
     pub turn: Turn,
@@ -223,7 +223,7 @@ pub struct Worker {
 }
 
 /// What a worker is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerState {
     /// Exists, was never started.
     Created,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What decisions need to know of a work item. Texts for the brief are [`WorkItemText`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkItem {
     /// Unique in the organization, also after a move to another project.
     pub id: WorkItemId,
@@ -34,7 +34,7 @@ pub struct WorkItem {
 }
 
 /// A link that can matter to us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
     /// This item waits for that one.
     Predecessor(WorkItemId),
@@ -89,7 +89,7 @@ impl StateCategory {
 
 /// The texts of a work item at one revision, already turned into Markdown. Untrusted: everybody with write access to
 /// the item may have written them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkItemText {
     /// One line.
     pub title: String,
@@ -104,7 +104,7 @@ pub struct WorkItemText {
 }
 
 /// Who put a label on an item, and when: the last update in which it was gained.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LabelledBy {
     /// The identity that saved the update.
     pub by: Identity,
@@ -122,7 +122,7 @@ pub struct LabelledBy {
 }
 
 /// A change of a text that reaches an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextChange {
     /// The identity that saved it.
     pub by: Identity,

@@ -132,6 +132,9 @@ pub(super) const NAMES: [Names; 4] = [
     },
 ];
 
+/// Address, file and events, as they were given.
+type Raw = (Option<String>, Option<String>, Option<String>);
+
 /// Reads all of them.
 pub(super) fn read(reader: &mut Reader, raw: RawDoorbell) -> Vec<Doorbell> {
     let RawDoorbell {
@@ -164,29 +167,28 @@ pub(super) fn read(reader: &mut Reader, raw: RawDoorbell) -> Vec<Doorbell> {
         (slack, slack_file, slack_events),
         (ntfy, ntfy_file, ntfy_events),
     ];
-    let one =
-        |(names, (address, file, events)): (&Names, (Option<String>, Option<String>, Option<String>))| {
-            let Names { receiver, address: var, file: file_var, events: events_var } = names;
-            if address.is_none() && file.is_none() {
-                if events.is_some() {
-                    let advice = "write the receiver's address, or remove its events";
-                    reader.problem(var, &format!("is not set, but {} is", events_var.name), advice);
-                }
-                return None;
+    let one = |(names, (address, file, events)): (&Names, Raw)| {
+        let Names { receiver, address: var, file: file_var, events: events_var } = names;
+        if address.is_none() && file.is_none() {
+            if events.is_some() {
+                let advice = "write the receiver's address, or remove its events";
+                reader.problem(var, &format!("is not set, but {} is", events_var.name), advice);
             }
-            let events = reader.or(events_var, events, parse::ring_kinds, RingKind::ALL.into());
-            if address.is_some() && file.is_some() {
-                let wrong = format!("is set, and {} too", file_var.name);
-                reader.problem(var, &wrong, "keep one of them, better the file");
-                return None;
-            }
-            let address = match file {
-                Some(path) => Address::File { variable: file_var.name, file: Secret::file(file_var, path) },
-                None => Address::Given(reader.maybe(var, address, parse::webhook)?),
-            };
-            let secret = secret.clone().filter(|_| *receiver == Receiver::Webhook);
-            Some(Doorbell { receiver: *receiver, address, secret, events })
+            return None;
+        }
+        let events = reader.or(events_var, events, parse::ring_kinds, RingKind::ALL.into());
+        if address.is_some() && file.is_some() {
+            let wrong = format!("is set, and {} too", file_var.name);
+            reader.problem(var, &wrong, "keep one of them, better the file");
+            return None;
+        }
+        let address = match file {
+            Some(path) => Address::File { variable: file_var.name, file: Secret::file(file_var, path) },
+            None => Address::Given(reader.maybe(var, address, parse::webhook)?),
         };
+        let secret = secret.clone().filter(|_| *receiver == Receiver::Webhook);
+        Some(Doorbell { receiver: *receiver, address, secret, events })
+    };
     NAMES.iter().zip(given).filter_map(one).collect()
 }
 

@@ -1,4 +1,5 @@
-//! What would be decided now, and why. The same reads and the same functions as a real tick; writes nothing.
+//! What would be decided now, and why: the decision, and the way that led to it. The same reads and the same functions
+//! as a real tick or poll; writes nothing.
 
 use super::{
     App,
@@ -7,36 +8,87 @@ use super::{
     report::Line,
     tick,
 };
-use crate::domain::{Run, WorkItemId};
+use crate::{
+    decide::{Rung, gates, trace},
+    domain::{Run, WorkItemId},
+    words,
+};
+use serde::Serialize;
 
-/// About a run.
-pub async fn run(app: &App, run: &Run) -> Result<Line, Failure> {
+/// What would be decided, and the way there: rungs of the ladder, or gates of admission.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explained {
+    /// The decision.
+    #[serde(flatten)]
+    pub line: Line,
+    /// The way to it, in order. None for a work item that cannot be read.
+    pub way: Vec<Rung>,
+}
+
+/// About a run, also one that is closed.
+pub async fn run(app: &App, run: &Run) -> Result<Explained, Failure> {
     // As if nothing had been heard yet, so that an answer that was given before can be told.
     let unheard = Run { heard: None, ..run.clone() };
     let considered = tick::consider(app, None, &unheard).await?;
-    Ok(Line {
+    let way = trace(&considered.run, &considered.seen, &considered.policy, app.now);
+    let line = Line {
         run: Some(run.id),
         item: run.id.item.0,
         what: considered.decision.word(),
         why: considered.decision.to_string(),
         stage: Some(considered.run.stage.word()),
         failed: false,
-    })
+    };
+    Ok(Explained { line, way })
 }
 
 /// About a work item: the decision about its run if it has one, else about its admission.
-pub async fn item(app: &App, id: WorkItemId) -> Result<Line, Failure> {
+pub async fn item(app: &App, id: WorkItemId) -> Result<Explained, Failure> {
     let in_flight = app.store.in_flight().await?;
     if let Some(found) = in_flight.iter().rev().find(|run| run.id.item == id) {
         return run(app, found).await;
     }
     let line = |what, why: String| Line { run: None, item: id.0, what, why, stage: None, failed: false };
-    let Some(found) = app.ado.work_item(id).await? else {
-        return Ok(line("refused", format!("work item {id} does not exist or cannot be read")));
+    let nothing = |line| Ok(Explained { line, way: Vec::new() });
+    // With its links: they lead to its repository and to what it waits for.
+    let Some(found) = app.ado.work_items_with_links(&[id]).await?.into_iter().find(|item| item.id == id)
+    else {
+        return nothing(line("refused", format!("work item {id} does not exist or cannot be read")));
     };
-    let looked = look(app, &found, &poll::load(app).await?).await?;
+    if found.labels.has(&app.policy.labels.in_progress)
+        && let Some(whose) = claimed_elsewhere(app, &found.project, id).await?
+    {
+        return nothing(line("elsewhere", whose));
+    }
+    let load = poll::load(app).await?;
+    let looked = look(app, &found, &load).await?;
     Ok(match looked.found {
-        Found::Good { .. } => line("would-claim", "it would be claimed by the next poll".into()),
-        Found::Refused(reason) => line("refused", reason.to_string()),
+        Found::Good { .. } => Explained {
+            line: line("would-claim", "it would be claimed by the next poll".into()),
+            way: gates(&found, &load, &app.policy, None),
+        },
+        Found::Refused(reason) => Explained {
+            line: line("refused", reason.to_string()),
+            way: gates(&found, &load, &app.policy, Some(&reason)),
+        },
     })
+}
+
+/// Whose the claim on an item is that we know no run of.
+async fn claimed_elsewhere(app: &App, project: &str, id: WorkItemId) -> Result<Option<String>, Failure> {
+    let me = app.me().await?.id.clone();
+    let comments = app.ado.comments(project, id).await?;
+    let newest = comments
+        .iter()
+        .filter(|comment| comment.author.id == me)
+        .rev()
+        .find_map(|comment| words::Marker::find(&comment.text).filter(|marker| marker.run.item == id));
+    let own = &app.settings.runtime.executor;
+    Ok(newest.map(|marker| {
+        if marker.executor == *own {
+            format!("run {} has it, which this memory does not know; the watcher finds it again", marker.run)
+        } else {
+            format!("run {} of executor {} has it: ask there", marker.run, marker.executor)
+        }
+    }))
 }

@@ -12,12 +12,15 @@ pub mod doctor;
 mod executor;
 pub mod explain;
 pub mod hands;
+pub mod metrics;
 mod notice;
 mod observe;
 mod older;
+pub mod one;
 pub mod poll;
 mod progress;
 mod proposals;
+mod record;
 mod recover;
 pub mod report;
 mod revive;
@@ -64,7 +67,7 @@ pub struct App {
     /// The command that runs a step.
     worker: Vec<String>,
     me: Arc<OnceCell<ado::Connection>>,
-    facts: OnceCell<Arc<FleetFacts>>,
+    facts: OnceCell<FleetFacts>,
     lookups: Lookups,
 }
 
@@ -165,13 +168,13 @@ impl App {
 
     /// What all runs together come to, as this invocation found it. Where the memory cannot be read, nothing holds a run
     /// back for that; nothing can be saved then either, so nothing starts.
-    pub(crate) async fn facts(&self) -> Arc<FleetFacts> {
+    pub(crate) async fn facts(&self) -> FleetFacts {
         let facts = self.facts.get_or_init(|| async {
             match self.remembered().await {
-                Ok(runs) => Arc::new(FleetFacts::of(&runs, &self.policy, self.now)),
+                Ok(runs) => FleetFacts::of(&runs, &self.policy, self.now),
                 Err(why) => {
                     tracing::warn!("what all runs together use up could not be told: {why}");
-                    Arc::default()
+                    FleetFacts::default()
                 }
             }
         });

@@ -7,7 +7,7 @@ use super::{
     candidate::{Found, look, start_of_day},
     claim, notice,
     report::{Line, Report},
-    tick,
+    ring, tick,
 };
 use crate::{
     ado,
@@ -48,6 +48,10 @@ pub async fn poll(app: &App, mode: Mode) -> Report {
         report.exit = Some(failure.exit());
         report.held = Some(failure.to_string());
         tracing::error!("{failure}");
+    }
+    // What a first step came to is told now: where memory is short, nobody would know of it later.
+    if mode == Mode::Real && report.lines.iter().any(|line| line.what == "claimed") {
+        report.rings = ring::deliver(app).await;
     }
     report.count(&app.ado.calls());
     report
@@ -158,7 +162,7 @@ pub fn held(policy: &Policy) -> Option<String> {
 }
 
 /// Claims without a watcher would be started and then left alone.
-async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
+pub(super) async fn nobody_watches(app: &App) -> Result<Option<String>, store::Error> {
     if !app.store.keeps_beats() {
         return Ok(None);
     }
@@ -200,7 +204,7 @@ fn add(load: &mut Load, run: &Run) {
     }
 }
 
-async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut Load) -> Line {
+pub(super) async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut Load) -> Line {
     let line = |what, why: String| line(item.id, what, why);
     // Cheap first: what is full needs no further reads.
     if let Some(reason) = load.full(&app.policy) {

@@ -20,7 +20,10 @@ pub(super) fn transition(from: &Run, to: &Run) -> Option<RingKind> {
 /// One ring for each receiver that wants to hear of it: what one of them does not take holds up no other.
 pub(super) fn rings(app: &App, kind: RingKind, run: &Run, said: &str, cause: Option<Cause>) -> Vec<Ring> {
     let link = progress::links(app, run).pull_request;
-    for_all(app, &words::doorbell::ring(kind, run, said, cause, link, app.now))
+    // Found as it was left, after a loss of memory: all of them for that one reason.
+    let asked_before =
+        || (kind != RingKind::Done).then(|| Cause::Reason { reason: "asked-before".to_owned() });
+    for_all(app, &words::doorbell::ring(kind, run, said, cause.or_else(asked_before), link, app.now))
 }
 
 /// The one notice for all runs that wait for the same red target branch: they share its key.

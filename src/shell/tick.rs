@@ -6,7 +6,7 @@ use super::{
     executor,
     observe::{Fleet, observe, survey},
     poll::{Failure, Mode, WATCHER},
-    progress, recover,
+    progress, record, recover,
     report::{Line, Report},
     revive,
     ring::{self, rings, transition},
@@ -17,11 +17,12 @@ use crate::{
         Decision, Effect, Hand, Observation, Pause, WaitReason, by_hand, catch_up, cause, deadline::Deadline,
         decide, plan,
     },
-    domain::{Brake, Cause, Doubts, Generation, IdentityId, Run, Stage, Stuck},
+    domain::{Brake, Cause, Doubts, Generation, IdentityId, Policy, Run, Stage, Stuck},
     exit::Exit,
     store::{Note, Ring, Saved},
 };
 use futures_util::{StreamExt, stream};
+use std::borrow::Cow;
 
 /// How often one visit may act and look again: enough for fetch, agent start, publish and pull request to follow each
 /// other without another cron period, few enough that one run cannot hold up a tick.
@@ -89,10 +90,12 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
 
 /// What would be decided, without doing it.
 async fn look(app: &App, fleet: &Fleet, run: &Run) -> Line {
-    let decision = match consider(app, Some(fleet), run).await {
-        Ok(considered) => considered.decision,
+    let considered = match consider(app, Some(fleet), run).await {
+        Ok(considered) => considered,
         Err(why) => return failed(run, why.to_string()),
     };
+    record::add(app, run, &considered);
+    let decision = considered.decision;
     line(run, decision.word(), decision.to_string())
 }
 
@@ -100,6 +103,8 @@ async fn look(app: &App, fleet: &Fleet, run: &Run) -> Line {
 pub(super) struct Considered {
     pub(super) run: Run,
     pub(super) seen: Observation,
+    /// The limits that were used: who may speak is part of them.
+    pub(super) policy: Policy,
     pub(super) decision: Decision,
 }
 
@@ -111,16 +116,16 @@ pub(super) async fn consider(
 ) -> Result<Considered, crate::ado::Error> {
     let me: &IdentityId = &app.me().await?.id;
     let seen = observe(app, fleet, run, me).await;
-    let policy = app.policy_for(trust::speakers(&seen)).await;
+    let mut policy = app.policy_for(trust::speakers(&seen)).await;
     let run = catch_up(run, &seen, &policy, app.now);
     let mut decision = decide(&run, &seen, &policy, app.now);
     if depends_on_rules(&decision) {
         // The repository's own rules only narrow: whatever is decided without them that starts nothing stays decided.
         let rules = rules::in_force(app, &run).await?;
-        let policy = policy.narrowed(&rules.rules());
+        policy = Cow::Owned(policy.narrowed(&rules.rules()));
         decision = decide(&run, &seen, &policy, app.now);
     }
-    Ok(Considered { run, seen, decision })
+    Ok(Considered { run, seen, policy: policy.into_owned(), decision })
 }
 
 /// Whether a repository's own rules could lead to another decision: what spends an attempt, and what drafts mean.
@@ -175,10 +180,12 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
     for round in 0..MAX_ROUNDS {
         // The survey is as fresh as this tick; after an act the run reads its own facts again.
         let fleet = fleet.filter(|_| round == 0);
-        let Considered { run, seen, decision } = match consider(app, fleet, &stored).await {
+        let considered = match consider(app, fleet, &stored).await {
             Ok(considered) => considered,
             Err(why) => return failed(&stored, why.to_string()),
         };
+        record::add(app, &stored, &considered);
+        let Considered { run, seen, policy: _, decision } = considered;
         tracing::debug!(run.id = %run.id, stage = run.stage.word(), "{decision}");
         let said = decision.to_string();
         if let Some(why) = owes_rest(app, &stored, &run).await {

@@ -8,6 +8,7 @@ use super::{
         decide,
         given::{Given, Item, Pr, Spend, Voice, World, handed_over, years_later},
         needed_gap, plan,
+        trace::{Match, rung_holds, trace},
         verdict::verdict,
     },
     name,
@@ -36,6 +37,7 @@ pub(super) fn obeys_the_laws(given: &Given) -> Decision {
     };
 
     case.is_the_same_twice();
+    case.is_explained();
     if run.is_closed() {
         case.is_left_alone();
         return decision;
@@ -98,6 +100,25 @@ impl Case<'_> {
 
     fn starts(&self) -> usize {
         self.plan.effects.iter().filter(|effect| matches!(effect, Effect::StartStep { .. })).count()
+    }
+
+    /// The trace marks one rung; nothing above it matches by its own facts, and it does not say that it does not match.
+    fn is_explained(&self) {
+        let rungs = trace(self.caught, self.seen, self.policy, self.now);
+        law!(self, rungs.iter().filter(|rung| rung.is == Match::Decided).count() == 1, "one rung decides");
+        for rung in &rungs {
+            let holds = rung_holds(rung.number, self.caught, self.seen, self.policy);
+            match rung.is {
+                Match::Passed => {
+                    assert!(holds != Some(true), "a rung above would have matched: {rung}\n{:?}", self.given);
+                }
+                Match::Decided => {
+                    assert!(holds != Some(false), "the rung does not match: {rung}\n{:?}", self.given);
+                }
+                Match::NotReached => {}
+            }
+            law!(self, !rung.fact.is_empty() && rung.fact.len() < 1_000, "a fact is short");
+        }
     }
 
     fn is_the_same_twice(&self) {

@@ -21,7 +21,7 @@ use std::fmt::Write;
 const N: u32 = 100;
 
 /// One run in review, made by the same calls that a real one makes.
-async fn in_review(world: &World, app: &App) {
+pub(super) async fn in_review(world: &World, app: &App) {
     let universe = &world.universe;
     let id = universe.file_item(&["ready-for-agent"]).unwrap();
     let item = app.ado.work_item(WorkItemId(id.try_into().unwrap())).await.unwrap().unwrap();

@@ -2,6 +2,7 @@
 
 mod agents;
 mod bad_input;
+mod bells;
 mod budgets;
 mod catalogue;
 mod checks;

@@ -3,8 +3,11 @@
 //! Only our own lines follow the level that the operator chose. HTTP libraries log headers when asked for details, and
 //! headers hold tokens, so theirs never go beyond warnings.
 
+mod sink;
+
 use crate::settings::LogFormat;
-use std::{fmt, io};
+use sink::Sink;
+use std::{fmt, io, sync::OnceLock};
 use tracing::{Level, Subscriber, field::Field};
 use tracing_subscriber::{
     Layer,
@@ -26,7 +29,29 @@ pub fn init(level: Level, format: LogFormat, is_terminal: bool) {
         LogFormat::Auto => !is_terminal,
     };
     // Somebody who embeds us, or another test, was first: their choice holds.
-    let _ = subscriber(level, json, is_terminal, io::stderr).try_init();
+    let _ = match Sink::new(io::stderr()) {
+        Ok(sink) => {
+            let sink = SINK.get_or_init(|| sink).clone();
+            subscriber(level, json, is_terminal, move || sink.clone()).try_init()
+        }
+        // No thread is left on this machine: better a log that may hold us up than none.
+        Err(_) => subscriber(level, json, is_terminal, io::stderr).try_init(),
+    };
+}
+
+/// The way out of this process's log.
+static SINK: OnceLock<Sink> = OnceLock::new();
+
+/// Held by whoever started logging: at its end everything is written that somebody still reads.
+#[derive(Debug)]
+pub struct Flush;
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        if let Some(sink) = SINK.get() {
+            sink.flush();
+        }
+    }
 }
 
 /// Our own targets: the library and the binaries all start with this.
