@@ -5,7 +5,8 @@ use super::{App, report::Line};
 use crate::{
     ado,
     domain::{
-        Claim, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId,
+        Claim, Generation, IdentityId, OWN_BRANCH_PREFIX, Run, RunId, Stage, TriggerKey, TurnNumber,
+        TurnRecord, WorkItem, WorkItemId,
     },
     store::{self, Saved},
     words::{Marker, Record, record::Unreadable},
@@ -43,12 +44,17 @@ pub(super) async fn recover(
         }
         ids.extend(asked);
     }
-    let mut runs = Vec::new();
+    let mut runs: Vec<Run> = Vec::new();
     let mut lines = Vec::new();
     let mut is_complete = true;
-    for id in ids {
+    let unlabelled = unlabelled(app, known, me, looked_for_asked).await?;
+    let all = ids.into_iter().map(|id| (id, None));
+    for (id, run) in all.chain(unlabelled.into_iter().map(|run| (run.item, Some(run)))) {
+        if run.is_some_and(|run| runs.iter().any(|found| found.id == run)) {
+            continue;
+        }
         let line = |what, why: String, failed| Line { run: None, item: id.0, what, why, stage: None, failed };
-        match rebuild(app, id, known, me).await {
+        match rebuild(app, id, run, known, me).await {
             Ok(Rebuilt::Run(run)) => {
                 lines.push(Line {
                     run: Some(run.id),
@@ -87,6 +93,37 @@ async fn labelled(app: &App, label: &str) -> Result<BTreeSet<WorkItemId>, ado::E
     Ok(ids)
 }
 
+/// Runs that left something although no label of ours may lead to them any more: people took the label off while nobody
+/// remembered the run. Its worker has to be stopped, and its last words said. A memory that knows them to be over says so
+/// for free; else their item is read. Pull requests are asked for only when nothing is remembered anyway.
+async fn unlabelled(
+    app: &App,
+    known: &[Run],
+    me: &IdentityId,
+    is_new: bool,
+) -> Result<BTreeSet<RunId>, RecoverError> {
+    let mut left: BTreeSet<RunId> = match app.runtime.workers().await {
+        Ok(workers) => workers.into_keys().collect(),
+        // The survey tells of it.
+        Err(_) => BTreeSet::new(),
+    };
+    if is_new || !app.store.keeps_beats() {
+        for project in &app.settings.intake.projects {
+            match app.ado.pull_requests_of(project, me, ado::PullRequestFilter::Active).await {
+                Ok(open) => {
+                    let names =
+                        open.iter().filter_map(|pr| pr.source.as_str().strip_prefix(OWN_BRANCH_PREFIX));
+                    left.extend(names.filter_map(|name| name.parse::<RunId>().ok()));
+                }
+                Err(why) if why.is_not_found() => {}
+                Err(why) => return Err(why.into()),
+            }
+        }
+    }
+    left.retain(|run| !known.iter().any(|known| known.id == *run));
+    Ok(left)
+}
+
 /// Under this name the memory notes that it looked for runs about which people were asked. A new memory has no note.
 const ASKED: &str = "recovery";
 
@@ -104,10 +141,24 @@ enum Rebuilt {
     Orphan(String),
 }
 
-async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> Result<Rebuilt, RecoverError> {
+/// `left`: a run that left something; without it, the newest run of the item is looked for.
+async fn rebuild(
+    app: &App,
+    id: WorkItemId,
+    left: Option<RunId>,
+    known: &[Run],
+    me: &IdentityId,
+) -> Result<Rebuilt, RecoverError> {
+    if let Some(run) = left {
+        match app.store.load(run).await? {
+            Some(remembered) if remembered.is_closed() => return Ok(Rebuilt::NotOurs),
+            Some(remembered) => return Ok(Rebuilt::Run(Box::new(remembered))),
+            None => {}
+        }
+    }
     let Some(item) = app.ado.work_item(id).await? else { return Ok(Rebuilt::NotOurs) };
     let is_claimed = item.labels.has(&app.policy.labels.in_progress);
-    if !is_claimed && !item.labels.has(&app.policy.labels.human) {
+    if left.is_none() && !is_claimed && !item.labels.has(&app.policy.labels.human) {
         // The query was behind; the item decides.
         return Ok(Rebuilt::NotOurs);
     }
@@ -119,7 +170,7 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
         .filter(|(marker, _)| marker.run.item == id)
         .max_by_key(|(marker, _)| marker.run.revision);
     let Some((marker, comment)) = marked else {
-        if !is_claimed {
+        if !is_claimed || left.is_some() {
             // Somebody else asked people about something else.
             return Ok(Rebuilt::NotOurs);
         }
@@ -128,6 +179,10 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
             app.policy.labels.in_progress, app.policy.labels.ready
         )));
     };
+    if left.is_some_and(|left| left != marker.run) {
+        // A later run of the item replaced it.
+        return Ok(Rebuilt::NotOurs);
+    }
     if marker.executor != app.settings.runtime.executor || known.iter().any(|run| run.id == marker.run) {
         return Ok(Rebuilt::NotOurs);
     }
@@ -150,7 +205,7 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
     };
     if let Some(run) = recorded {
         if run.is_closed() {
-            return Ok(if is_claimed {
+            return Ok(if is_claimed && left.is_none() {
                 Rebuilt::Orphan(format!(
                     "its run {} is over; a person takes `{}` off",
                     marker.run, app.policy.labels.in_progress

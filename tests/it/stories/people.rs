@@ -90,6 +90,9 @@ async fn the_stop_label_ends_the_run() {
 #[tokio::test]
 async fn a_deleted_item_ends_the_run_at_the_second_look() {
     let (world, item) = busy().await;
+    if !world.keeps_a_file("the first look cannot be noted on an item that is gone") {
+        return;
+    }
     world.universe.emulator.delete_item(item).unwrap();
     let _ = world.tick().await;
     assert!(matches!(world.stage().await, Stage::Working { .. }), "one answer proves nothing");

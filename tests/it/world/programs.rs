@@ -1,7 +1,7 @@
 //! More of the test universe: our real programs as processes, agents that are shell scripts, and waiting for what must
 //! happen without a reviewer who helps it along.
 
-use super::World;
+use super::{Memory, World};
 use jiff::SignedDuration;
 use roundsman::{
     domain::{Run, Stage, WorkerState},
@@ -147,6 +147,10 @@ impl World {
         let workers = self.app().await.runtime.workers().await.expect("workers");
         let lives = workers.values().flatten().any(|w| matches!(w.state, WorkerState::Running { .. }));
         assert!(!lives, "{workers:#?}");
+        if self.memory() == Memory::Labels {
+            // What ended since the last visit is noted in the comment, once.
+            let _ = self.tick().await;
+        }
         let before = self.universe.emulator.writes();
         let mut reports = Vec::new();
         for _ in 0..2 {
