@@ -291,6 +291,7 @@ impl Given {
                 BTreeSet::new()
             }),
             tests_weakened: Seen::Known(known(Fact::Weakened).then(|| "40 tests became 39".into())),
+            replaced: Seen::NotAsked,
         }
     }
 

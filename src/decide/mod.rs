@@ -42,6 +42,7 @@ pub mod reason;
 mod sweep;
 #[cfg(test)]
 mod tables;
+pub mod takeover;
 mod told;
 mod turn_state;
 pub mod verdict;
@@ -146,6 +147,12 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         } else {
             Wait(WaitReason::Brake(policy.brake))
         };
+    }
+    // Before anything else may be touched: whoever was replaced owns neither label nor pull request.
+    match &seen.replaced {
+        Seen::Known(true) => return Close(Outcome::Superseded),
+        Seen::Unknown(gap) => return Wait(WaitReason::Gap(gap.clone())),
+        Seen::Known(false) | Seen::NotAsked => {}
     }
     // 2
     if status(seen) == Some(PullRequestStatus::Completed) {

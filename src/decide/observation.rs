@@ -28,6 +28,8 @@ pub struct Observation {
     pub known_flakes: Seen<BTreeSet<String>>,
     /// Whether the last fix left fewer tests, or more skipped ones, than the build before.
     pub tests_weakened: Seen<Option<String>>,
+    /// Whether a later claim of the item took our place. Asked for only once somebody may have made one.
+    pub replaced: Seen<bool>,
 }
 
 /// A part of an observation.

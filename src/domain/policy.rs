@@ -49,6 +49,8 @@ pub struct Policy {
     pub remind_after: Duration,
     /// People are asked after this long in review.
     pub review_limit: Duration,
+    /// How long the executor of a run must have given no sign before another one goes on with it. Zero = never.
+    pub takeover_after: Duration,
     /// When a run is done.
     pub close_on: CloseOn,
     /// Whether pull requests are opened as drafts and published by rule.
@@ -95,6 +97,9 @@ pub const REMIND_AFTER: Duration = Duration::from_hours(72);
 /// Fourteen days: nobody is going to look at it unasked.
 pub const REVIEW_LIMIT: Duration = Duration::from_hours(336);
 
+/// Three days: longer than a weekend without power, far longer than any turn with all its retries.
+pub const TAKEOVER_AFTER: Duration = Duration::from_hours(72);
+
 impl Default for Policy {
     /// Disarmed: brake on, nobody trusted, no repository allowed.
     fn default() -> Self {
@@ -120,6 +125,7 @@ impl Default for Policy {
             gap_limit: GAP_LIMIT,
             remind_after: REMIND_AFTER,
             review_limit: REVIEW_LIMIT,
+            takeover_after: TAKEOVER_AFTER,
             close_on: CloseOn::Merged,
             open_as_draft: false,
             auto_complete: false,

@@ -71,7 +71,7 @@ raw! {
     RawPolicy {
         fix_forward_attempts, fix_forward_window, respond_attempts, conflict_attempts, infrastructure_attempts,
         redispatch_attempts, turn_limit, idle_limit, verdict_limit, checks_grace, quiet_period, gap_limit,
-        remind_after, review_limit, close_on, draft, auto_complete, pause_when_assigned,
+        remind_after, review_limit, takeover_after, close_on, draft, auto_complete, pause_when_assigned,
     }
     /// `ROUNDSMAN_STORE_*`
     RawStore { kind, path }

@@ -84,7 +84,7 @@ fn agent(app: &App) -> Result<AgentCall, ApplyError> {
 }
 
 async fn brief(app: &App, run: &Run, turn: &Turn) -> Result<String, ApplyError> {
-    let item = app.ado.work_item_text(run.id.item, run.id.revision).await?;
+    let item = app.ado.work_item_text(run.id.item, run.text_revision()).await?;
     let task = Task { run, item: &item, additions: "" };
     let attempt = run.spent(turn.kind).max(1);
     let text = match &turn.trigger {

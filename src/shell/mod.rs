@@ -14,6 +14,7 @@ mod progress;
 mod recover;
 pub mod report;
 mod route;
+mod takeover;
 pub mod tick;
 mod turnstile;
 

@@ -1,7 +1,7 @@
 //! Runs that Azure DevOps knows and our memory does not: we died right after the claim, or the memory was lost. The
 //! marker in our own comment tells everything that is needed to go on; a marker that somebody else wrote tells nothing.
 
-use super::{App, report::Line};
+use super::{App, report::Line, takeover};
 use crate::{
     ado,
     domain::{
@@ -23,6 +23,8 @@ pub(super) enum RecoverError {
     Ado(#[from] ado::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::Error),
 }
 
 /// Finds items that carry our label and that no run of ours has, and opens their runs again.
@@ -60,6 +62,12 @@ pub(super) async fn recover(
                     run: Some(run.id),
                     ..line("recovered", "its run was found in the work item".into(), false)
                 });
+                runs.push(*run);
+            }
+            Ok(Rebuilt::TakenOver(run)) => {
+                let why =
+                    "its executor gave no sign for too long; this one goes on with its branch".to_owned();
+                lines.push(Line { run: Some(run.id), ..line("taken-over", why, false) });
                 runs.push(*run);
             }
             Ok(Rebuilt::NotOurs) => {}
@@ -137,6 +145,7 @@ async fn is_due(app: &App) -> Result<bool, store::Error> {
 
 enum Rebuilt {
     Run(Box<Run>),
+    TakenOver(Box<Run>),
     NotOurs,
     Orphan(String),
 }
@@ -182,6 +191,10 @@ async fn rebuild(
     if left.is_some_and(|left| left != marker.run) {
         // A later run of the item replaced it.
         return Ok(Rebuilt::NotOurs);
+    }
+    if marker.executor != app.settings.runtime.executor && left.is_none() && is_claimed {
+        let taken = takeover::take_over(app, &item, &marker, comment, known.len()).await?;
+        return Ok(taken.map_or(Rebuilt::NotOurs, |run| Rebuilt::TakenOver(Box::new(run))));
     }
     if marker.executor != app.settings.runtime.executor || known.iter().any(|run| run.id == marker.run) {
         return Ok(Rebuilt::NotOurs);
