@@ -114,6 +114,11 @@ impl Record {
     /// A digest of what must not be lost: budgets, inputs answered, doubts. Which step runs is told by its worker.
     pub fn weight(&self) -> String {
         let mut run = Run { heard: None, progress_comment: None, progress_digest: None, ..self.run.clone() };
+        for turn in &mut run.turns {
+            // Their workers tell it again, and the next word is written soon.
+            turn.usage = crate::domain::Usage::default();
+            turn.ended_at = None;
+        }
         // The claim writes its record before it knows its own time.
         run.claimed_at = Timestamp::UNIX_EPOCH;
         run.stage = Stage::Claimed;

@@ -8,5 +8,6 @@ mod faults;
 mod memory;
 mod people;
 mod road;
+mod takeover;
 mod tricks;
 mod twins;

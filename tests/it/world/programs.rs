@@ -180,6 +180,7 @@ impl World {
 
 /// The report's line about an item.
 pub(crate) fn line(report: &Report, item: i64) -> &Line {
-    let found = report.lines.iter().find(|line| i64::from(line.item) == item);
+    let is_about = |line: &&Line| i64::from(line.item) == item && line.what != "recovered";
+    let found = report.lines.iter().find(is_about);
     found.unwrap_or_else(|| panic!("nothing is said about {item}: {report:#?}"))
 }
