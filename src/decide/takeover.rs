@@ -47,7 +47,7 @@ pub fn continuing(
     id: RunId,
     executor: ExecutorId,
     nonce: String,
-    head: Option<CommitId>,
+    head: Option<&CommitId>,
     now: Timestamp,
 ) -> Run {
     let mut run = Run {
@@ -67,8 +67,8 @@ pub fn continuing(
         turn.end.get_or_insert(TurnEnd::Lost);
     }
     // The owner may have died right after its push; a head that came in another stage is somebody else's.
-    if let (Some(head), Stage::Working { .. }, false) =
-        (&head, &old.stage, head.as_ref().is_some_and(|head| old.knows_head(head)))
+    if let (Some(head), Stage::Working { .. }) = (head, &old.stage)
+        && !old.knows_head(head)
     {
         run.pushed = Some(Pushed { head: head.clone(), at: now });
     }

@@ -35,7 +35,7 @@ pub(super) async fn take_over(
     let id = RunId { item: item.id, revision: item.revision };
     let head = app.ado.branch_head(&old.repository, &old.branch()).await?;
     let executor = app.settings.runtime.executor.clone();
-    let run = continuing(&old, id, executor, claim::nonce(app), head, app.now);
+    let run = continuing(&old, id, executor, claim::nonce(app), head.as_ref(), app.now);
     let text = progress::text(app, &run, None);
     let digest = progress::weight(&text, &Record::of(&run));
     let run = Run { progress_digest: Some(digest), ..run };

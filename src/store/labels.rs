@@ -283,7 +283,9 @@ impl RunStore for Labels {
         let all = all.into_iter().flatten().map(|found| found.run);
         let mut runs: Vec<Run> = all.filter(|run| !run.is_closed()).collect();
         runs.sort_by_key(|run| run.id);
-        runs.iter().for_each(|run| self.know(run));
+        for run in &runs {
+            self.know(run);
+        }
         Ok(runs)
     }
 
