@@ -148,11 +148,8 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
             Wait(WaitReason::Brake(policy.brake))
         };
     }
-    // Before anything else may be touched: whoever was replaced owns neither label nor pull request.
-    match &seen.replaced {
-        Seen::Known(true) => return Close(Outcome::Superseded),
-        Seen::Unknown(gap) => return Wait(WaitReason::Gap(gap.clone())),
-        Seen::Known(false) | Seen::NotAsked => {}
+    if let Some(decision) = takeover::replaced(seen) {
+        return decision;
     }
     // 2
     if status(seen) == Some(PullRequestStatus::Completed) {

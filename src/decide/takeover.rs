@@ -3,11 +3,20 @@
 //! Decided by what stands in the item and by the server's times. Nobody asks the owner: it may be switched off. It is told by
 //! the new claim, which it finds when it looks for one; and it looks before anybody could have made one.
 
-use super::deadline::later;
+use super::{Decision, Observation, Seen, WaitReason, deadline::later};
 use crate::domain::{
-    CommitId, Continued, Doubts, ExecutorId, Generation, Policy, Pushed, Run, RunId, Stage, TurnEnd,
+    CommitId, Continued, Doubts, ExecutorId, Generation, Outcome, Policy, Pushed, Run, RunId, Stage, TurnEnd,
 };
 use jiff::Timestamp;
+
+/// Before anything else may be touched: whoever was replaced owns neither label nor pull request.
+pub(super) fn replaced(seen: &Observation) -> Option<Decision> {
+    match &seen.replaced {
+        Seen::Known(true) => Some(Decision::Close(Outcome::Superseded)),
+        Seen::Unknown(gap) => Some(Decision::Wait(WaitReason::Gap(gap.clone()))),
+        Seen::Known(false) | Seen::NotAsked => None,
+    }
+}
 
 /// When another executor may go on with `run`, of which the last sign was given at `sign`; none where never. People may
 /// take weeks, so a run that is with them has their time first: an owner that lives asks them at its end.
@@ -81,10 +90,10 @@ mod tests {
     use super::*;
     use crate::{
         decide::{
-            Decision, Gap, Seen, Source, WaitReason, decide,
+            Gap, Source, decide,
             given::{At, Given, Pr, World},
         },
-        domain::{Brake, Outcome, Revision, TurnKind, WorkItemId},
+        domain::{Brake, Revision, TurnKind, WorkItemId},
     };
     use std::time::Duration;
 
