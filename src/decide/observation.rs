@@ -44,6 +44,8 @@ pub struct Observation {
     pub tests: Seen<TestsSeen>,
     /// Who made the branch of our name, where the service tells.
     pub branch_by: Seen<Option<IdentityId>>,
+    /// Whether a later claim of the item took our place. Asked for only once somebody may have made one.
+    pub replaced: Seen<bool>,
 }
 
 impl Observation {
@@ -66,6 +68,7 @@ impl Observation {
             text_changes: Seen::NotAsked,
             tests: Seen::NotAsked,
             branch_by: Seen::NotAsked,
+            replaced: Seen::NotAsked,
         }
     }
 }

@@ -72,7 +72,7 @@ raw! {
     RawPolicy {
         fix_forward_attempts, fix_forward_window, respond_attempts, conflict_attempts, infrastructure_attempts,
         redispatch_attempts, turn_limit, idle_limit, verdict_limit, checks_grace, quiet_period, gap_limit,
-remind_after, review_limit, close_on, draft, auto_complete, fault_drill, pause_when_assigned, resolve_threads, proposals,
+remind_after, review_limit, takeover_after, close_on, draft, auto_complete, fault_drill, pause_when_assigned, resolve_threads, proposals,
     }
     /// `ROUNDSMAN_STORE_*`
     RawStore { kind, path }

@@ -19,5 +19,6 @@ mod reviewers;
 mod road;
 mod rules;
 mod second;
+mod takeover;
 mod tricks;
 mod twins;
