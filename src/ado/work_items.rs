@@ -51,6 +51,15 @@ impl Wiql {
         Self { conditions, has_time: false, newest_first: false }
     }
 
+    /// Items of the project with at least one of `labels`.
+    pub fn labelled_with_any(labels: &[&str]) -> Self {
+        let any: Vec<String> =
+            labels.iter().map(|label| format!("[System.Tags] CONTAINS {}", quoted(label))).collect();
+        let conditions =
+            vec!["[System.TeamProject] = @project".to_owned(), format!("({})", any.join(" OR "))];
+        Self { conditions, has_time: false, newest_first: false }
+    }
+
     /// Items of the project that somebody commented on, the last saved first.
     pub fn discussed() -> Self {
         let conditions =

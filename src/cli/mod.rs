@@ -14,6 +14,7 @@ pub mod program;
 mod replay;
 mod runs;
 
+use crate::shell::hands::Hand;
 use crate::{exit::Exit, settings::Settings};
 use clap::{Parser, Subcommand};
 use program::Surroundings;
@@ -87,6 +88,16 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// End a run, as the stop label does: its item is handed back.
+    Stop(act::Which),
+    /// Hold a run: nothing is done for it until somebody lets it go on.
+    Pause(act::Which),
+    /// Let a run go on that is held, or with people.
+    Resume(act::Which),
+    /// Let a run that is with people go on; attempts are counted afresh.
+    Retry(act::Which),
+    /// Let go of a run's item; all work stays where it is.
+    Release(act::Which),
     /// Decide again what `ROUNDSMAN_RECORD_FILE` recorded, and say what would be decided differently today.
     Replay {
         /// The record.
@@ -154,6 +165,19 @@ pub fn main(arguments: Vec<String>, surroundings: &Surroundings) -> ExitCode {
         Verb::Doctor { json } => surroundings.with_app(async move |app| doctor::run(&app, json).await),
         Verb::Run { item, json } => {
             surroundings.with_app(async move |app| act::claim(&app, &item, json).await)
+        }
+        Verb::Stop(which) => surroundings.with_app(async move |app| act::lay(&app, &which, Hand::Stop).await),
+        Verb::Pause(which) => {
+            surroundings.with_app(async move |app| act::lay(&app, &which, Hand::Pause).await)
+        }
+        Verb::Resume(which) => {
+            surroundings.with_app(async move |app| act::lay(&app, &which, Hand::Resume).await)
+        }
+        Verb::Retry(which) => {
+            surroundings.with_app(async move |app| act::lay(&app, &which, Hand::Retry).await)
+        }
+        Verb::Release(which) => {
+            surroundings.with_app(async move |app| act::lay(&app, &which, Hand::Release).await)
         }
         Verb::Replay { file, explain, json } => replay::replay(&file, explain, json),
         Verb::Config { verb: ConfigVerb::Check { json } } => check(surroundings, json),

@@ -417,6 +417,7 @@ impl Given {
                 ..TestsSeen::default()
             }),
             said: self.part(5, Source::Threads, self.said()),
+            replaced: Seen::NotAsked,
             branch_by: self.part(2, Source::Branch, Seen::Known(self.branch_by())),
             discussion: self.discussion(),
             commands: self.commands(),

@@ -61,6 +61,7 @@ mod stuck;
 mod sweep;
 #[cfg(test)]
 mod tables;
+pub mod takeover;
 pub mod tests_kept;
 mod told;
 mod trace;
@@ -220,6 +221,9 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         } else {
             Wait(WaitReason::Brake(policy.brake))
         };
+    }
+    if let Some(decision) = takeover::replaced(seen) {
+        return decision;
     }
     // 2
     if status(seen) == Some(PullRequestStatus::Completed) {

@@ -48,6 +48,8 @@ pub struct Observation {
     /// What all runs together come to, as remembered: day's spending, and whether something is down for all of them.
     #[serde(default)]
     pub fleet: FleetFacts,
+    /// Whether a later claim of the item took our place. Asked for only once somebody may have made one.
+    pub replaced: Seen<bool>,
 }
 
 impl Observation {
@@ -71,6 +73,7 @@ impl Observation {
             text_changes: Seen::NotAsked,
             tests: Seen::NotAsked,
             branch_by: Seen::NotAsked,
+            replaced: Seen::NotAsked,
         }
     }
 }

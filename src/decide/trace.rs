@@ -61,7 +61,7 @@ impl fmt::Display for Rung {
 
 const TITLES: [&str; 18] = [
     "the run is over",
-    "the kill switch",
+    "the kill switch, takeover",
     "merged",
     "people took the item back",
     "people declined it",
@@ -112,6 +112,8 @@ pub fn trace(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> 
 /// From which rung a decision comes.
 fn rung_of(decision: &Decision, run: &Run, seen: &Observation) -> u8 {
     match decision {
+        Decision::Close(Outcome::Superseded) if seen.replaced.known() == Some(&true) => 1,
+        Decision::Wait(WaitReason::Gap(_)) if seen.replaced.gap().is_some() => 1,
         Decision::Wait(reason) => match reason {
             WaitReason::Over => 0,
             // Never wanted by a rung.
@@ -266,7 +268,14 @@ fn pull(seen: &Observation) -> Option<&PullRequest> {
 fn fact(number: u8, run: &Run, seen: &Observation, policy: &Policy) -> String {
     match number {
         0 => stage(run),
-        1 => format!("the kill switch is {}", brake(policy.brake)),
+        1 => {
+            let brake = brake(policy.brake);
+            match &seen.replaced {
+                Seen::Known(true) => format!("another executor goes on with it; the kill switch is {brake}"),
+                Seen::Unknown(gap) => gap.to_string(),
+                Seen::Known(false) | Seen::NotAsked => format!("the kill switch is {brake}"),
+            }
+        }
         2 | 10 => of(&seen.pull_request, |pull| match pull {
             None => "there is no pull request".to_owned(),
             Some(pull) => format!("pull request {} is {}", pull.id, status(pull.status)),

@@ -61,6 +61,8 @@ pub struct Policy {
     pub remind_after: Duration,
     /// People are asked after this long in review.
     pub review_limit: Duration,
+    /// How long the executor of a run must have given no sign before another one goes on with it. Zero = never.
+    pub takeover_after: Duration,
     /// When a run is done.
     pub close_on: CloseOn,
     /// Whether pull requests are opened as drafts and published by rule.
@@ -123,6 +125,9 @@ pub const PROPOSALS: u32 = 0;
 /// More proposals of one run are nobody's reading.
 pub const MOST_PROPOSALS: u32 = 10;
 
+/// Three days: longer than a weekend without power, far longer than any turn with all its retries.
+pub const TAKEOVER_AFTER: Duration = Duration::from_hours(72);
+
 impl Default for Policy {
     /// Disarmed: brake on, nobody trusted, no repository allowed.
     fn default() -> Self {
@@ -153,6 +158,7 @@ impl Default for Policy {
             gap_limit: GAP_LIMIT,
             remind_after: REMIND_AFTER,
             review_limit: REVIEW_LIMIT,
+            takeover_after: TAKEOVER_AFTER,
             close_on: CloseOn::Merged,
             open_as_draft: false,
             auto_complete: false,

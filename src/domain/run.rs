@@ -81,6 +81,9 @@ pub struct Run {
     /// Red because the target branch is: the run waits for it to be mended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<Parked>,
+    /// What it goes on with, when the executor of an earlier run of this item was gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continued>,
     /// How often it was saved.
     #[serde(skip, default = "new_generation")]
     pub generation: Generation,
@@ -159,6 +162,15 @@ pub struct Claimed {
     /// Whether it says that the repository's checks passed; none when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checks_passed: Option<bool>,
+}
+
+/// What a run took over from one whose executor is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continued {
+    /// The branch with the work so far, named after the run that began it.
+    pub branch: BranchName,
+    /// The revision of the item whose text was approved.
+    pub text: Revision,
 }
 
 /// A trusted person let the run go on, by label or by command.
@@ -425,13 +437,15 @@ impl Run {
             heard: None,
             judged: None,
             parked: None,
+            continues: None,
             generation: Generation::NEW,
         }
     }
 
     /// The revision whose text is what is asked for: the approved one, or the one with which a person let it go on.
     pub fn text_revision(&self) -> Revision {
-        self.resumed.as_ref().map_or(self.id.revision, |resumed| resumed.revision)
+        let approved = self.continues.as_ref().map_or(self.id.revision, |continued| continued.text);
+        self.resumed.as_ref().map_or(approved, |resumed| resumed.revision)
     }
 
     /// Turns that count: those since a person last let the run go on.
@@ -441,8 +455,16 @@ impl Run {
     }
 
     /// The branch of this run.
+    /// Whether its pull request is opened as a draft: what the item chose, else what the operator set.
+    pub fn opens_as_draft(&self, usual: bool) -> bool {
+        self.choices.draft.unwrap_or(usual)
+    }
+
+    /// The branch of this run: its own, or the one that it goes on with.
     pub fn branch(&self) -> BranchName {
-        BranchName::of_run(self.id)
+        self.continues
+            .as_ref()
+            .map_or_else(|| BranchName::of_run(self.id), |continued| continued.branch.clone())
     }
 
     /// Whether the run is over.

@@ -298,6 +298,7 @@ impl Reader {
             gap_limit,
             remind_after,
             review_limit,
+            takeover_after,
             close_on,
             draft,
             auto_complete,
@@ -327,6 +328,7 @@ impl Reader {
         span(&vars::POLICY_GAP_LIMIT, gap_limit, &mut p.gap_limit);
         span(&vars::POLICY_REMIND_AFTER, remind_after, &mut p.remind_after);
         span(&vars::POLICY_REVIEW_LIMIT, review_limit, &mut p.review_limit);
+        span(&vars::POLICY_TAKEOVER_AFTER, takeover_after, &mut p.takeover_after);
 
         let mut flag = |var, raw, into: &mut bool| *into = self.or(var, raw, parse::yes_no, *into);
         flag(&vars::POLICY_DRAFT, draft, &mut p.open_as_draft);

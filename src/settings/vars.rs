@@ -216,6 +216,9 @@ vars! {
     POLICY_REVIEW_LIMIT: Is("14d"),
         "People are asked what to do after this long in review",
         "Nobody is going to look at it unasked", "0.1.0";
+    POLICY_TAKEOVER_AFTER: Is("3d"),
+        "How long a run's executor must have given no sign before another executor goes on with the run; `0` = never; a run in review has its review limit besides",
+        "Longer than a weekend without power; the owner asks people itself when it lives", "0.1.0";
     POLICY_CLOSE_ON: Is("merged"),
         "When a run is done: `merged` (people merged it) or `green` (all checks passed)",
         "Work that nobody merged is not done", "0.1.0";

@@ -117,7 +117,7 @@ async fn ours(app: &App, item: &WorkItem, run: &Run) -> Result<Option<jiff::Time
 }
 
 /// Random per attempt; only tells two processes of one executor apart.
-fn nonce(app: &App) -> String {
+pub(super) fn nonce(app: &App) -> String {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
     hasher.write_i128(app.now.as_nanosecond());

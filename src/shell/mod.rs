@@ -27,6 +27,7 @@ mod revive;
 mod ring;
 mod route;
 mod rules;
+mod takeover;
 mod talk;
 pub mod tick;
 mod trust;

@@ -13,8 +13,12 @@ mod survey;
 use super::{App, candidate::category};
 use crate::{
     ado,
-    decide::{Gap, ItemSeen, Observation, Seen, Source},
+    decide::{
+        Gap, ItemSeen, Observation, Seen, Source,
+        takeover::{last_moved, takeover_due_at},
+    },
     domain::{IdentityId, PullRequest, PullRequestStatus, Run, Stage},
+    words::Marker,
 };
 use checks::checks;
 pub(super) use checks::{posted_red, why};
@@ -88,6 +92,7 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         labelled: Seen::NotAsked,
         text_changes: Seen::NotAsked,
         fleet: app.facts().await,
+        replaced: replaced(app, run, me).await,
     };
     vouch(app, run, &mut seen).await;
     seen
@@ -131,6 +136,23 @@ async fn item(app: &App, fleet: Option<&Fleet>, run: &Run) -> Seen<ItemSeen> {
         }
         Err(why) => Seen::Unknown(Gap { source: Source::Item, why: why.to_string() }),
     }
+}
+
+/// Costs a read only after a silence in which another executor may have taken over.
+async fn replaced(app: &App, run: &Run, me: &IdentityId) -> Seen<bool> {
+    let due = takeover_due_at(run, last_moved(run), &app.policy);
+    if due.is_none_or(|due| due > app.now) {
+        return Seen::NotAsked;
+    }
+    let read = async {
+        // An item that is gone tells nothing; the rungs below know what to do about it.
+        let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(false) };
+        let comments = app.ado.comments(&item.project, item.id).await?;
+        let ours = comments.iter().filter(|comment| comment.author.id == *me);
+        let mut claims = ours.filter_map(|comment| Marker::find(&comment.stored)).map(|marker| marker.run);
+        Ok::<bool, crate::ado::Error>(claims.any(|claim| claim.item == item.id && claim > run.id))
+    };
+    known(read.await, Source::Item)
 }
 
 async fn branch(app: &App, fleet: Option<&Fleet>, run: &Run) -> Seen<Option<ado::Branch>> {

@@ -259,7 +259,7 @@ pub enum Failure {
     Ado(#[from] ado::Error),
     /// The memory.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(store::Error),
     /// The executor.
     #[error(transparent)]
     Runtime(#[from] crate::runtime::Error),
@@ -277,6 +277,20 @@ pub enum Failure {
         /// Its id, or that it tells none.
         found: String,
     },
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        match error {
+            // Where Azure DevOps is the memory, its troubles have its hints.
+            store::Error::Ado(error) => Self::Ado(error),
+            store::Error::Busy
+            | store::Error::Newer { .. }
+            | store::Error::IllegalMove { .. }
+            | store::Error::Unusable { .. }
+            | store::Error::Record { .. } => Self::Store(error),
+        }
+    }
 }
 
 impl Failure {

@@ -1,12 +1,13 @@
 //! Runs that Azure DevOps knows and our memory does not: we died right after the claim, or the memory was lost. The
 //! marker in our own comment tells everything that is needed to go on; a marker that somebody else wrote tells nothing.
 
-use super::{App, report::Line};
+use super::{App, report::Line, takeover};
 use crate::{
     ado,
     decide::RefuseReason,
     domain::{
-        Claim, Generation, IdentityId, Run, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem, WorkItemId,
+        Claim, Generation, IdentityId, OWN_BRANCH_PREFIX, Run, RunId, Stage, TriggerKey, TurnNumber,
+        TurnRecord, WorkItem, WorkItemId,
     },
     store::{self, Saved},
     words::{Found, Marker, Record, record::Unreadable},
@@ -23,6 +24,8 @@ pub(super) enum RecoverError {
     Ado(#[from] ado::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::Error),
 }
 
 /// What was found again.
@@ -51,17 +54,28 @@ pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result
         }
         ids.extend(asked);
     }
-    let mut runs = Vec::new();
+    let mut runs: Vec<Run> = Vec::new();
     let mut lines = Vec::new();
     let mut is_complete = true;
-    for id in ids {
+    let unlabelled = unlabelled(app, known, me, looked_for_asked).await?;
+    let all = ids.into_iter().map(|id| (id, None));
+    for (id, run) in all.chain(unlabelled.into_iter().map(|run| (run.item, Some(run)))) {
+        if run.is_some_and(|run| runs.iter().any(|found| found.id == run)) {
+            continue;
+        }
         let line = |what, why: String, failed| Line { run: None, item: id.0, what, why, stage: None, failed };
-        match rebuild(app, id, known, me).await {
+        match rebuild(app, id, run, known, me).await {
             Ok(Rebuilt::Run(run)) => {
                 lines.push(Line {
                     run: Some(run.id),
                     ..line("recovered", "its run was found in the work item".into(), false)
                 });
+                runs.push(*run);
+            }
+            Ok(Rebuilt::TakenOver(run)) => {
+                let why =
+                    "its executor gave no sign for too long; this one goes on with its branch".to_owned();
+                lines.push(Line { run: Some(run.id), ..line("taken-over", why, false) });
                 runs.push(*run);
             }
             Ok(Rebuilt::NotOurs) => {}
@@ -97,6 +111,37 @@ async fn labelled(app: &App, label: &str) -> Result<(BTreeSet<WorkItemId>, bool)
     Ok((ids, all_searched))
 }
 
+/// Runs that left something although no label of ours may lead to them any more: people took the label off while nobody
+/// remembered the run. Its worker has to be stopped, and its last words said. A memory that knows them to be over says so
+/// for free; else their item is read. Pull requests are asked for only when nothing is remembered anyway.
+async fn unlabelled(
+    app: &App,
+    known: &[Run],
+    me: &IdentityId,
+    is_new: bool,
+) -> Result<BTreeSet<RunId>, RecoverError> {
+    let mut left: BTreeSet<RunId> = match app.runtime.workers().await {
+        Ok(workers) => workers.into_keys().collect(),
+        // The survey tells of it.
+        Err(_) => BTreeSet::new(),
+    };
+    if is_new || !app.store.keeps_beats() {
+        for project in &app.settings.intake.projects {
+            match app.ado.pull_requests_of(project, me, ado::PullRequestFilter::Active).await {
+                Ok(open) => {
+                    let names =
+                        open.iter().filter_map(|pr| pr.source.as_str().strip_prefix(OWN_BRANCH_PREFIX));
+                    left.extend(names.filter_map(|name| name.parse::<RunId>().ok()));
+                }
+                Err(why) if why.is_not_found() => {}
+                Err(why) => return Err(why.into()),
+            }
+        }
+    }
+    left.retain(|run| !known.iter().any(|known| known.id == *run));
+    Ok(left)
+}
+
 /// Under this name the memory notes that it looked for runs about which people were asked. A new memory has no note.
 const ASKED: &str = "recovery";
 
@@ -110,14 +155,29 @@ async fn is_due(app: &App) -> Result<bool, store::Error> {
 
 enum Rebuilt {
     Run(Box<Run>),
+    TakenOver(Box<Run>),
     NotOurs,
     Orphan(String),
 }
 
-async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> Result<Rebuilt, RecoverError> {
+/// `left`: a run that left something; without it, the newest run of the item is looked for.
+async fn rebuild(
+    app: &App,
+    id: WorkItemId,
+    left: Option<RunId>,
+    known: &[Run],
+    me: &IdentityId,
+) -> Result<Rebuilt, RecoverError> {
+    if let Some(run) = left {
+        match app.store.load(run).await? {
+            Some(remembered) if remembered.is_closed() => return Ok(Rebuilt::NotOurs),
+            Some(remembered) => return Ok(Rebuilt::Run(Box::new(remembered))),
+            None => {}
+        }
+    }
     let Some(item) = app.ado.work_item(id).await? else { return Ok(Rebuilt::NotOurs) };
     let is_claimed = item.labels.has(&app.policy.labels.in_progress);
-    if !is_claimed && !item.labels.has(&app.policy.labels.human) {
+    if left.is_none() && !is_claimed && !item.labels.has(&app.policy.labels.human) {
         // The query was behind; the item decides.
         return Ok(Rebuilt::NotOurs);
     }
@@ -136,7 +196,7 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
         .filter(|(marker, _)| marker.run.item == id)
         .max_by_key(|(marker, _)| marker.run.revision);
     let Some((marker, comment)) = marked else {
-        if !is_claimed {
+        if !is_claimed || left.is_some() {
             // Somebody else asked people about something else.
             return Ok(Rebuilt::NotOurs);
         }
@@ -145,6 +205,14 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
             app.policy.labels.in_progress, app.policy.labels.ready
         )));
     };
+    if left.is_some_and(|left| left != marker.run) {
+        // A later run of the item replaced it.
+        return Ok(Rebuilt::NotOurs);
+    }
+    if marker.executor != app.settings.runtime.executor && left.is_none() && is_claimed {
+        let taken = takeover::take_over(app, &item, &marker, comment, known.len()).await?;
+        return Ok(taken.map_or(Rebuilt::NotOurs, |run| Rebuilt::TakenOver(Box::new(run))));
+    }
     if marker.executor != app.settings.runtime.executor || known.iter().any(|run| run.id == marker.run) {
         return Ok(Rebuilt::NotOurs);
     }
@@ -167,7 +235,7 @@ async fn rebuild(app: &App, id: WorkItemId, known: &[Run], me: &IdentityId) -> R
     };
     if let Some(run) = recorded {
         if run.is_closed() {
-            return Ok(if is_claimed {
+            return Ok(if is_claimed && left.is_none() {
                 Rebuilt::Orphan(format!(
                     "its run {} is over; a person takes `{}` off",
                     marker.run, app.policy.labels.in_progress

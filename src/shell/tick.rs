@@ -272,7 +272,7 @@ pub(super) async fn lay_hand(app: &App, run: &Run, hand: Hand) -> Result<Line, F
         Ok(acted) => acted,
         Err(why) => return Ok(failed(&stored, format!("{said}, but {why}"))),
     };
-    Ok(match (remember(app, &stored, acted.next, &said, None).await, acted.unsettled) {
+    Ok(match (write(app, &stored, acted.next, &said, None).await, acted.unsettled) {
         (Err(why), _) => failed(&stored, why),
         (Ok(None), _) => line(&stored, "superseded", "another process of ours is ahead with this run".into()),
         (Ok(Some(saved)), Some(why)) => line(&saved, "unsettled", format!("{said}: {why}")),
@@ -436,6 +436,17 @@ async fn remember(
     if next == *stored {
         return Ok(Some(next));
     }
+    write(app, stored, next, said, cause).await
+}
+
+/// As [`remember`], also where nothing changed: what an operator did is told in the run's history.
+async fn write(
+    app: &App,
+    stored: &Run,
+    next: Run,
+    said: &str,
+    cause: Option<Cause>,
+) -> Result<Option<Run>, String> {
     let mut rung: Vec<Ring> =
         transition(stored, &next).map_or(Vec::new(), |kind| rings(app, kind, &next, said, cause));
     if let Some(parked) = next.parked.as_ref().filter(|_| stored.parked.is_none() && !next.is_closed()) {

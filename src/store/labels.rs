@@ -18,7 +18,8 @@ use super::{Error, Intent, Note, Ring, RingOutcome, RunStore, Saved};
 use crate::{
     ado::{Client, Connection, ItemComment, Wiql, Written},
     domain::{
-        CommentId, ExecutorId, Generation, IdentityId, LabelNames, Run, RunId, Stage, WorkItem, WorkItemId,
+        CommentId, ExecutorId, Generation, IdentityId, LabelNames, Outcome, Run, RunId, Stage, WorkItem,
+        WorkItemId,
     },
     words::{Marker, Record, record},
 };
@@ -92,14 +93,13 @@ impl Labels {
         Ok(self.me.get_or_try_init(|| self.ado.connection()).await?.identity.id.clone())
     }
 
-    /// Comments of ours with a marker of this executor's.
+    /// Comments of our identity with a marker, whichever executor's: a later claim of another one replaces ours.
     async fn marked(&self, item: &WorkItem) -> Result<Vec<(Marker, ItemComment)>, Error> {
         let me = self.me().await?;
         let comments = self.ado.comments(&item.project, item.id).await?;
         let own = comments.into_iter().filter(|comment| comment.author.id == me);
         let marked = own.filter_map(|comment| Some((Marker::find(&comment.stored)?, comment)));
-        let ours = |marker: &Marker| marker.run.item == item.id && marker.executor == self.executor;
-        Ok(marked.filter(|(marker, _)| ours(marker)).collect())
+        Ok(marked.filter(|(marker, _)| marker.run.item == item.id).collect())
     }
 
     fn found(&self, item: &WorkItem, marker: &Marker, comment: ItemComment) -> Result<Found, Error> {
@@ -115,36 +115,53 @@ impl Labels {
 
     async fn find(&self, run: RunId) -> Result<Option<Found>, Error> {
         let Some(item) = self.ado.work_item(run.item).await? else { return Ok(None) };
+        let marked = self.marked(&item).await?;
+        let newest = newest(&marked);
         // The oldest: should there ever be two, everybody keeps to the same one.
-        let marked = self.marked(&item).await?.into_iter().find(|(marker, _)| marker.run == run);
-        marked.map(|(marker, comment)| self.found(&item, &marker, comment)).transpose()
+        let is_own = |marker: &Marker| marker.run == run && marker.executor == self.executor;
+        let own = marked.into_iter().find(|(marker, _)| is_own(marker));
+        let found = own.map(|(marker, comment)| self.found(&item, &marker, comment)).transpose()?;
+        Ok(found.map(|found| self.judged(found, &item, newest)))
+    }
+
+    /// A run is over when a later claim of its item replaced it, whatever its own comment says. One about which people
+    /// were asked is still to be told so, once.
+    fn judged(&self, mut found: Found, item: &WorkItem, newest: Option<(RunId, Timestamp)>) -> Found {
+        let Some((_, at)) = newest.filter(|(newest, _)| *newest > found.run.id) else { return found };
+        let is_to_be_told = matches!(found.run.stage, Stage::Escalated { .. })
+            && item.labels.has(&self.names.in_progress)
+            && !item.labels.has(&self.names.human);
+        if !found.run.is_closed() && !is_to_be_told {
+            found.run.stage = Stage::Closed { outcome: Outcome::Superseded, at };
+        }
+        found
     }
 
     /// All readable runs of an item.
     async fn of_item(&self, item: &WorkItem) -> Result<Vec<Found>, Error> {
         let mut all: Vec<Found> = Vec::new();
-        for (marker, comment) in self.marked(item).await? {
+        let marked = self.marked(item).await?;
+        let newest = newest(&marked);
+        for (marker, comment) in marked.into_iter().filter(|(marker, _)| marker.executor == self.executor) {
             match self.found(item, &marker, comment) {
                 Ok(found) if all.iter().any(|other| other.run.id == found.run.id) => {}
-                Ok(found) => all.push(found),
+                Ok(found) => all.push(self.judged(found, item, newest)),
                 Err(why) => tracing::warn!(run.id = %marker.run, "{why}"),
             }
         }
         Ok(all)
     }
 
-    async fn items(&self, wiql: &[Wiql]) -> Result<Vec<WorkItem>, Error> {
+    async fn items(&self, wiql: &Wiql) -> Result<Vec<WorkItem>, Error> {
         let mut ids: BTreeSet<WorkItemId> = BTreeSet::new();
         for project in &self.projects {
-            for query in wiql {
-                match self.ado.query(project, query, PAGE).await {
-                    Ok(found) => ids.extend(found),
-                    // One that was renamed or is closed to us must not hide the runs of the others.
-                    Err(why) if why.is_not_found() => {
-                        tracing::warn!("{project} was not searched for runs: {why}")
-                    }
-                    Err(why) => return Err(why.into()),
+            match self.ado.query(project, wiql, PAGE).await {
+                Ok(found) => ids.extend(found),
+                // One that was renamed or is closed to us must not hide the runs of the others.
+                Err(why) if why.is_not_found() => {
+                    tracing::warn!("{project} was not searched for runs: {why}");
                 }
+                Err(why) => return Err(why.into()),
             }
         }
         let ids: Vec<WorkItemId> = ids.into_iter().collect();
@@ -181,6 +198,11 @@ impl Labels {
         self.held().words.remove(&run.id);
         Ok(Saved::Saved(record.generation()))
     }
+}
+
+/// The newest claim in these comments, and when it was made.
+fn newest(marked: &[(Marker, ItemComment)]) -> Option<(RunId, Timestamp)> {
+    marked.iter().map(|(marker, comment)| (marker.run, comment.created_at)).max_by_key(|(run, _)| *run)
 }
 
 #[async_trait]
@@ -254,20 +276,21 @@ impl RunStore for Labels {
 
     async fn in_flight(&self) -> Result<Vec<Run>, Error> {
         let names = &self.names;
-        let items = self.items(&[Wiql::labelled(&names.in_progress), Wiql::labelled(&names.human)]).await?;
+        let items = self.items(&Wiql::labelled_with_any(&[&names.in_progress, &names.human])).await?;
         // The query may be behind; the item decides.
         let ours = |item: &&WorkItem| item.labels.has(&names.in_progress) || item.labels.has(&names.human);
         let all = try_join_all(items.iter().filter(ours).map(|item| self.of_item(item))).await?;
-        // An older run of the item is over, whatever its comment says.
-        let newest = all.into_iter().filter_map(|runs| runs.into_iter().max_by_key(|found| found.run.id));
-        let mut runs: Vec<Run> = newest.map(|found| found.run).filter(|run| !run.is_closed()).collect();
+        let all = all.into_iter().flatten().map(|found| found.run);
+        let mut runs: Vec<Run> = all.filter(|run| !run.is_closed()).collect();
         runs.sort_by_key(|run| run.id);
-        runs.iter().for_each(|run| self.know(run));
+        for run in &runs {
+            self.know(run);
+        }
         Ok(runs)
     }
 
     async fn recent(&self, limit: u32) -> Result<Vec<Run>, Error> {
-        let items = self.items(&[Wiql::discussed()]).await?;
+        let items = self.items(&Wiql::discussed()).await?;
         let all = try_join_all(items.iter().map(|item| self.of_item(item))).await?;
         let mut runs: Vec<Run> = all.into_iter().flatten().map(|found| found.run).collect();
         runs.sort_by_key(|run| std::cmp::Reverse((run.claimed_at, run.id)));
@@ -346,7 +369,7 @@ impl RunStore for Labels {
     /// Claims leave a comment with a marker on their day. Of the items that were saved since, the newest two hundred are
     /// looked at: far more than a day's claims.
     async fn opened_since(&self, since: Timestamp) -> Result<u32, Error> {
-        let items = self.items(&[Wiql::discussed().changed_since(since)]).await?;
+        let items = self.items(&Wiql::discussed().changed_since(since)).await?;
         let all = try_join_all(items.iter().map(|item| self.of_item(item))).await?;
         let opened = all.into_iter().flatten().filter(|found| found.run.claimed_at >= since);
         Ok(u32::try_from(opened.count()).unwrap_or(u32::MAX))

@@ -32,6 +32,8 @@ pub struct Marker {
     pub target: BranchName,
     /// Turns that count against their budgets, so that budgets survive the loss of our memory.
     pub turns: BTreeMap<TurnKind, u32>,
+    /// The branch that it goes on with, when it took over.
+    pub continues: Option<BranchName>,
 }
 
 /// A marker in a text.
@@ -59,6 +61,7 @@ impl Marker {
             repository: run.repository.path(),
             target: run.target.clone(),
             turns: spent.filter(|(_, count)| *count > 0).collect(),
+            continues: run.continues.as_ref().map(|continued| continued.branch.clone()),
         }
     }
 
@@ -67,13 +70,15 @@ impl Marker {
         let turns: Vec<String> =
             self.turns.iter().filter(|(_, n)| **n > 0).map(|(kind, n)| format!("{kind} {n}")).collect();
         let turns = if turns.is_empty() { "none".to_owned() } else { turns.join(", ") };
-        let Self { run, executor, nonce, repository, target, turns: _ } = self;
+        let Self { run, executor, nonce, repository, target, turns: _, continues } = self;
+        let continues = continues.as_ref().map(|branch| format!(" · continues {}", encode(branch.as_str())));
         format!(
-            "{WORD} {run} · executor {} · nonce {} · repository {} · target {} · schema {SCHEMA} · turns {turns}",
+            "{WORD} {run} · executor {} · nonce {} · repository {} · target {} · schema {SCHEMA}{} · turns {turns}",
             encode(&executor.0),
             encode(nonce),
             encode(repository),
             encode(target.as_str()),
+            continues.unwrap_or_default(),
         )
     }
 
@@ -110,6 +115,7 @@ impl Found {
             repository: value("repository")?,
             target: BranchName::new(&value("target")?),
             turns: turns(fields.get("turns")?)?,
+            continues: value("continues").map(|name| BranchName::new(&name)),
         }))
     }
 }
@@ -256,6 +262,7 @@ mod tests {
                 executor: ExecutorId(executor), nonce, repository,
                 target: BranchName::new(&format!("x{target}")),
                 turns: TurnKind::ALL.into_iter().zip(turns).filter(|(_, n)| *n > 0).collect(),
+                continues: (item % 2 == 0).then(|| BranchName::new("agent/1-r1")),
             };
             let line = marker.render();
             prop_assert!(!line.contains(['\n', '<', '>', '&', '#', '@', '!']));

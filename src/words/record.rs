@@ -114,6 +114,11 @@ impl Record {
     /// A digest of what must not be lost: budgets, inputs answered, doubts. Which step runs is told by its worker.
     pub fn weight(&self) -> String {
         let mut run = Run { heard: None, progress_comment: None, progress_digest: None, ..self.run.clone() };
+        for turn in &mut run.turns {
+            // Their workers tell it again, and the next word is written soon.
+            turn.usage = crate::domain::Usage::default();
+            turn.ended_at = None;
+        }
         // The claim writes its record before it knows its own time.
         run.claimed_at = Timestamp::UNIX_EPOCH;
         run.stage = Stage::Claimed;
@@ -176,7 +181,7 @@ pub fn renewed(stored: &str, run: &Run, record: &Record) -> String {
     // Our last line is the footer; what sanitizers make of it (`<hr/>`) still begins like this.
     let words = stored.rfind("<hr").map_or("", |rule| stored[..rule].trim_end());
     let footer = format!("<hr>\n<p>{}</p>", neutral::html(&Marker::of(run).render()));
-    record.attached_to(&format!("{words}\n{footer}").trim_start().to_owned())
+    record.attached_to(&format!("{words}\n{footer}").trim_start())
 }
 
 /// A label moves in the same write as the stage, so it tells whether that write went in.

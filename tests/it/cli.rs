@@ -83,6 +83,33 @@ async fn runs_are_listed_shown_and_explained() {
 }
 
 #[tokio::test]
+async fn a_run_in_review_is_held_and_let_go_on() {
+    let mut world = World::new().await;
+    world.agent("printf 'A line.\\n' >> README.md; echo changed");
+    let item = world.ask().await;
+    world.until_green().await;
+    let id = world.run().await.id.to_string();
+    let held = world.settings().policy().labels.paused;
+
+    let ended = world.program("roundsman", &["pause", &id]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    assert!(ended.out.contains("the operator pauses it"), "{ended:#?}");
+    assert!(world.tags(item).contains(&held), "{:?}", world.tags(item));
+
+    let ended = world.program("roundsman", &["resume", &item.to_string(), "--json"]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    assert_eq!(ended.json()["run"], id, "{ended:#?}");
+    assert!(!world.tags(item).contains(&held), "{:?}", world.tags(item));
+
+    let ended = world.program("roundsman", &["show", &id]).await;
+    for word in ["obey: the operator pauses it", "obey: the operator takes the pause off"] {
+        assert!(ended.out.contains(word), "{word}: {ended:#?}");
+    }
+    let ended = world.program("roundsman", &["stop", "4711-r12"]).await;
+    assert_eq!(ended.code, 2, "{ended:#?}");
+}
+
+#[tokio::test]
 async fn settings_are_checked_without_being_told() {
     let mut world = World::new().await;
     let ended = world.program("roundsman", &["config", "check"]).await;

@@ -135,6 +135,9 @@ async fn one_unknown_project_does_not_keep_lost_runs_lost() {
 #[tokio::test]
 async fn a_directory_in_the_place_of_the_database_is_told() {
     let (mut world, item) = waiting().await;
+    if !world.keeps_a_file("the file is what is wrong") {
+        return;
+    }
     let place = world.home().join("not-a-file.sqlite");
     fs::create_dir(&place).unwrap();
     world.set("ROUNDSMAN_STORE_PATH", &place.display().to_string());
@@ -145,6 +148,9 @@ async fn a_directory_in_the_place_of_the_database_is_told() {
 #[tokio::test]
 async fn a_state_directory_that_cannot_be_made_is_told() {
     let (mut world, item) = waiting().await;
+    if !world.keeps_a_file("the file is what cannot be made") {
+        return;
+    }
     // Nobody can make anything there, whoever runs this test.
     world.set("ROUNDSMAN_STATE_DIR", "/proc/roundsman");
     both(&world, item, 74, "/proc/roundsman").await;
@@ -153,6 +159,9 @@ async fn a_state_directory_that_cannot_be_made_is_told() {
 #[tokio::test]
 async fn a_garbled_database_is_put_aside_and_the_run_is_found_again() {
     let mut world = World::new().await;
+    if !world.keeps_a_file("the file is what is garbled") {
+        return;
+    }
     world.agent(GOOD);
     let item = world.ask().await;
     let pull = world.until_green().await;
@@ -208,6 +217,9 @@ async fn without_any_setting_it_says_what_is_needed() {
 #[tokio::test]
 async fn nothing_is_claimed_while_nobody_watches() {
     let mut world = World::new().await;
+    if !world.keeps_a_file("signs of life are kept in the file") {
+        return;
+    }
     let item = world.universe.file_item(&["ready-for-agent"]).unwrap();
     world.universe.emulator.reset_calls();
     let ended = world.program("roundsman-poller", &[]).await;
@@ -380,7 +392,7 @@ async fn a_token_that_ends_in_the_middle_of_a_run_loses_nothing() {
     let item = world.ask().await;
     world.until_there("begun").await;
     let emulator = world.universe.emulator.clone();
-    let before = (world.run().await.id, emulator.item(item));
+    let before = emulator.item(item);
     emulator.reset_calls();
     emulator.expire_token(&world.universe.token);
     for name in BOTH {
@@ -390,7 +402,7 @@ async fn a_token_that_ends_in_the_middle_of_a_run_loses_nothing() {
     }
     fs::write(world.home().join("go"), "").unwrap();
     assert_eq!(world.program("roundsman-watcher", &[]).await.code, 77);
-    assert_eq!((world.run().await.id, emulator.item(item)), before);
+    assert_eq!(emulator.item(item), before);
     assert_eq!(emulator.writes(), 0);
 
     // Somebody puts a new token into the file; nothing else has to be done.

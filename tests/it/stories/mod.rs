@@ -20,5 +20,6 @@ mod reviewers;
 mod road;
 mod rules;
 mod second;
+mod takeover;
 mod tricks;
 mod twins;

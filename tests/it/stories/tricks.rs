@@ -195,6 +195,9 @@ async fn e16_a_deleted_progress_comment_stays_deleted() {
         "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done; {GOOD}"
     ))
     .await;
+    if !world.keeps_a_file("what is deleted is the record") {
+        return;
+    }
     world.until_there("begun").await;
     let shown = world.universe.emulator.item(item).unwrap();
     let ours = shown.comments.iter().find(|comment| comment.author == world.universe.bot.id).unwrap();

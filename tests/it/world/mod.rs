@@ -122,14 +122,25 @@ impl World {
         Settings::from_vars(self.vars.clone().into_iter()).unwrap_or_else(|problems| panic!("{problems}"))
     }
 
-    /// One invocation's application.
+    /// The clock of our programs.
     #[expect(
         clippy::disallowed_methods,
         reason = "a test plays the scheduler: each invocation reads its clock once"
     )]
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::now() + self.ahead
+    }
+
+    /// One invocation's application.
     pub(crate) async fn app(&self) -> App {
-        let now = Timestamp::now() + self.ahead;
-        App::open(self.settings(), host(), now).await.expect("an application")
+        let now = self.now();
+        match App::open(self.settings(), host(), now).await {
+            // A file that was deleted under a connection which was just closing; nobody does that but this test.
+            Err(_) if self.memory == Memory::Forgetful && self.lose_memory() > 0 => {
+                App::open(self.settings(), host(), now).await.expect("an application")
+            }
+            opened => opened.expect("an application"),
+        }
     }
 
     pub(crate) async fn poll(&self) -> Report {
@@ -179,6 +190,19 @@ impl World {
         parts.into_iter().filter(|part| std::fs::remove_file(part).is_ok()).count()
     }
 
+    /// Whether the story can be told although it is about the file; if not, why is said aloud.
+    pub(crate) fn keeps_a_file(&self, story: &str) -> bool {
+        let keeps = self.memory == Memory::Sqlite;
+        if !keeps {
+            eprintln!("not told with {:?}: {story}", self.memory);
+        }
+        keeps
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        self.memory
+    }
+
     /// All runs of this executor, newest first. Where the memory is lost all the time, those that are over are only to be
     /// found in their comments.
     pub(crate) async fn runs(&self) -> Vec<Run> {
@@ -186,7 +210,8 @@ impl World {
         if self.memory == Memory::Forgetful {
             let mut told = self.elsewhere();
             told.set("ROUNDSMAN_STORE_KIND", "labels");
-            let told = told.app().await.store.recent(100).await.expect("runs");
+            // A story may have made Azure DevOps refuse us.
+            let told = told.app().await.store.recent(100).await.unwrap_or_default();
             runs.extend(
                 told.into_iter().filter(|old| !runs.iter().any(|run| run.id == old.id)).collect::<Vec<_>>(),
             );

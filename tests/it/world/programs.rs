@@ -1,7 +1,7 @@
 //! More of the test universe: our real programs as processes, agents that are shell scripts, and waiting for what must
 //! happen without a reviewer who helps it along.
 
-use super::World;
+use super::{Memory, World};
 use jiff::SignedDuration;
 use roundsman::{
     domain::{Run, Stage, WorkerState},
@@ -151,6 +151,10 @@ impl World {
         let workers = self.app().await.runtime.workers().await.expect("workers");
         let lives = workers.values().flatten().any(|w| matches!(w.state, WorkerState::Running { .. }));
         assert!(!lives, "{workers:#?}");
+        if self.memory() == Memory::Labels {
+            // What ended since the last visit is noted in the comment, once.
+            let _ = self.tick().await;
+        }
         let before = self.universe.emulator.writes();
         let mut reports = Vec::new();
         for _ in 0..2 {
@@ -180,6 +184,7 @@ impl World {
 
 /// The report's line about an item.
 pub(crate) fn line(report: &Report, item: i64) -> &Line {
-    let found = report.lines.iter().find(|line| i64::from(line.item) == item);
+    let is_about = |line: &&Line| i64::from(line.item) == item && line.what != "recovered";
+    let found = report.lines.iter().find(is_about);
     found.unwrap_or_else(|| panic!("nothing is said about {item}: {report:#?}"))
 }

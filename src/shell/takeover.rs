@@ -1,0 +1,56 @@
+//! Goes on with a run whose executor is gone for ever: a new claim of the same item, on the same branch. One conditional
+//! write, so of several executors that try, one wins; the old owner finds the new claim and lets go.
+
+use super::{App, claim, progress, recover::RecoverError};
+use crate::{
+    ado::{ItemChange, ItemComment, Written},
+    decide::takeover::{continuing, takeover_due_at},
+    domain::{Run, RunId, WorkItem},
+    store::Saved,
+    words::{Marker, Record},
+};
+
+/// Takes over the run that `comment` tells of, if its owner had its time and this executor has room. None where not.
+pub(super) async fn take_over(
+    app: &App,
+    item: &WorkItem,
+    marker: &Marker,
+    comment: &ItemComment,
+    in_flight: usize,
+) -> Result<Option<Run>, RecoverError> {
+    let policy = &app.policy;
+    let is_open = policy.brake.allows_claims()
+        && policy.allows(&marker.repository)
+        && in_flight < policy.max_runs as usize
+        && !item.labels.has(&policy.labels.paused)
+        && !item.labels.has(&policy.labels.stop);
+    // A record that cannot be read is for people: what was spent is not guessed.
+    let Ok(record) = Record::find(&comment.stored, marker.run) else { return Ok(None) };
+    let old = record.run(&item.labels, &policy.labels, comment.created_at);
+    let sign = comment.changed_at.max(old.claimed_at);
+    if !is_open || takeover_due_at(&old, sign, policy).is_none_or(|due| due > app.now) {
+        return Ok(None);
+    }
+    app.runtime.health().await?;
+    let id = RunId { item: item.id, revision: item.revision };
+    let head = app.ado.branch_head(&old.repository, &old.branch()).await?;
+    let executor = app.settings.runtime.executor.clone();
+    let run = continuing(&old, id, executor, claim::nonce(app), head.as_ref(), app.now);
+    let text = progress::text(app, &run, None);
+    let digest = progress::weight(&text, &Record::of(&run));
+    let run = Run { progress_digest: Some(digest), ..run };
+    let history = Record::of_claim(&run).attached_to(&text);
+    let change = ItemChange { history: Some(history), ..ItemChange::default() };
+    let claimed_at = match app.ado.change_work_item(item.id, item.revision, &change).await {
+        Written::Done(claimed) => claimed.changed_at,
+        // Somebody was faster, or lives.
+        Written::NotDone(why) if why.is_conflict() => return Ok(None),
+        // If it went in, the next visit finds our own marker.
+        Written::NotDone(why) | Written::Unknown(why) => return Err(why.into()),
+    };
+    let run = Run { claimed_at, ..run };
+    Ok(match app.store.open(&run).await? {
+        Saved::Saved(generation) => Some(Run { generation, ..run }),
+        Saved::Superseded => None,
+    })
+}

@@ -1,0 +1,138 @@
+//! Two executors share one project. One of them dies; the other goes on with its run, and never before it is time.
+
+use crate::world::{
+    World,
+    harsh::{Program, pause},
+};
+use jiff::SignedDuration;
+use roundsman::{
+    domain::{Outcome, Run, Stage, WorkerState},
+    words::Marker,
+};
+use std::fs;
+
+const SLOW: &str = "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done; \
+                    echo done >> README.md; git commit -qam done";
+
+/// The same project, seen from another executor with a memory of its own.
+fn executor(world: &World, name: &str) -> World {
+    let mut there = world.elsewhere();
+    let state = world.home().join(name);
+    fs::create_dir_all(&state).unwrap();
+    there.set("ROUNDSMAN_RUNTIME_EXECUTOR", name);
+    there.set("ROUNDSMAN_STATE_DIR", &state.display().to_string());
+    there
+}
+
+/// The owner has a run whose agent works, and is then switched off.
+async fn orphaned(script: &str) -> (World, i64) {
+    let mut owner = World::new().await;
+    owner.agent(script);
+    let item = owner.ask().await;
+    owner.until_there("begun").await;
+    (owner, item)
+}
+
+fn claims(world: &World, item: i64) -> Vec<Marker> {
+    let mut markers: Vec<Marker> =
+        world.comments(item).iter().filter_map(|text| Marker::find(text)).collect();
+    markers.sort_by_key(|marker| marker.run);
+    markers.dedup_by_key(|marker| marker.run);
+    markers
+}
+
+async fn works(world: &World) -> bool {
+    let workers = world.app().await.runtime.workers().await.unwrap();
+    workers.values().flatten().any(|worker| matches!(worker.state, WorkerState::Running { .. }))
+}
+
+async fn only(world: &World) -> Run {
+    world.run().await
+}
+
+/// Also K9: nobody's clock but the service's counts, and a living owner is left alone.
+#[tokio::test]
+async fn a15_a_run_is_left_to_its_owner_until_its_time_is_over() {
+    let (mut owner, item) = orphaned(SLOW).await;
+    owner.passes(SignedDuration::from_hours(71));
+    let other = executor(&owner, "other");
+    let before = owner.universe.emulator.writes();
+    for _ in 0..3 {
+        let report = other.tick().await;
+        assert!(report.lines.is_empty(), "{report:#?}");
+    }
+    assert_eq!(owner.universe.emulator.writes(), before);
+    assert_eq!(claims(&owner, item).len(), 1);
+    // Never is never.
+    let mut never = executor(&owner, "never");
+    never.set("ROUNDSMAN_POLICY_TAKEOVER_AFTER", "0");
+    never.passes(SignedDuration::from_hours(500));
+    assert!(never.tick().await.lines.is_empty());
+}
+
+#[tokio::test]
+async fn a15_the_run_of_a_dead_executor_goes_on_elsewhere_on_its_branch() {
+    let (mut owner, item) = orphaned(SLOW).await;
+    owner.passes(SignedDuration::from_hours(80));
+    let mut other = executor(&owner, "other");
+    let report = other.tick().await;
+    assert!(report.lines.iter().any(|line| line.what == "taken-over"), "{report:#?}");
+    let told = claims(&owner, item);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    let branch = only(&owner).await.branch();
+    assert_eq!(told[1].continues, Some(branch.clone()));
+    assert!(told[1].run.revision > told[0].run.revision, "a new epoch");
+
+    fs::write(owner.home().join("go"), "").unwrap();
+    other.until_green().await;
+    let run = only(&other).await;
+    assert_eq!(run.branch(), branch);
+    assert_eq!(other.agent_branches(), [branch.full()], "one branch, the old one");
+    assert_eq!(run.turns.len(), 2, "the lost turn still counts: {run:#?}");
+}
+
+/// Also A15: the owner comes back with its worker alive, and lets go without a word to anybody else.
+#[tokio::test]
+async fn a15_an_owner_that_comes_back_finds_itself_replaced() {
+    let (mut owner, item) = orphaned(SLOW).await;
+    owner.passes(SignedDuration::from_hours(80));
+    let mut other = executor(&owner, "other");
+    let report = other.tick().await;
+    assert!(report.lines.iter().any(|line| line.what == "taken-over"), "{report:#?}");
+    assert!(works(&owner).await, "the old worker lives");
+
+    let tags = owner.tags(item);
+    for _ in 0..3 {
+        let _ = owner.tick().await;
+    }
+    let old = only(&owner).await;
+    assert!(matches!(old.stage, Stage::Closed { outcome: Outcome::Superseded, .. }), "{old:#?}");
+    assert!(!works(&owner).await, "its worker was stopped");
+    assert_eq!(owner.tags(item), tags, "the label is the new owner's");
+    assert!(owner.agent_branches().is_empty() && owner.universe.emulator.pull_requests().is_empty());
+
+    fs::write(owner.home().join("go"), "").unwrap();
+    other.until_green().await;
+    let _ = owner.tick().await;
+    assert_eq!(owner.universe.emulator.pull_requests().len(), 1);
+    assert_eq!(owner.tags(item), tags);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a15_of_two_that_take_over_at_once_one_wins() {
+    let (mut owner, item) = orphaned(SLOW).await;
+    // Real programs have the real clock: what has to pass is made short instead.
+    let mut others = [executor(&owner, "left"), executor(&owner, "right")];
+    for other in &mut others {
+        other.set("ROUNDSMAN_POLICY_TAKEOVER_AFTER", "1s");
+    }
+    owner.passes(SignedDuration::ZERO);
+    pause(1_500).await;
+    let mut started: Vec<_> = others.iter().map(|other| other.start(Program::Watcher)).collect();
+    for invocation in &mut started {
+        invocation.ends().await;
+    }
+    let told = claims(&owner, item);
+    assert_eq!(told.len(), 2, "one new claim: {told:#?}");
+    assert!(told[1].continues.is_some());
+}
