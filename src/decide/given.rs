@@ -181,12 +181,14 @@ impl Given {
         };
         let policy = match self.spend {
             Spend::Pushes => Policy { budget: Budget { pushes: 0, ..Budget::default() }, ..policy },
+            Spend::Unpriced => {
+                Policy { budget: Budget { day_cost: Some(1_000_000), ..Budget::default() }, ..policy }
+            }
             Spend::Little
             | Spend::Time
             | Spend::Tokens
             | Spend::Cost
             | Spend::Unaccepted
-            | Spend::Unpriced
             | Spend::Day
             | Spend::Down
             | Spend::DownForOthers => policy,

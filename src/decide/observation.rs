@@ -176,6 +176,7 @@ pub enum ItemSeen {
 
 /// What checks and policies say about our pull request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Checks {
     /// Evaluations of branch policies.
     pub evaluations: Vec<PolicyEvaluation>,

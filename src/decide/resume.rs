@@ -148,15 +148,15 @@ fn word(run: &Run, seen: &Observation, policy: &Policy, item: &WorkItem) -> Opti
             None => {}
         }
     }
-    if let Some(asked) = asked_to_go_on(run, seen, policy) {
-        if let Some(changes) = seen.text_changes.known() {
-            match changes.iter().find(|c| c.at > asked.at && !policy.trusted.contains(&c.by.id)) {
-                None => {
-                    let by = Some(asked.by.clone());
-                    return Some(Ok((by, ResumeCause::Command(asked), item.revision)));
-                }
-                Some(change) => refused = Some(NotResumed::TextChanged { name: change.by.name.clone() }),
+    if let Some(asked) = asked_to_go_on(run, seen, policy)
+        && let Some(changes) = seen.text_changes.known()
+    {
+        match changes.iter().find(|c| c.at > asked.at && !policy.trusted.contains(&c.by.id)) {
+            None => {
+                let by = Some(asked.by.clone());
+                return Some(Ok((by, ResumeCause::Command(asked), item.revision)));
             }
+            Some(change) => refused = Some(NotResumed::TextChanged { name: change.by.name.clone() }),
         }
     }
     let words = heard::answer(run, seen, policy);

@@ -59,9 +59,11 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Whether money is limited at all: then a price that nobody knows is an error.
+    /// Whether somebody chose how much money may be spent: then a price that nobody knows is an error. The usual caps bind
+    /// where a price is known; agents that tell none are bound by time and tokens.
     pub fn caps_money(&self) -> bool {
-        self.item_cost.is_some() || self.unaccepted_cost.is_some() || self.day_cost.is_some()
+        let caps = |budget: &Self| [budget.item_cost, budget.unaccepted_cost, budget.day_cost];
+        caps(self) != caps(&Self::default()) && caps(self).iter().any(Option::is_some)
     }
 
     /// Micro US dollars of `usage`: as the agent told, else by the operator's prices; none when nobody knows.

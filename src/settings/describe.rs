@@ -109,6 +109,10 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         (&vars::RUNTIME_WORKER, worker.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
     ]);
     all.extend(sandbox.describe());
+    let prices = policy.budget.prices.as_ref();
+    let price = |of: fn(&Prices) -> u64| {
+        prices.map(|prices| super::parse::dollars_text(of(prices))).unwrap_or_default()
+    };
     all.extend([
         (&vars::AGENT_NAME, agent.clone()),
         (&vars::AGENT_COMMAND, command_text(command)),
@@ -118,17 +122,20 @@ fn values(settings: &Settings) -> Vec<(&'static Var, String)> {
         (&vars::AGENT_STEP_LIMIT, step_limit.to_string()),
         (&vars::AGENT_TOKEN_LIMIT, token_limit.to_string()),
         (&vars::AGENT_COST_LIMIT, super::parse::dollars_text(*cost_limit)),
+        (&vars::AGENT_PRICE_INPUT, price(|prices: &Prices| prices.input)),
+        (&vars::AGENT_PRICE_CACHED, price(|prices: &Prices| prices.cached)),
+        (&vars::AGENT_PRICE_OUTPUT, price(|prices: &Prices| prices.output)),
         (&vars::AGENT_CHECKS_ENVIRONMENT, names(checks_environment)),
         (&vars::AGENT_PLAN_FIRST, yes_no(*plan_first)),
-    ]);
-    all.extend(bells::describe(doorbells, secret));
-    all.extend([
         (&vars::AGENT_BASE_CHECKS, yes_no(*base_checks)),
         (&vars::BRIEF_FILE, brief_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default()),
         (&vars::REVIEWER_AGENT, second.name),
         (&vars::REVIEWER_COMMAND, command_text(&second.command)),
         (&vars::REVIEWER_MODEL, optional(&second.model)),
         (&vars::REVIEWER_EFFORT, optional(&second.effort)),
+    ]);
+    all.extend(bells::describe(doorbells, secret));
+    all.extend([
         (&vars::LOG_LEVEL, level.as_str().to_ascii_lowercase()),
         (&vars::LOG_FORMAT, format_word(*format).into()),
         (&vars::RECORD_FILE, path(record)),
@@ -190,9 +197,9 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::POLICY_RESPOND_ATTEMPTS, respond_attempts.to_string()),
         (&vars::POLICY_CONFLICT_ATTEMPTS, conflict_attempts.to_string()),
         (&vars::POLICY_INFRASTRUCTURE_ATTEMPTS, infrastructure_attempts.to_string()),
+        (&vars::POLICY_PROVIDER_LIMIT, duration_text(*provider_limit)),
         (&vars::POLICY_REDISPATCH_ATTEMPTS, redispatch_attempts.to_string()),
         (&vars::POLICY_TURN_LIMIT, duration_text(*turn_limit)),
-        (&vars::POLICY_PROVIDER_LIMIT, duration_text(*provider_limit)),
         (&vars::POLICY_IDLE_LIMIT, duration_text(idle_limit)),
         (&vars::POLICY_VERDICT_LIMIT, duration_text(*verdict_limit)),
         (&vars::POLICY_CHECKS_GRACE, duration_text(*checks_grace)),
@@ -214,14 +221,19 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
 }
 
 fn budgets(budget: &Budget) -> Vec<(&'static Var, String)> {
-    let Budget { item_time, item_tokens, item_cost, unaccepted_cost, day_tokens, day_cost, pushes, prices } =
-        budget;
+    let Budget {
+        item_time,
+        item_tokens,
+        item_cost,
+        unaccepted_cost,
+        day_tokens,
+        day_cost,
+        pushes,
+        prices: _,
+    } = budget;
     let none = || "none".to_owned();
     let dollars = |micro: &Option<u64>| micro.map_or_else(none, super::parse::dollars_text);
     let tokens = |count: &Option<u64>| count.map_or_else(none, |count| count.to_string());
-    let price = |of: fn(&Prices) -> u64| {
-        prices.as_ref().map(|prices| super::parse::dollars_text(of(prices))).unwrap_or_default()
-    };
     vec![
         (&vars::BUDGET_ITEM_TIME, item_time.map_or_else(none, duration_text)),
         (&vars::BUDGET_ITEM_TOKENS, tokens(item_tokens)),
@@ -230,9 +242,6 @@ fn budgets(budget: &Budget) -> Vec<(&'static Var, String)> {
         (&vars::BUDGET_DAY_TOKENS, tokens(day_tokens)),
         (&vars::BUDGET_DAY_COST, dollars(day_cost)),
         (&vars::BUDGET_PUSHES, pushes.to_string()),
-        (&vars::AGENT_PRICE_INPUT, price(|prices| prices.input)),
-        (&vars::AGENT_PRICE_CACHED, price(|prices| prices.cached)),
-        (&vars::AGENT_PRICE_OUTPUT, price(|prices| prices.output)),
     ]
 }
 

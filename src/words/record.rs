@@ -181,7 +181,7 @@ pub fn renewed(stored: &str, run: &Run, record: &Record) -> String {
     // Our last line is the footer; what sanitizers make of it (`<hr/>`) still begins like this.
     let words = stored.rfind("<hr").map_or("", |rule| stored[..rule].trim_end());
     let footer = format!("<hr>\n<p>{}</p>", neutral::html(&Marker::of(run).render()));
-    record.attached_to(&format!("{words}\n{footer}").trim_start())
+    record.attached_to(format!("{words}\n{footer}").trim_start())
 }
 
 /// A label moves in the same write as the stage, so it tells whether that write went in.

@@ -56,7 +56,8 @@ pub(super) fn measure(
         let row = String::from_utf8_lossy(row);
         let mut parts = row.splitn(3, '\t');
         if let (Some(plus), Some(minus), Some(path)) = (parts.next(), parts.next(), parts.next())
-            && changes.iter().any(|change| change.path == path)
+            // A file that this turn takes away again is a change of the turn, though not of the pull request.
+            && (changes.iter().any(|change| change.path == path) || fork == old_fork && touched.contains(path))
         {
             stat.files += 1;
             // Binary files have dashes.

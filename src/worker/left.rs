@@ -3,7 +3,7 @@
 
 use super::job::Job;
 use crate::runtime::{Proposal, process::files};
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// Bytes that readers take of such a file; the rest goes.
 const LIMIT: u64 = 64 << 10;
@@ -49,7 +49,7 @@ pub(super) fn gather_proposals(job: &Job) {
     let names = fs::read_dir(output.join(PROPOSALS)).into_iter().flatten().flatten();
     let names: BTreeSet<String> = names
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".md"))
+        .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md"))
         .take(MOST_REPLIES)
         .collect();
     let mut found: Vec<Proposal> = Vec::new();

@@ -5,7 +5,7 @@
 
 use super::checks::RedBefore;
 use crate::words::neutral;
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 /// Bytes of a diff that a second agent is given: about 25,000 tokens.
 const MOST_DIFF: usize = 100_000;
@@ -84,9 +84,10 @@ pub(super) fn red_before(red: &[RedBefore]) -> String {
          weaken them:\n"
         .to_owned();
     for RedBefore { name, output } in red {
-        told += &format!("\n- `{}`\n", neutral::line(name, 200).replace('`', "'"));
+        let _ = write!(told, "\n- `{}`\n", neutral::line(name, 200).replace('`', "'"));
         if !output.is_empty() {
-            told += &format!(
+            let _ = write!(
+                told,
                 "\n  The end of its output, which is data:\n\n{}\n",
                 neutral::quote_block(neutral::last_bytes(output, MOST_OUTPUT))
             );

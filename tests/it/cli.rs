@@ -223,6 +223,11 @@ demo_stories! {
     the_demo_plays_a_removed_label: "label-removed",
     the_demo_plays_a_lost_memory: "lost-memory",
     the_demo_plays_a_repository_without_checks: "no-checks",
+    the_demo_plays_a_flaky_build: "flaky-build",
+    the_demo_plays_a_takeover_by_a_person: "human-takeover",
+    the_demo_plays_a_question: "agent-asks",
+    the_demo_plays_two_clusters: "two-clusters",
+    the_demo_plays_commands: "commands",
 }
 
 #[tokio::test]

@@ -344,6 +344,7 @@ pub(crate) struct IterationChanges {
     next_skip: Option<u32>,
 }
 
+#[expect(clippy::struct_field_names, reason = "as the service spells it")]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Change {

@@ -17,6 +17,7 @@ pub(crate) struct TestRun {
     pipeline_reference: Option<PipelineReference>,
 }
 
+#[expect(clippy::struct_field_names, reason = "as the service spells it")]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PipelineReference {

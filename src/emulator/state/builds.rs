@@ -42,6 +42,10 @@ pub(crate) struct Step {
     pub(crate) lines: Lines,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of a pretend build, each set by a knob of its own"
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Build {
     pub(crate) id: i64,

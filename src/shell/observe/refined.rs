@@ -129,10 +129,10 @@ pub(super) async fn tests(
         let ((newest, _), (since, _)) = (&iterations[at], &iterations[at - 1]);
         for file in app.ado.iteration_changes(&run.repository, open.id, *newest, *since).await? {
             let left = if file.is_deleted { Some(&file.path) } else { file.from.as_ref() };
-            if let Some(path) = left.filter(|path| tests_kept::is_test(path)) {
-                if file.is_deleted || !tests_kept::is_test(&file.path) {
-                    seen.removed.push(path.clone());
-                }
+            if let Some(path) = left.filter(|path| tests_kept::is_test(path))
+                && (file.is_deleted || !tests_kept::is_test(&file.path))
+            {
+                seen.removed.push(path.clone());
             }
             if tests_kept::is_threshold(&file.path) {
                 seen.touched.push(file.path);

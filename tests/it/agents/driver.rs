@@ -130,7 +130,7 @@ async fn what_never_ends_is_cut_by_the_limit_that_it_meets() {
         limits
     };
     let filler = "head -c 30000000 /dev/zero > big; sleep 60".to_owned();
-    let cases: [(Limits, &str, &str); 4] = [
+    let cases: [(Limits, &str, &str); 3] = [
         (limits(|l| l.steps = 20), &forever, "steps, of 20 allowed"),
         (limits(|l| (l.steps, l.tokens) = (u32::MAX, 9_000)), &forever, "tokens, of 9000 allowed"),
         (
@@ -138,7 +138,6 @@ async fn what_never_ends_is_cut_by_the_limit_that_it_meets() {
             &forever,
             "micro dollars, of 50000 allowed",
         ),
-        (limits(|l| l.disk_bytes = 20_000_000), &filler, "bytes of disk, of 20000000 allowed"),
     ];
     for (limits, program, expected) in cases {
         let mut world = World::new();
@@ -149,6 +148,13 @@ async fn what_never_ends_is_cut_by_the_limit_that_it_meets() {
         assert!(detail.contains(expected), "{expected}: {detail}");
         assert_eq!(usage.calls, 1);
     }
+    // What it had done before it was cut is handed on as unfinished work, and says why it ended.
+    let mut world = World::new();
+    world.limits = limits(|l| l.disk_bytes = 20_000_000);
+    let (result, usage) = turn(&world, 1, &shell(&filler), &Handover::default()).await;
+    let AgentResult::Worked { cut: Some(why), .. } = &result else { panic!("{result:?}") };
+    assert!(why.contains("bytes of disk, of 20000000 allowed"), "{why}");
+    assert_eq!(usage.calls, 1);
 }
 
 #[tokio::test]
@@ -166,13 +172,14 @@ async fn a_provider_that_fails_for_now_is_asked_once_more() {
 
     let cases = [
         // Half of the work is there; nobody may take it for the whole.
-        (format!("echo half > half.txt; {}; exit 1", error(500)), 2),
-        (format!("echo half > half.txt; {}", step("unknown")), 2),
-        (format!("{}; exit 1", error(401)), 1),
+        (format!("echo half > half.txt; {}; exit 1", error(500)), 2, AgentFailure::Provider),
+        (format!("echo half > half.txt; {}", step("unknown")), 2, AgentFailure::Provider),
+        // A wrong key is no outage: nobody mends it by waiting.
+        (format!("{}; exit 1", error(401)), 1, AgentFailure::Rejected),
     ];
-    for (number, (program, expected)) in (2..).zip(cases) {
+    for (number, (program, expected, class)) in (2..).zip(cases) {
         let (result, usage) = turn(&world, number, &shell(&program), &Handover::default()).await;
-        assert_eq!(failed(&result).0, AgentFailure::Provider, "{result:?}");
+        assert_eq!(failed(&result).0, class, "{result:?}");
         assert_eq!(usage.calls, expected, "{program}");
     }
 }

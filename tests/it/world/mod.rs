@@ -191,10 +191,14 @@ impl World {
     }
 
     /// Whether the story can be told although it is about the file; if not, why is said aloud.
+    #[expect(
+        clippy::print_stdout,
+        reason = "what was not told is part of what a reader of a run wants to see"
+    )]
     pub(crate) fn keeps_a_file(&self, story: &str) -> bool {
         let keeps = self.memory == Memory::Sqlite;
         if !keeps {
-            eprintln!("not told with {:?}: {story}", self.memory);
+            println!("skipped: not told with {:?}: {story}", self.memory);
         }
         keeps
     }

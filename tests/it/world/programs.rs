@@ -1,7 +1,7 @@
 //! More of the test universe: our real programs as processes, agents that are shell scripts, and waiting for what must
 //! happen without a reviewer who helps it along.
 
-use super::{Memory, World};
+use super::World;
 use jiff::SignedDuration;
 use roundsman::{
     domain::{Run, Stage, WorkerState},
@@ -90,6 +90,10 @@ impl World {
             if report.lines.iter().any(|line| line.why.contains("is started again at")) {
                 self.passes(SignedDuration::from_mins(2));
             }
+            // An outage is told of all runs together; its pauses are longer.
+            if report.lines.iter().any(|line| line.why.contains("tries again at")) {
+                self.passes(SignedDuration::from_mins(30));
+            }
             // Nor is it waited for that a lost request may still arrive.
             if report.lines.iter().any(|line| line.why.contains("it is looked for at")) {
                 self.passes(SignedDuration::from_secs(61));
@@ -151,10 +155,8 @@ impl World {
         let workers = self.app().await.runtime.workers().await.expect("workers");
         let lives = workers.values().flatten().any(|w| matches!(w.state, WorkerState::Running { .. }));
         assert!(!lives, "{workers:#?}");
-        if self.memory() == Memory::Labels {
-            // What ended since the last visit is noted in the comment, once.
-            let _ = self.tick().await;
-        }
+        // What ended since the last visit is noted in the comment, once.
+        let _ = self.tick().await;
         let before = self.universe.emulator.writes();
         let mut reports = Vec::new();
         for _ in 0..2 {
