@@ -224,6 +224,7 @@ demo_stories! {
     the_demo_plays_a_lost_memory: "lost-memory",
     the_demo_plays_a_repository_without_checks: "no-checks",
     the_demo_plays_a_flaky_build: "flaky-build",
+    the_demo_plays_a_red_target: "target-red",
     the_demo_plays_a_takeover_by_a_person: "human-takeover",
     the_demo_plays_a_question: "agent-asks",
     the_demo_plays_two_clusters: "two-clusters",

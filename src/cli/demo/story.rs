@@ -27,6 +27,8 @@ pub(super) enum Story {
     Conflict,
     /// A build fails for reasons of the pipeline, and is run again without an agent.
     FlakyBuild,
+    /// The target branch is red itself: the run parks until it is mended.
+    TargetRed,
     /// A person pushes to the branch, and hands it back later.
     HumanTakeover,
     /// The agent has a question; the answer goes into the same run.
@@ -212,6 +214,15 @@ impl Scene {
         let place = place.display().to_string();
         self.universe.emulator.set_pipeline_command(self.universe.pipeline, &["sh", &place]);
         Ok(())
+    }
+
+    /// The pipeline builds main.
+    fn builds_main(&self) -> io::Result<()> {
+        let Universe { emulator, pipeline, owner, .. } = &self.universe;
+        emulator
+            .run_pipeline(*pipeline, MAIN, owner)
+            .map(drop)
+            .ok_or_else(|| io::Error::other("nothing was queued"))
     }
 
     fn comments(&self, text: &str) -> io::Result<()> {

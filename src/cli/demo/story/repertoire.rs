@@ -9,6 +9,7 @@ pub(super) fn plot(story: Story) -> Plot {
         Story::ReviewPingPong => review_ping_pong(),
         Story::Conflict => conflict(),
         Story::FlakyBuild => flaky_build(),
+        Story::TargetRed => target_red(),
         Story::HumanTakeover => human_takeover(),
         Story::AgentAsks => agent_asks(),
         Story::BudgetSpent => budget_spent(),
@@ -140,18 +141,13 @@ esac
     }
 }
 
-/// Fails once as pipelines do that lose their machine.
-const FLAKY: &str = r###"
-if test -e "$WORLD/flaked"; then exec sh ci/build.sh; fi
-touch "$WORLD/flaked"
-echo "##[error]We stopped hearing from agent Hosted 7. Verify the agent machine is running and has a healthy network connection."
-exit 1
-"###;
-
 fn flaky_build() -> Plot {
     Plot {
         title: "the pipeline loses its machine; the build is run again, no agent is called",
-        prepare: |scene| scene.pipeline(FLAKY),
+        prepare: |scene| {
+            scene.universe.emulator.force_next_result(scene.universe.pipeline, "lost-agent");
+            Ok(())
+        },
         acts: vec![completes()],
         proves: |scene| {
             let builds = scene.universe.emulator.builds();
@@ -163,6 +159,41 @@ fn flaky_build() -> Plot {
                 proof("retried", again, format!("{} builds, at most {attempts} attempts", builds.len())),
             ]
         },
+        ..straight()
+    }
+}
+
+/// Red as long as the repository itself is.
+const WIDGET: &str = r###"
+if test -e "$WORLD/broken"; then
+  echo "##[test]failed Shop.Widget: it is broken"
+  echo "the widget is broken" >&2
+  exit 1
+fi
+exec sh ci/build.sh
+"###;
+
+fn target_red() -> Plot {
+    Plot {
+        title: "main is red by itself: the run parks, and goes on when main is mended",
+        prepare: |scene| {
+            scene.pipeline(WIDGET)?;
+            scene.leave("broken")?;
+            scene.builds_main()
+        },
+        acts: vec![
+            Act {
+                when: |scene| scene.says("the target branch fails the same way"),
+                who: OWNER,
+                what: "mends main",
+                deed: |scene| {
+                    std::fs::remove_file(scene.world.join("broken"))?;
+                    scene.builds_main()
+                },
+            },
+            completes(),
+        ],
+        proves: |scene| vec![merged(scene), turns(scene, "implement")],
         ..straight()
     }
 }
