@@ -11,6 +11,8 @@
 //! settles, with the words that the comment shall say. A crash before that is like a memory that is a visit old. An idle
 //! visit saves nothing.
 //!
+//! A lagging list of threads can lead to one comment more than with a file: when we last spoke unheard is not kept.
+//!
 //! **What is not kept:** signs of life (a write per tick), rings beyond this process (the comment is the notification), and
 //! intents (the claim itself is the marker).
 

@@ -122,6 +122,8 @@ impl Record {
         // The claim writes its record before it knows its own time.
         run.claimed_at = Timestamp::UNIX_EPOCH;
         run.stage = Stage::Claimed;
+        // While nothing can be read, nothing is written about it either.
+        run.doubts.gap_since = None;
         hex(to_json(&run).as_bytes(), SUM * 2)
     }
 

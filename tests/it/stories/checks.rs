@@ -230,7 +230,7 @@ async fn ci09_a_green_that_expires_is_queued_again_and_never_while_it_runs() {
     // The answer is lost: whether it was queued, only a look can tell.
     world.universe.emulator.fault(Fault::on("policy evaluation: requeue").answer_lost());
     let report = world.tick().await;
-    assert_eq!(report.lines[0].what, "unsettled", "{report:#?}");
+    assert!(report.lines.iter().any(|line| line.what == "unsettled"), "{report:#?}");
     for _ in 0..3 {
         let _ = world.tick().await;
     }

@@ -161,7 +161,7 @@ async fn an_idle_poll_is_one_query_per_project() {
     world.universe.emulator.reset_calls();
     let report = world.tick().await;
     // Without a file both projects are also searched for runs and for what they left open.
-    let budget = if world.memory() == Memory::Sqlite { 3 } else { 7 };
+    let budget = if world.memory() == Memory::Sqlite { 3 } else { 9 };
     assert!(report.reads <= budget && report.writes == 0, "{report:#?}");
 }
 

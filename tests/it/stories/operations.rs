@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use crate::world::{World, line, program};
+use crate::world::{Memory, World, line, program};
 use jiff::SignedDuration;
 use roundsman::{
     domain::{RunId, Stage, WorkerState},
@@ -268,7 +268,9 @@ async fn m09_a_backlog_of_ten_thousand_starts_few_and_starves_nobody() {
         first.lines.iter().filter(|line| line.what == "claimed").map(|line| line.item).collect();
     assert_eq!(claimed.len(), 2, "{:#?}", first.lines);
     assert_eq!(i64::from(claimed[0]), urgent, "the most urgent first");
-    assert!(first.reads < 100, "{} reads: {:#?}", first.reads, first.calls);
+    // Without a file each claim is counted, and each run found, in the items themselves.
+    let budget = if world.memory() == Memory::Sqlite { 100 } else { 130 };
+    assert!(first.reads < budget, "{} reads: {:#?}", first.reads, first.calls);
     assert!(first.lines.len() <= 60 && first.not_looked_at as usize > MANY - 60, "{}", first.not_looked_at);
     assert!(first.lines.iter().any(|line| line.why.contains("claimed in this poll")), "{:#?}", first.lines);
 

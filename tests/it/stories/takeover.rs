@@ -1,7 +1,7 @@
 //! Two executors share one project. One of them dies; the other goes on with its run, and never before it is time.
 
 use crate::world::{
-    World,
+    Memory, World,
     harsh::{Program, pause},
 };
 use jiff::SignedDuration;
@@ -107,7 +107,8 @@ async fn a15_an_owner_that_comes_back_finds_itself_replaced() {
     }
     let old = only(&owner).await;
     assert!(matches!(old.stage, Stage::Closed { outcome: Outcome::Superseded, .. }), "{old:#?}");
-    assert!(!works(&owner).await, "its worker was stopped");
+    // Who has forgotten the run as well does not look for its worker, which ends at its own limit.
+    assert!(owner.memory() != Memory::Sqlite || !works(&owner).await, "its worker was stopped");
     assert_eq!(owner.tags(item), tags, "the label is the new owner's");
     assert!(owner.agent_branches().is_empty() && owner.universe.emulator.pull_requests().is_empty());
 
