@@ -51,7 +51,11 @@ fn softened(html: &str) -> String {
         text = text.replace(&format!("&lt;{tag}/&gt;"), &format!("<{tag}>"));
         text = text.replace(&format!("&lt;{tag} /&gt;"), &format!("<{tag}>"));
     }
-    linked(&text.replace("&amp;nbsp;", " "))
+    // What stands escaped in the comment was escaped once more above.
+    for entity in ["nbsp", "amp", "lt", "gt", "quot", "#39"] {
+        text = text.replace(&format!("&amp;{entity};"), &format!("&{entity};"));
+    }
+    linked(&text)
 }
 
 /// Lets anchors live again: those that lead to a page as links, those that mention a person as their name.

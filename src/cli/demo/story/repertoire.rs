@@ -267,12 +267,17 @@ fn budget_spent() -> Plot {
     Plot {
         title: "the checks stay red; attempts are used up, and a person gets the work as it is",
         settings: &[("ROUNDSMAN_POLICY_FIX_FORWARD_ATTEMPTS", "2")],
-        prepare: |scene| scene.pipeline("echo \"##[error]line $(wc -l < README.md) is wrong\"; exit 1"),
+        prepare: |scene| {
+            scene.pipeline(
+                "echo \"##[error]nobody knows $(cksum < README.md | tr 0-9 a-j | cut -c1-6)\"; exit 1",
+            )
+        },
         ends: |scene| scene.is_escalated() && scene.tags() == ["ready-for-human"],
         proves: |scene| {
             let pull = scene.pull().map(|pull| pull.status).unwrap_or_default();
             vec![
                 turns(scene, "implement, fix-forward, fix-forward"),
+                proof("spent", scene.says("used all its fix-forward turns"), "a budget ended it"),
                 proof("in-place", pull == "active", format!("the pull request is {pull}")),
                 proof(
                     "handed",
