@@ -147,7 +147,10 @@ async fn tells_the_providers_failures(agent: &'static str, models: &[&str]) {
     let Some(stage) = Stage::new(agent, &[]).await else { return };
     for (number, model) in (1..).zip(models) {
         let (result, _) = stage.turn(number, model).await;
-        assert_eq!(class(&result), AgentFailure::Provider, "{model}: {result:?}");
+        // A request that is refused is refused again; nobody waits for that to heal.
+        let expected =
+            if model.starts_with("err4") { AgentFailure::Rejected } else { AgentFailure::Provider };
+        assert_eq!(class(&result), expected, "{model}: {result:?}");
         assert!(!format!("{result:?}").contains(KEY));
     }
 }
@@ -156,7 +159,10 @@ async fn is_capped(agent: &'static str, model: &str, steps: u32) {
     let Some(mut stage) = Stage::new(agent, &[]).await else { return };
     stage.world.limits.steps = steps;
     let (result, usage) = stage.turn(1, model).await;
-    assert_eq!(class(&result), AgentFailure::Exhausted, "{result:?}");
+    // What it had done before is handed on as unfinished work, if it had done anything.
+    let is_capped = matches!(&result, AgentResult::Worked { cut: Some(_), .. })
+        || matches!(&result, AgentResult::Failed { class: AgentFailure::Exhausted, .. });
+    assert!(is_capped, "{result:?}");
     assert!(usage.steps > steps, "{usage:?}");
     assert_eq!(usage.calls, 1);
 }
