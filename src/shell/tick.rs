@@ -417,6 +417,13 @@ async fn tell(
     if app.policy.brake == Brake::Stop {
         return Ok(());
     }
+    // Nor does a look that could not see: it would take the comment back and forth.
+    if matches!(
+        decision,
+        Decision::Wait(WaitReason::Gap(_) | WaitReason::StaleItem | WaitReason::LookAgain(_))
+    ) {
+        return Ok(());
+    }
     // It was brought up to date before people were asked; after a loss of memory we would know less.
     if matches!(decision, Decision::Wait(WaitReason::AskedPeople | WaitReason::NotResumed(_))) {
         return Ok(());
