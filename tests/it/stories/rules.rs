@@ -110,7 +110,7 @@ async fn a_repository_asks_for_drafts_and_for_reviewers() {
     let item = world.ask().await;
     world.go(|world| world.universe.emulator.pull_requests().len() == 1).await;
     let opened = world.universe.emulator.pull_requests()[0].clone();
-    let sent = fs::read_to_string(world.home().join("traffic.jsonl")).unwrap();
+    let sent = world.sent();
     assert!(sent.contains("\"isDraft\":true"), "it was opened as a draft");
     assert!(opened.votes.contains_key(&world.universe.owner.id), "{opened:#?}");
     // Not a person's draft: it is published by rule, and then it is built.
