@@ -221,7 +221,7 @@ async fn cgi(
     may_force: bool,
 ) -> Response<Body> {
     let root = inner.look(|world| world.root.as_ref().clone());
-    let mut command = Command::new("git");
+    let mut command = Command::new(super::git::program());
     command.arg("http-backend").env_clear().envs(super::git::environment(&root));
     command
         .env("GIT_CONFIG_COUNT", "3")

@@ -124,7 +124,7 @@ async fn check_out(job: &Job) -> Result<tempfile::TempDir, String> {
         vec!["-C", &target, "checkout", "--quiet", "--detach", &job.version],
     ];
     for args in steps {
-        let mut command = Command::new("git");
+        let mut command = Command::new(git::program());
         command.env_clear().envs(git::environment(folder.path())).args(&args).kill_on_drop(true);
         let output = command.output().await.map_err(|error| error.to_string())?;
         if !output.status.success() {
@@ -147,7 +147,7 @@ async fn execute(
     lines: &Lines,
     cancel: &Notify,
 ) -> Outcome {
-    let mut command = Command::new("sh");
+    let mut command = Command::new("/bin/sh");
     // One pipe for both streams keeps their lines in order.
     command.args(["-c", "exec \"$@\" 2>&1", "sh"]).args(&job.command);
     command

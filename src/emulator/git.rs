@@ -9,6 +9,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::LazyLock,
 };
 
 /// Git refused; the text is git's own.
@@ -57,6 +58,17 @@ pub(crate) fn search_path() -> OsString {
     std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
 }
 
+/// Git, by its place. A child that has a search path of its own and is called by its name only is forked for; a copy of
+/// a process with hundreds of stories in it costs more than what most calls of git do.
+pub(crate) fn program() -> &'static Path {
+    static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folders = search_path();
+        let mut places = std::env::split_paths(&folders).map(|folder| folder.join("git"));
+        places.find(|place| place.is_absolute() && place.is_file()).unwrap_or_else(|| "git".into())
+    });
+    &PLACE
+}
+
 /// What every git process of ours sees, and nothing else.
 pub(crate) fn environment(home: &Path) -> Vec<(&'static str, OsString)> {
     vec![
@@ -96,7 +108,7 @@ impl Git {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("git");
+        let mut command = Command::new(program());
         command.env_clear().envs(environment(&self.dir)).current_dir(&self.dir);
         command
     }

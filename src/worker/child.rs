@@ -5,7 +5,7 @@
 
 use super::{
     evidence::Sink,
-    machine::{Instant, now},
+    machine::{self, Instant, now},
 };
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::{
@@ -150,7 +150,9 @@ pub(super) fn run(call: Call<'_>) -> Ended {
     let Some((program, arguments)) = call.command.split_first() else {
         return Ended::not_started(&std::io::Error::other("the command is empty"));
     };
-    let spawned = Command::new(program)
+    let path = call.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
+    let spawned = Command::new(machine::place(program, path.unwrap_or_default()))
+        .arg0(program)
         .args(arguments)
         .env_clear()
         .envs(call.environment.iter().map(|(name, value)| (name, value)))

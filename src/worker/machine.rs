@@ -3,6 +3,7 @@
 pub(super) use std::time::Instant;
 use std::{
     fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -49,6 +50,19 @@ pub(super) fn search_path() -> String {
     let given = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     let knows = given.split(':').any(|folder| folder == TOOLS);
     if knows || !Path::new(TOOLS).is_dir() { given } else { format!("{given}:{TOOLS}") }
+}
+
+/// Where on the search path a program is. Whoever is started by its place need not be forked for: with a search path of
+/// its own a child is a whole copy of this process first.
+pub(super) fn place(program: &str, search_path: &str) -> PathBuf {
+    std::env::split_paths(search_path)
+        .map(|folder| folder.join(program))
+        .find(|place| !program.contains('/') && place.is_absolute() && is_program(place))
+        .unwrap_or_else(|| program.into())
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// How to reach a server.
