@@ -17,7 +17,7 @@ use std::fmt;
 
 /// A comment in the discussion of the work item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
+pub struct Remark {
     /// The comment.
     pub id: CommentId,
     /// Who wrote it.
@@ -129,11 +129,11 @@ pub fn apart(
 }
 
 /// What was said in the discussion, if it was read.
-fn said(seen: &Observation) -> &[Said] {
+fn said(seen: &Observation) -> &[Remark] {
     seen.discussion.known().map_or(&[], Vec::as_slice)
 }
 
-fn own_notes<'a>(run: &'a Run, seen: &'a Observation) -> impl Iterator<Item = (&'a Said, &'a Note)> {
+fn own_notes<'a>(run: &'a Run, seen: &'a Observation) -> impl Iterator<Item = (&'a Remark, &'a Note)> {
     said(seen).iter().filter_map(|said| match &said.what {
         What::Note(note) if note.run == run.id && said.by.id == seen.me => Some((said, note)),
         What::Note(_) | What::Words | What::Command(_) | What::Claim(_) => None,
@@ -167,7 +167,7 @@ pub fn stop_asked(run: &Run, seen: &Observation, policy: &Policy) -> bool {
 }
 
 /// Trusted people's words after our newest question, if our newest hand-over asks one.
-pub(super) fn answer<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy) -> Vec<&'a Said> {
+pub(super) fn answer<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy) -> Vec<&'a Remark> {
     let newest =
         own_notes(run, seen).filter(|(_, note)| note.asks.is_some() || note.resumed.is_some()).last();
     let Some((asked, Note { asks: Some(true), .. })) = newest else { return Vec::new() };

@@ -75,7 +75,7 @@ pub use catch_up::catch_up;
 pub use cause::cause;
 pub use command::{Command, Hand};
 pub use gates::gates;
-pub use heard::{Asked, Note, Place, Said, What};
+pub use heard::{Asked, Note, Place, Remark, What};
 pub use obey::{Answer, Obedience, Reply, by_hand};
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source, TestsSeen};
 pub use plan::{Effect, Plan, plan};

@@ -1,7 +1,7 @@
 //! What one tick learned about one run: read once, possibly stale, possibly incomplete, and honest about it.
 
 use super::budget::FleetFacts;
-use super::heard::{Asked, Said};
+use super::heard::{Asked, Remark};
 use crate::domain::{
     Build, CommitId, FailedTask, FailedTest, IdentityId, LabelledBy, OwnWord, PolicyEvaluation, PostedStatus,
     PullRequest, TestTotals, TextChange, Thread, WorkItem, Worker,
@@ -34,7 +34,7 @@ pub struct Observation {
     /// What we said on the pull request, by its keys; read together with the discussions.
     pub said: Seen<Vec<OwnWord>>,
     /// The discussion of the work item, oldest first. Not asked for when nothing was said since we looked last.
-    pub discussion: Seen<Vec<Said>>,
+    pub discussion: Seen<Vec<Remark>>,
     /// Commands in threads of the pull request that await our answer.
     pub commands: Seen<Vec<Asked>>,
     /// Who put the label for agents on an escalated item again, if it is there.

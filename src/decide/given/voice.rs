@@ -1,15 +1,15 @@
 //! What people said, as given to the sweep.
 
 use super::{
-    super::{Asked, Command, Gap, Note, Place, Said, Seen, Source, What},
+    super::{Asked, Command, Gap, Note, Place, Remark, Seen, Source, What},
     Given, ID, Voice, later, now, who,
 };
 use crate::domain::{Awaiting, CommentId, LabelledBy, Revision, RunId, TextChange, ThreadId, TurnNumber};
 use std::time::Duration;
 
 impl Given {
-    pub(super) fn discussion(&self) -> Seen<Vec<Said>> {
-        let said = |id: u32, by: &str, what: What| Said { id: CommentId(id), by: who(by), at: now(), what };
+    pub(super) fn discussion(&self) -> Seen<Vec<Remark>> {
+        let said = |id: u32, by: &str, what: What| Remark { id: CommentId(id), by: who(by), at: now(), what };
         let command = |command: Command| vec![said(5, "ana", What::Command(command))];
         let note = |note: Note| What::Note(note);
         let asks = |asks: bool| note(Note { asks: Some(asks), ..Note::of(ID) });

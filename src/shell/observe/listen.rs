@@ -5,7 +5,7 @@ use super::{is_its_turn, known};
 use crate::{
     ado,
     decide::{
-        Asked, Command, ItemSeen, Observation, Said, Seen, Source, What, heard::apart, resume::asked_to_go_on,
+        Asked, Command, ItemSeen, Observation, Remark, Seen, Source, What, heard::apart, resume::asked_to_go_on,
     },
     domain::{IdentityId, PullRequest, Revision, Run, Stage, Thread, WorkItem},
     shell::App,
@@ -17,7 +17,7 @@ pub(super) struct Heard {
     /// Without commands.
     pub(super) threads: Seen<Vec<Thread>>,
     pub(super) commands: Seen<Vec<Asked>>,
-    pub(super) discussion: Seen<Vec<Said>>,
+    pub(super) discussion: Seen<Vec<Remark>>,
 }
 
 /// Listens. `threads` is what was read of them anyway.
@@ -64,7 +64,7 @@ fn has_news(run: &Run, item: &WorkItem) -> bool {
     item.revision > heard
 }
 
-fn said(me: &IdentityId) -> impl Fn(ado::ItemComment) -> Said {
+fn said(me: &IdentityId) -> impl Fn(ado::ItemComment) -> Remark {
     let me = me.clone();
     move |comment| {
         let what = if comment.author.id == me {
@@ -73,7 +73,7 @@ fn said(me: &IdentityId) -> impl Fn(ado::ItemComment) -> Said {
         } else {
             Command::parse(&comment.text).map(What::Command)
         };
-        Said { id: comment.id, by: comment.author, at: comment.created_at, what: what.unwrap_or(What::Words) }
+        Remark { id: comment.id, by: comment.author, at: comment.created_at, what: what.unwrap_or(What::Words) }
     }
 }
 
