@@ -6,7 +6,7 @@
 pub mod stream;
 pub mod template;
 
-use crate::runtime::spec::{AgentCall, BriefWay, ConfigFile, Dialect, InstructionsWay};
+use crate::runtime::spec::{AgentCall, BriefWay, ConfigFile, Dialect, InstructionsWay, SessionKeep};
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::LazyLock};
 use template::{Value, Word};
@@ -66,6 +66,9 @@ pub struct Agent {
     /// switches were seen not to stop all of them.
     #[serde(default)]
     pub hides: Vec<String>,
+    /// What of a conversation outlives a turn. Absent = every turn begins afresh, with the whole brief.
+    #[serde(default)]
+    pub keep: SessionKeep,
     /// Whether the operator must say more than the name: which program, or which prepared files.
     #[serde(default)]
     pub needs_command: bool,
@@ -154,6 +157,7 @@ impl Agent {
             instructions: self.instructions,
             provider_codes: self.exit.provider.clone(),
             hides: self.hides.clone(),
+            keep: self.keep.clone(),
             version: self.version.clone(),
             checks_environment: wanted.checks_environment.to_vec(),
             model: wanted.model.map(str::to_owned),

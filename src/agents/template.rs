@@ -8,8 +8,8 @@ use serde::Deserialize;
 /// Slots that the shell fills.
 pub const BEFORE: [&str; 4] = ["{model}", "{effort}", "{worker}", "{command}"];
 /// Slots that the worker fills.
-pub const LATER: [&str; 6] =
-    ["{mode}", "{session}", "{workspace}", "{brief_file}", "{brief}", "{instructions}"];
+pub const LATER: [&str; 7] =
+    ["{mode}", "{session}", "{session_file}", "{workspace}", "{brief_file}", "{brief}", "{instructions}"];
 
 /// A word, or words that are there together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

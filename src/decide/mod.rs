@@ -45,6 +45,7 @@ mod gaps;
 mod gates;
 #[cfg(test)]
 mod given;
+mod goes_on;
 pub mod heard;
 mod listen;
 mod obey;
@@ -75,6 +76,7 @@ pub use catch_up::catch_up;
 pub use cause::cause;
 pub use command::{Command, Hand};
 pub use gates::gates;
+pub use goes_on::goes_on;
 pub use heard::{Asked, Note, Place, Remark, What};
 pub use obey::{Answer, Obedience, Reply, by_hand};
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source, TestsSeen};

@@ -3,7 +3,7 @@
 //! Pure data, made by the shell, stored beside the worker, read by `worker`. Additive only: a worker of an older
 //! image refuses a [`SCHEMA`] that it does not know.
 
-use crate::domain::{BranchName, CommitId, Rules, RunId, Step, Turn};
+use crate::domain::{BranchName, CommitId, Rules, RunId, Step, Turn, TurnNumber};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -29,6 +29,10 @@ pub struct WorkerSpec {
     pub source: Source,
     /// The text for the agent. Fetch writes it to `<input>/brief.md`; what the agent step has comes after it.
     pub brief: String,
+    /// What to tell an agent that can go on with its conversation, in place of the brief; only the fetch step has it, and
+    /// writes it to `<input>/goes-on.json`, which no agent can write. None = the conversation begins afresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_on: Option<GoesOn>,
     /// How the agent is called; only the agent step has it.
     pub agent: Option<AgentCall>,
     /// Who commits: identical input gives identical commits.
@@ -53,8 +57,18 @@ impl WorkerSpec {
     }
 }
 
+/// A turn that goes on with an earlier turn's conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoesOn {
+    /// The turn whose conversation it is.
+    pub after: TurnNumber,
+    /// What is new since.
+    pub news: String,
+}
+
 /// `4711-r12-t03-agent`.
-pub fn worker_name(run: RunId, turn: crate::domain::TurnNumber, step: Step) -> String {
+pub fn worker_name(run: RunId, turn: TurnNumber, step: Step) -> String {
     format!("{run}-t{:02}-{step}", turn.0)
 }
 
@@ -148,6 +162,9 @@ pub struct AgentCall {
     /// `host:port` of what it may reach, in place of the executor's own list; none = that list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Vec<String>>,
+    /// How its conversations outlive a turn.
+    #[serde(default, skip_serializing_if = "SessionKeep::is_nothing")]
+    pub keep: SessionKeep,
     /// Prints its version.
     #[serde(default)]
     pub version: Vec<String>,
@@ -157,6 +174,30 @@ pub struct AgentCall {
     /// The model that was asked for, for the record; none = whatever the agent is configured for.
     #[serde(default)]
     pub model: Option<String>,
+}
+
+/// How a conversation outlives its turn: as files that hold it and nothing else, or through the program that wrote it.
+/// Nothing at all = every turn begins afresh. Everything else in the home ends with the turn: what an agent that was
+/// led astray left there must not configure the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionKeep {
+    /// Files of the conversation `{session}`, below the home; a `*` stands for any part of a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Prints the conversation `{session}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export: Vec<String>,
+    /// Takes what was printed from `{session_file}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub import: Vec<String>,
+}
+
+impl SessionKeep {
+    /// Whether no conversation outlives its turn.
+    pub fn is_nothing(&self) -> bool {
+        self.files.is_empty() && self.export.is_empty()
+    }
 }
 
 /// How an agent is given its brief.

@@ -15,7 +15,7 @@ use crate::{
     domain::{BuildId, Ceiling, Choices, Link, Run, Step, Trigger, Turn, TurnEnd, TurnKind, WorkItemId},
     runtime::{
         environment::Decision,
-        spec::{AgentCall, CommitIdentity, Limits, Places, SCHEMA, Source, WorkerSpec},
+        spec::{AgentCall, CommitIdentity, GoesOn, Limits, Places, SCHEMA, Source, WorkerSpec},
     },
     settings::Settings,
     words::{
@@ -59,9 +59,9 @@ pub(super) async fn spec(
         Step::Agent => executor::environment(app, run, turn).await?,
         Step::Fetch | Step::Publish => Decision::default(),
     };
-    let brief = match step {
+    let (brief, goes_on) = match step {
         Step::Fetch => brief(app, run, turn, in_force).await?,
-        Step::Agent | Step::Publish => briefs::environment(&environment.told),
+        Step::Agent | Step::Publish => (briefs::environment(&environment.told), None),
     };
     let settings = &app.settings;
     let wall = match step {
@@ -89,6 +89,7 @@ pub(super) async fn spec(
             expected: turn.base.clone(),
         },
         brief,
+        goes_on,
         agent: match step {
             Step::Agent => Some(agent(app, &choices)?),
             Step::Fetch | Step::Publish => None,
@@ -229,7 +230,13 @@ async fn around(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result
     Ok(around)
 }
 
-async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<String, ApplyError> {
+/// The whole brief, and what is told in its place to an agent that goes on with its conversation.
+async fn brief(
+    app: &App,
+    run: &Run,
+    turn: &Turn,
+    in_force: &InForce,
+) -> Result<(String, Option<GoesOn>), ApplyError> {
     let item = app.ado.work_item_text(run.id.item, run.text_revision()).await?;
     let around = around(app, run, turn, in_force).await?;
     let rules = in_force.rules();
@@ -241,10 +248,17 @@ async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<
         | Trigger::Threads { .. }
         | Trigger::Conflict { .. } => Vec::new(),
     };
-    let task = Task { run, item: &item, words: &words, additions: &rules.brief.rules, around: &around };
+    let additions = &rules.brief.rules;
+    let task = Task { run, item: &item, words: &words, additions, around: &around, knows: false };
+    let newest: Vec<Word> = words.iter().filter(|word| is_answer(turn, word)).cloned().collect();
+    let both = |write: &dyn Fn(Task<'_>) -> String| {
+        let known = Task { words: &newest, knows: true, ..task };
+        let goes_on = decide::goes_on(run, turn).map(|after| GoesOn { after, news: write(known) });
+        (write(task), goes_on)
+    };
     let attempt = run.spent(turn.kind).max(1);
-    let text = match &turn.trigger {
-        Trigger::WorkItem { .. } => briefs::implement(task),
+    let (text, goes_on) = match &turn.trigger {
+        Trigger::WorkItem { .. } => both(&briefs::implement),
         Trigger::FailingChecks { builds, signature, head } => {
             let mut red = failing(app, run, builds).await?;
             if let (true, Some(id)) = (builds.is_empty(), run.pull_request) {
@@ -253,20 +267,32 @@ async fn brief(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<
                 red.tasks.extend(tasks.into_iter().map(|task| Failing { task, log: FailingLog::None }));
             }
             red.is_drill = *signature == decide::DRILL;
-            briefs::fix_forward(task, &red, &earlier(run, turn), attempt, app.policy.fix_forward_attempts)
+            let of = app.policy.fix_forward_attempts;
+            both(&|task| briefs::fix_forward(task, &red, &earlier(run, turn), attempt, of))
         }
         Trigger::Threads { awaiting, .. } => {
             let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
             let threads = app.ado.threads(&run.repository, pull_request).await?;
             let policy = app.policy_for(trust::authors(&threads)).await;
-            briefs::respond(task, &threads, awaiting, &policy.trusted)
+            both(&|task| briefs::respond(task, &threads, awaiting, &policy.trusted))
         }
-        Trigger::Answer { words } => briefs::answered(task, words),
-        Trigger::Conflict { .. } => briefs::conflict(task, &run.target),
+        Trigger::Answer { words } => both(&|task| briefs::answered(task, words)),
+        Trigger::Conflict { .. } => both(&|task| briefs::conflict(task, &run.target)),
     };
     let key = turn.trigger.key();
     let is_again = run.turns.iter().any(|record| record.number < turn.number && record.trigger == key);
-    Ok(if is_again || turn.kind == TurnKind::Redispatch { briefs::redispatch(&text) } else { text })
+    let is_lost = is_again || turn.kind == TurnKind::Redispatch;
+    Ok((if is_lost { briefs::redispatch(&text) } else { text }, goes_on))
+}
+
+fn is_answer(turn: &Turn, word: &Word) -> bool {
+    match &turn.trigger {
+        Trigger::Answer { words } => words.contains(&word.comment),
+        Trigger::WorkItem { .. }
+        | Trigger::FailingChecks { .. }
+        | Trigger::Threads { .. }
+        | Trigger::Conflict { .. } => false,
+    }
 }
 
 /// What trusted people wrote in the discussion since the claim.

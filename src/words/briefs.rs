@@ -2,7 +2,8 @@
 //!
 //! Knows the contract between agent and worker: which files are read and written, what is forbidden. Foreign text is always
 //! quoted in a fence that it cannot close, under a line that says where it comes from; instructions are only ever ours.
-//! Every brief is complete in itself, because the agent's session may be gone. Does not know which agent reads it.
+//! Every brief is complete in itself, because the agent's session may be gone; beside it stands a short one for an agent that
+//! goes on with its conversation ([`Task::knows`]). Does not know which agent reads it.
 
 mod suggestion;
 
@@ -46,6 +47,8 @@ pub struct Task<'a> {
     pub additions: &'a str,
     /// What else stands around the task.
     pub around: &'a Around,
+    /// Whether the agent was told all of it in the conversation that it goes on with: then only what is new is told.
+    pub knows: bool,
 }
 
 /// What stands around a task: all of it optional.
@@ -374,6 +377,16 @@ checked it\"}`. `outcome` is `done`, `nothing-to-do` (the summary says why, and 
 fill it in and write nothing else; otherwise say what changed and how it was checked.
 - `question.md`: only if you need a person; what you need to know and what you found out.";
 
+/// In place of all that, for an agent that was told.
+const KNOWN: &str = "\
+You go on with this conversation. All that you were told at its beginning still holds: the work item, your role, the rules, and \
+how to answer through files.
+
+- `$ROUNDSMAN_OUT` is new and empty: what you wrote there before is delivered. Write `outcome.json` again, and what else is due.
+- The workspace is a fresh checkout of your branch as it was pushed. What you did not commit, or what was not pushed, is not \
+in it; look before you rely on what you remember.
+- Your home directory was emptied.";
+
 /// Which part of a text that is too long tells more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
@@ -389,7 +402,13 @@ struct Brief {
 
 impl Brief {
     fn begin(task: Task<'_>) -> Self {
-        let Task { run, item: _, words: _, additions, around } = task;
+        let Task { run, item: _, words: _, additions, around, knows } = task;
+        if knows {
+            return Self {
+                text: format!("# Work item {}, run {}: what is new\n\n{KNOWN}", run.id.item, run.id),
+                is_full: false,
+            };
+        }
         let target = neutral::line(run.target.as_str(), MAX_INLINE).replace('`', "'");
         let text = format!("# Work item {}, run {}\n\n{PREAMBLE}", run.id.item, run.id);
         let mut brief = Self { text, is_full: false };
@@ -446,6 +465,13 @@ impl Brief {
     }
 
     fn item(&mut self, task: Task<'_>) {
+        if !task.knows {
+            self.known_item(task);
+        }
+        self.words(task.words);
+    }
+
+    fn known_item(&mut self, task: Task<'_>) {
         let WorkItemText { title, description, acceptance_criteria, repro_steps, system_info } = task.item;
         let id = task.run.id.item;
         self.say(&format!("## Work item {id}"));
@@ -483,13 +509,16 @@ impl Brief {
                 Keep::Start,
             );
         }
-        if !task.words.is_empty() {
+    }
+
+    fn words(&mut self, words: &[Word]) {
+        if !words.is_empty() {
             self.say(
                 "### What people wrote about it since\n\n\
                  They may ask for this within the work item and the rules of this brief; the newest word counts.",
             );
         }
-        for word in task.words {
+        for word in words {
             let origin =
                 format!("comment {} by {} (may ask)", word.comment, neutral::line(&word.by, MAX_INLINE));
             self.quote(&origin, &word.text, MAX_COMMENT, Keep::Start);

@@ -6,14 +6,14 @@
 
 use super::{
     calls::Told,
-    changes, checks,
+    carry, changes, checks,
     child::Bounds,
     evidence::CallNote,
     git::{BASE, Git, GitError, Repo, TARGET, WORK},
     job::{Job, SAVE_LIMIT},
     left,
     machine::{self, now, text},
-    memory::{self, Conversation},
+    memory::Conversation,
     prompts, room,
 };
 use crate::{
@@ -48,6 +48,7 @@ pub(super) fn run(job: &Job) -> (AgentResult, Usage) {
     session.usage.seconds = began.elapsed().as_secs();
     left::clean(job);
     left::gather_proposals(job);
+    session.settle(&result);
     session.leave_evidence(match &result {
         AgentResult::Worked { .. } => "worked",
         AgentResult::NothingChanged { .. } => "nothing changed",
@@ -149,8 +150,12 @@ pub(super) struct Session<'a> {
     pub(super) red_before: Vec<checks::RedBefore>,
     /// What this turn is about, complete.
     pub(super) brief: String,
-    /// Whether it was told the brief of this turn.
+    /// Whether it was told what this turn is about.
     pub(super) is_told: bool,
+    /// What is new to an agent that goes on with an earlier turn's conversation.
+    pub(super) news: Option<String>,
+    /// Whether it does, for people.
+    pub(super) began: String,
 }
 
 impl<'a> Session<'a> {
@@ -160,6 +165,7 @@ impl<'a> Session<'a> {
         for directory in [&places.output, &places.home, &places.output.join("evidence")] {
             fs::create_dir_all(directory).map_err(|e| format!("{}: {e}", directory.display()))?;
         }
+        let carried = carry::open(job, call).map_err(|e| format!("{}: {e}", places.home.display()))?;
         let git = Git::new(job, None).map_err(|e| e.to_string())?;
         let clone = Repo::bare(&places.repository);
         let known = |name: &str| {
@@ -183,13 +189,16 @@ impl<'a> Session<'a> {
             last: Verdict::Crashed,
             last_words: String::new(),
             plan_text: String::new(),
-            conversation: memory::recall(job, &call.name),
+            conversation: None,
             red_before: Vec::new(),
             brief: String::new(),
             is_told: false,
+            news: None,
+            began: String::new(),
         };
         session.hide_configuration().map_err(|error| error.to_string())?;
         session.version = session.ask_version();
+        session.go_on(carried);
         Ok(session)
     }
 
@@ -200,8 +209,12 @@ impl<'a> Session<'a> {
         self.red_before = checks::before(self)?;
         let red = prompts::red_before(&self.red_before);
         self.brief = self.complete(&format!("{brief}{red}{}", job.spec.brief));
-        let whole = if self.call.plan_first { self.plan()? } else { self.brief.clone() };
-        self.ask(Why::Implement, &Told { again: prompts::implement_plan(), fresh: whole })?;
+        let told = if self.call.plan_first {
+            Told { fresh: self.plan()?, again: prompts::implement_plan() }
+        } else {
+            Told { fresh: self.brief.clone(), again: self.news.clone().unwrap_or_default() }
+        };
+        self.ask(Why::Implement, &told)?;
         let mut repairs_left = job.spec.limits.repairs;
         let mut review = None;
         let (checks_passed, red_before) = loop {
@@ -320,8 +333,8 @@ impl<'a> Session<'a> {
     fn plan(&mut self) -> Result<String, AgentResult> {
         let brief = self.brief.clone();
         let can_write = self.call.plan.is_none() && self.call.plan_switches.is_empty();
-        let told = prompts::plan(&brief, can_write);
-        self.ask(Why::Plan, &Told { again: told.clone(), fresh: told })?;
+        let again = prompts::plan(self.news.as_ref().unwrap_or(&brief), can_write);
+        self.ask(Why::Plan, &Told { again, fresh: prompts::plan(&brief, can_write) })?;
         let plan = self.job.spec.places.output.join("plan.md");
         let said = self.job.clean(&self.plan_text, PLAN);
         if !can_write && !plan.is_file() && !said.is_empty() {

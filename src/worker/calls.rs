@@ -1,7 +1,7 @@
 //! One call of the agent: what it is told, with which words and variables it is started, and what its end means.
 //!
-//! A conversation goes on where it can: within a turn, and from an earlier turn of the run. One that is not known any more
-//! is begun afresh with the whole brief, and a provider that fails for now is asked once more; both cost the agent nothing.
+//! A conversation goes on where it can: within a turn, and from an earlier turn of the run (`carry`). One that is not known
+//! any more is begun afresh with the whole brief, and a provider that fails for now is asked once more; both cost the agent nothing.
 
 use super::{
     agent::{Session, Why},
@@ -49,7 +49,7 @@ const VERSION: usize = 100;
 pub(super) struct Told {
     /// For an agent that knows nothing.
     pub(super) fresh: String,
-    /// For one that was told the brief in this turn, in the same conversation.
+    /// For one that was told before, in the same conversation, what this turn is about.
     pub(super) again: String,
 }
 
@@ -66,14 +66,15 @@ struct Came {
 impl Session<'_> {
     /// Calls the agent. Errors are ends that no evidence can outweigh; work is saved before they are reported.
     pub(super) fn ask(&mut self, why: Why, told: &Told) -> Result<(), AgentResult> {
-        let (mut is_told, mut is_retry) = (self.is_told, false);
+        // After a provider failed for now: whether the agent had heard us before.
+        let (mut is_told, mut was_heard, mut is_retry) = (self.is_told, false, false);
         loop {
             if let Some(over) = meter::exhausted(&self.usage, &self.job.spec.limits) {
                 return Err(self.fail(AgentFailure::Exhausted, &format!("the turn has used {over}")));
             }
             let going_on = self.conversation.clone().filter(|_| !self.call.resume.is_empty());
             let brief = match (&going_on, is_told) {
-                (Some(_), true) if is_retry => prompts::go_on(),
+                (Some(_), _) if was_heard => prompts::go_on(),
                 (Some(_), true) => told.again.clone(),
                 (Some(_), false) | (None, _) => told.fresh.clone(),
             };
@@ -86,7 +87,7 @@ impl Session<'_> {
                     self.job.say("the conversation is not known any more: it begins afresh");
                     self.conversation = None;
                     memory::remember(self.job, &self.call.name, None);
-                    is_told = false;
+                    (is_told, was_heard) = (false, false);
                 }
                 Verdict::ProviderTransient | Verdict::Transport
                     if !is_retry && self.call.dialect != Dialect::Plain =>
@@ -95,7 +96,7 @@ impl Session<'_> {
                     self.pause();
                     is_retry = true;
                     // What it was told before it broke off, it knows only where it can go on.
-                    is_told = is_told || came.session.is_some();
+                    was_heard = came.session.is_some();
                 }
                 Verdict::ProviderPermanent => {
                     let detail = format!("{} call {}: {}", why.word(), came.verdict, came.words);
@@ -238,7 +239,7 @@ impl Session<'_> {
 
     /// The agent's whole environment. Nothing of the worker's own gets there by itself, least of all the variables by
     /// which an agent recognises that it runs inside another one.
-    fn environment(&self, why: Why, brief_file: &Path) -> std::io::Result<Vec<(String, String)>> {
+    pub(super) fn environment(&self, why: Why, brief_file: &Path) -> std::io::Result<Vec<(String, String)>> {
         let (job, call) = (self.job, self.call);
         let places = &job.spec.places;
         let is_for_agent = |name: &String| !call.checks_environment.contains(name);

@@ -115,6 +115,8 @@ struct TurnNote<'a> {
     program_version: &'a str,
     model: Option<&'a str>,
     result: &'a str,
+    /// Whether it went on with the conversation of an earlier turn, and if not, why not.
+    conversation: &'a str,
     usage: Usage,
     calls: &'a [CallNote],
 }
@@ -134,6 +136,7 @@ impl Session<'_> {
             program_version: &self.version,
             model: call.model.as_deref(),
             result,
+            conversation: &self.began,
             usage: self.usage,
             calls: &self.notes,
         };

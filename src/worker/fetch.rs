@@ -18,6 +18,8 @@ const TEMPLATE_FOLDERS: [&str; 4] = [".azuredevops/", ".vsts/", "docs/", ""];
 const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md"];
 /// Below `/in`: the documents that the repository wants read before a task, as the base revision has them.
 const CONTEXT: &str = "context";
+/// Below `/in`: what to tell an agent that goes on with its conversation.
+pub(super) const GOES_ON: &str = "goes-on.json";
 /// Our branch as fetched.
 const OWN: &str = "refs/roundsman/own";
 
@@ -132,6 +134,11 @@ fn hand_over(git: &Git, repo: &Repo, job: &Job, base: &CommitId, target: &Commit
     let failed = |e: std::io::Error| format!("{}: {e}", input.display());
     machine::empty(input).map_err(failed)?;
     machine::write(input.join("brief.md"), job.spec.brief.as_bytes()).map_err(failed)?;
+
+    if let Some(goes_on) = &job.spec.goes_on {
+        let text = serde_json::to_vec_pretty(goes_on).map_err(|e| e.to_string())?;
+        machine::write(input.join(GOES_ON), &text).map_err(failed)?;
+    }
 
     let files = files_of(git, repo, target)?;
     if let Some(path) = template_of(&files, &job.spec.source.target)

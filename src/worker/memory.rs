@@ -1,10 +1,13 @@
-//! What outlives a turn in `/home` besides what the agent keeps there itself: the name of its conversation, and which
-//! checks failed before it began.
+//! What we note in `/home` for later turns: the name of the agent's conversation, and which checks failed before it began.
+//! How the conversation itself outlives its turn stands in `carry`.
 //!
 //! Lives beside agent code, so it is a hint and checked like one. What is lost costs tokens, nothing else.
 
 use super::{job::Job, machine::text};
-use crate::{domain::Usage, runtime::process::files};
+use crate::{
+    domain::{TurnNumber, Usage},
+    runtime::process::files,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +28,15 @@ pub(super) struct Conversation {
     /// What it used up so far, as its program counts.
     #[serde(default)]
     pub(super) usage: Usage,
+    /// The turn that ended well with it; none while one is under way, and after one that did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<TurnNumber>,
+    /// The program's version then.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) version: String,
+    /// The model that was asked for then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<String>,
 }
 
 /// The conversation that this agent can go on with.
@@ -40,14 +52,31 @@ pub(super) fn remember(job: &Job, agent: &str, conversation: Option<(&str, Usage
         Some((session, usage)) => {
             let directory = text(&job.spec.places.workspace);
             let session = session.to_owned();
-            known.insert(agent.to_owned(), Conversation { session, directory, usage });
+            let (after, version, model) = (None, String::new(), None);
+            let known_now = Conversation { session, directory, usage, after, version, model };
+            known.insert(agent.to_owned(), known_now);
         }
         None => _ = known.remove(agent),
     }
+    write(job, &known);
+}
+
+/// The turn ended well: a later one may go on.
+pub(super) fn settle(job: &Job, agent: &str, version: &str, model: Option<&str>) {
+    let mut known = all(job);
+    if let Some(conversation) = known.get_mut(agent) {
+        conversation.after = Some(job.spec.turn.number);
+        version.clone_into(&mut conversation.version);
+        conversation.model = model.map(str::to_owned);
+    }
+    write(job, &known);
+}
+
+fn write(job: &Job, known: &BTreeMap<String, Conversation>) {
     // Whoever cannot remember begins afresh.
     _ = files::write_atomically(
         &job.spec.places.home.join(FILE),
-        &serde_json::to_vec_pretty(&known).unwrap_or_default(),
+        &serde_json::to_vec_pretty(known).unwrap_or_default(),
     );
 }
 
@@ -72,6 +101,16 @@ pub(super) fn red_before(job: &Job, commit: &str) -> Option<Vec<String>> {
     let text = files::read_left(&job.spec.places.home, RED_FILE, LIMIT).ok().flatten()?;
     let known: RedBefore = serde_json::from_str(&text).ok()?;
     (known.commit == commit).then_some(known.checks)
+}
+
+/// The note as it is: it outlives the home.
+pub(super) fn red_note(job: &Job) -> Option<Vec<u8>> {
+    files::read_left_bytes(&job.spec.places.home, RED_FILE, LIMIT).ok().flatten()
+}
+
+/// Puts the note back.
+pub(super) fn keep_red_note(job: &Job, note: &[u8]) {
+    _ = files::write_atomically(&job.spec.places.home.join(RED_FILE), note);
 }
 
 /// Remembers them for the run's later turns.

@@ -29,6 +29,7 @@
 
 mod agent;
 mod calls;
+mod carry;
 mod changes;
 mod checks;
 mod child;

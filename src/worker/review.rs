@@ -49,6 +49,8 @@ impl Session<'_> {
         (self.call, self.conversation, self.is_told, self.last) = own;
         (self.outcome, self.last_words, self.plan_text) = words;
         let kept = self.conversation.as_ref().map(|kept| (kept.session.clone(), kept.usage));
+        // Nobody goes on with the reviewer's own conversation.
+        memory::remember(job, &reviewer.name, None);
         memory::remember(job, &self.call.name, kept.as_ref().map(|(name, usage)| (name.as_str(), *usage)));
         match file {
             Some(bytes) => _ = files::write_atomically(&output.join("outcome.json"), &bytes),

@@ -140,6 +140,7 @@ impl World {
                 expected: self.expected.clone(),
             },
             brief: if step == Step::Fetch { "Do it.\n\n## Thread 7\nWhy?\n".into() } else { String::new() },
+            goes_on: None,
             agent,
             commit: CommitIdentity {
                 name: "Roundsman".into(),

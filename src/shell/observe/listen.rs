@@ -5,7 +5,8 @@ use super::{is_its_turn, known};
 use crate::{
     ado,
     decide::{
-        Asked, Command, ItemSeen, Observation, Remark, Seen, Source, What, heard::apart, resume::asked_to_go_on,
+        Asked, Command, ItemSeen, Observation, Remark, Seen, Source, What, heard::apart,
+        resume::asked_to_go_on,
     },
     domain::{IdentityId, PullRequest, Revision, Run, Stage, Thread, WorkItem},
     shell::App,
@@ -73,7 +74,12 @@ fn said(me: &IdentityId) -> impl Fn(ado::ItemComment) -> Remark {
         } else {
             Command::parse(&comment.text).map(What::Command)
         };
-        Remark { id: comment.id, by: comment.author, at: comment.created_at, what: what.unwrap_or(What::Words) }
+        Remark {
+            id: comment.id,
+            by: comment.author,
+            at: comment.created_at,
+            what: what.unwrap_or(What::Words),
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The driver with programs that print what real ones were recorded to print.
 
-use super::{calls, error, evidence, out, shell, step, turn};
+use super::{began, calls, error, evidence, out, shell, step, turn, turn_after};
 use crate::worker::{World, git, run_id};
 use roundsman::{
     domain::{AgentFailure, AgentResult, TurnNumber, Usage},
-    runtime::{Handover, spec::Limits},
+    runtime::{
+        Handover,
+        spec::{AgentCall, Limits, SessionKeep},
+    },
 };
 use std::{collections::BTreeMap, fs};
 
@@ -15,63 +18,153 @@ fn failed(result: &AgentResult) -> (AgentFailure, &str) {
     }
 }
 
+/// Remembers its conversation in a file, keeps what it is told, and does what `turn` says besides.
+fn remembers(turn: &str) -> AgentCall {
+    shell(&format!(
+        "if [ $1 = again ] && [ ! -e \"$HOME/store/x/$2.txt\" ]; then echo 'Error: Session not found' >&2; exit 1; fi\n\
+         mkdir -p \"$HOME/store/x\"; echo said >> \"$HOME/store/x/ses_1.txt\"\n\
+         echo \"$ROUNDSMAN_CALL $1 $2 $PWD\" >> \"$ROUNDSMAN_OUT/calls\"; cat > \"$ROUNDSMAN_OUT/told-$ROUNDSMAN_CALL\"\n\
+         find \"$HOME\" -type f | sed \"s,$HOME/,,\" | sort > \"$ROUNDSMAN_OUT/home\"\n\
+         if [ $ROUNDSMAN_CALL = plan ]; then echo plan > \"$ROUNDSMAN_OUT/plan.md\"; else echo x >> new.txt; fi\n\
+         {turn}\n{}",
+        step("stop"),
+    ))
+}
+
+fn left(world: &World, number: u16, name: &str) -> String {
+    fs::read_to_string(out(world, number).join(name)).unwrap()
+}
+
 #[tokio::test]
 async fn a_later_turn_goes_on_with_the_conversation_and_a_lost_one_begins_afresh() {
     let mut world = World::new();
     world.plan_first = true;
-    let memory = world.path().join("knows");
-    fs::write(&memory, "").unwrap();
-    let program = format!(
-        "if [ $1 = again ] && [ ! -e {0} ]; then echo 'Error: Session not found' >&2; exit 1; fi\n\
-         echo \"$ROUNDSMAN_CALL $1 $2 $PWD\" >> \"$ROUNDSMAN_OUT/calls\"; cat > \"$ROUNDSMAN_OUT/told-$ROUNDSMAN_CALL\"\n\
-         if [ $ROUNDSMAN_CALL = plan ]; then echo plan > \"$ROUNDSMAN_OUT/plan.md\"; else echo x >> new.txt; fi\n{1}",
-        memory.display(),
-        step("stop"),
-    );
-    let agent = shell(&program);
+    let agent = remembers("");
     let (result, usage) = turn(&world, 1, &agent, &Handover::default()).await;
     assert!(matches!(result, AgentResult::Worked { .. }), "{result:?}");
     assert_eq!(calls(&world, 1), ["plan new: answered", "implement again: answered"]);
     let used = Usage { calls: 2, steps: 2, input_tokens: 1_400, output_tokens: 70, ..Usage::default() };
     assert_eq!(usage, Usage { cost_micro_usd: Some(6_000), ..used });
-    let told = fs::read_to_string(out(&world, 1).join("told-implement")).unwrap();
+    let told = left(&world, 1, "told-implement");
     assert!(
         told.contains("Your plan stands") && !told.contains("Do it."),
         "the brief is not paid for twice: {told}"
     );
     let workspace = world.runtime.places(run_id(), TurnNumber(1)).workspace;
-    let first = fs::read_to_string(out(&world, 1).join("calls")).unwrap();
+    let first = left(&world, 1, "calls");
     assert_eq!(first, format!("plan new  {0}\nimplement again ses_1 {0}\n", workspace.display()));
 
-    turn(&world, 2, &agent, &Handover::default()).await;
+    turn_after(&world, 2, &agent, &Handover::default(), Some(1)).await;
     assert_eq!(calls(&world, 2), ["plan again: answered", "implement again: answered"]);
-    let told = fs::read_to_string(out(&world, 2).join("told-plan")).unwrap();
-    assert!(told.contains("Do it."), "a new turn has a new brief: {told}");
+    let told = left(&world, 2, "told-plan");
+    assert!(told.contains("Euro, please.") && !told.contains("Do it."), "only what is new: {told}");
+    assert_eq!(began(&world, 2), "goes on with that of turn 1");
 
-    fs::remove_file(&memory).unwrap();
+    // The transcript is there, and its program does not know it.
     world.plan_first = false;
-    let (result, _) = turn(&world, 3, &agent, &Handover::default()).await;
+    let forgets = shell(&format!(
+        "if [ $1 = again ]; then echo 'Error: Session not found' >&2; exit 1; fi\n\
+         cat > \"$ROUNDSMAN_OUT/told\"; echo x >> new.txt; {}",
+        step("stop")
+    ));
+    let (result, _) = turn_after(&world, 3, &forgets, &Handover::default(), Some(2)).await;
     assert!(matches!(result, AgentResult::Worked { .. }), "not charged: {result:?}");
     assert_eq!(calls(&world, 3), ["implement again: did not know its session", "implement new: answered"]);
-    assert!(fs::read_to_string(out(&world, 3).join("told-implement")).unwrap().contains("Do it."));
+    assert!(left(&world, 3, "told").contains("Do it."));
+}
+
+#[tokio::test]
+async fn of_a_home_only_the_conversation_outlives_its_turn() {
+    let world = World::new();
+    let evil = "mkdir -p \"$HOME/.config\" \"$HOME/store/.x\"; echo evil > \"$HOME/.config/plugin.js\"; \
+        echo evil > \"$HOME/store/x/settings\"; ln -s \"$HOME/.config\" \"$HOME/store/link\"; \
+        echo evil > \"$HOME/.config/ses_1.txt\"; chmod 500 \"$HOME/.config\"";
+    turn(&world, 1, &remembers(evil), &Handover::default()).await;
+    turn_after(&world, 2, &remembers(""), &Handover::default(), Some(1)).await;
+    assert_eq!(left(&world, 2, "home"), "store/x/ses_1.txt\n", "what configured it is gone");
+    assert_eq!(began(&world, 2), "goes on with that of turn 1");
+    turn(&world, 3, &remembers(evil), &Handover::default()).await;
+    assert_eq!(began(&world, 3), "begins afresh: this turn has a conversation of its own");
+    assert_eq!(calls(&world, 3), ["implement new: answered"]);
+    assert_eq!(left(&world, 3, "home"), "store/x/ses_1.txt\n", "its own, of this turn");
+}
+
+#[tokio::test]
+async fn only_the_same_agent_goes_on_and_only_where_the_turn_ended_well() {
+    let world = World::new();
+    let agent = remembers("");
+    let plain = Handover::default();
+    turn(&world, 1, &agent, &plain).await;
+    turn_after(&world, 2, &AgentCall { model: Some("other".into()), ..agent.clone() }, &plain, Some(1)).await;
+    assert_eq!(began(&world, 2), "begins afresh: another model was asked for");
+    let newer = AgentCall {
+        model: Some("other".into()),
+        version: ["echo", "2"].map(str::to_owned).to_vec(),
+        ..agent.clone()
+    };
+    turn_after(&world, 3, &newer, &plain, Some(2)).await;
+    assert_eq!(began(&world, 3), "begins afresh: the agent's program has another version");
+    let nothing = AgentCall { keep: SessionKeep::default(), ..newer.clone() };
+    turn_after(&world, 4, &nothing, &plain, Some(3)).await;
+    assert_eq!(began(&world, 4), "begins afresh: conversations of opencode end with their turn");
+    turn(&world, 5, &agent, &plain).await;
+    turn_after(&world, 7, &agent, &plain, Some(6)).await;
+    assert_eq!(began(&world, 7), "begins afresh: turn 6 left no conversation of opencode");
+
+    let (result, _) = turn(&world, 8, &remembers("exit 3"), &plain).await;
+    assert!(matches!(result, AgentResult::Worked { .. }), "it left work: {result:?}");
+    turn_after(&world, 9, &agent, &plain, Some(8)).await;
+    assert_eq!(began(&world, 9), "begins afresh: turn 8 left no conversation of opencode");
+    assert_eq!(calls(&world, 9), ["implement new: answered"]);
+}
+
+#[tokio::test]
+async fn what_a_program_exported_it_is_given_to_import() {
+    let world = World::new();
+    let mut agent = remembers("");
+    let script = |text: &str| ["sh", "-c", text, "move"].map(str::to_owned).to_vec();
+    let with = |mut words: Vec<String>, word: &str| {
+        words.push(word.to_owned());
+        words
+    };
+    agent.keep = SessionKeep {
+        files: Vec::new(),
+        export: with(script("echo exported $1"), "{session}"),
+        import: with(
+            script("mkdir -p \"$HOME/store/x\"; cat \"$1\" > \"$HOME/store/x/ses_1.txt\""),
+            "{session_file}",
+        ),
+    };
+    turn(&world, 1, &agent, &Handover::default()).await;
+    turn_after(&world, 2, &agent, &Handover::default(), Some(1)).await;
+    assert_eq!(calls(&world, 2), ["implement again: answered"]);
+    let home = world.runtime.places(run_id(), TurnNumber(1)).home;
+    assert_eq!(fs::read_to_string(home.join("store/x/ses_1.txt")).unwrap(), "exported ses_1\nsaid\n");
+    agent.keep.import = script("exit 1");
+    turn_after(&world, 3, &agent, &Handover::default(), Some(2)).await;
+    assert_eq!(began(&world, 3), "begins afresh: the agent's program did not take the conversation back");
 }
 
 #[tokio::test]
 async fn a_conversation_of_another_directory_is_never_gone_on_with() {
     let world = World::new();
     let home = world.runtime.places(run_id(), TurnNumber(1)).home;
-    fs::create_dir_all(&home).unwrap();
+    fs::create_dir_all(home.join("store/x")).unwrap();
     let known = |session: &str, directory: &str| {
-        serde_json::json!({"opencode": {"session": session, "directory": directory}}).to_string()
+        serde_json::json!({"opencode": {"session": session, "directory": directory, "after": 1}}).to_string()
     };
     let workspace = world.runtime.places(run_id(), TurnNumber(1)).workspace.display().to_string();
     let agent = shell(&format!("echo x > new.txt; {}", step("stop")));
-    for (number, text) in
-        [known("ses_9", "/elsewhere"), known("--last", &workspace), "{".into()].iter().enumerate()
-    {
-        fs::write(home.join("roundsman-session.json"), text).unwrap();
-        let number = u16::try_from(number).unwrap() + 1;
-        turn(&world, number, &agent, &Handover::default()).await;
+    for (number, text) in (2..).zip([
+        known("ses_9", "/elsewhere"),
+        known("--last", &workspace),
+        known("../x/ses_9", &workspace),
+        "{".into(),
+    ]) {
+        fs::create_dir_all(home.join("store/x")).unwrap();
+        fs::write(home.join("store/x/ses_9.txt"), "").unwrap();
+        fs::write(home.join("roundsman-session.json"), &text).unwrap();
+        turn_after(&world, number, &agent, &Handover::default(), Some(1)).await;
         assert_eq!(calls(&world, number), ["implement new: answered"], "{text}");
     }
 }

@@ -10,10 +10,10 @@ mod rules;
 
 use crate::worker::World;
 use roundsman::{
-    domain::{AgentResult, Step, StepResult, TurnNumber, Usage},
+    domain::{AgentResult, FetchResult, Step, StepResult, TurnNumber, Usage},
     runtime::{
         Handover,
-        spec::{AgentCall, Dialect},
+        spec::{AgentCall, Dialect, GoesOn, SessionKeep, WorkerSpec},
     },
 };
 use std::{fs, path::PathBuf};
@@ -30,6 +30,7 @@ fn shell(program: &str) -> AgentCall {
         command: words("new", &[]),
         resume: words("again", &["{session}"]),
         dialect: Dialect::Opencode,
+        keep: SessionKeep { files: vec!["store/*/{session}.txt".into()], ..SessionKeep::default() },
         ..AgentCall::default()
     }
 }
@@ -49,7 +50,21 @@ fn error(status: u16) -> String {
 
 /// Fetches and runs the agent step.
 async fn turn(world: &World, number: u16, call: &AgentCall, handover: &Handover) -> (AgentResult, Usage) {
-    world.fetch(number).await;
+    turn_after(world, number, call, handover, None).await
+}
+
+/// The same, for a turn that goes on with the conversation of that turn.
+async fn turn_after(
+    world: &World,
+    number: u16,
+    call: &AgentCall,
+    handover: &Handover,
+    after: Option<u16>,
+) -> (AgentResult, Usage) {
+    let goes_on = |after| GoesOn { after: TurnNumber(after), news: "Euro, please.".into() };
+    let fetch = WorkerSpec { goes_on: after.map(goes_on), ..world.spec(Step::Fetch, number, "") };
+    let fetched = world.step_with(&fetch, &Handover::default()).await;
+    assert!(matches!(fetched, StepResult::Fetch(FetchResult::Ready { .. })), "{fetched:?}");
     let mut spec = world.spec(Step::Agent, number, "");
     spec.agent = Some(AgentCall { plan_first: world.plan_first, ..call.clone() });
     match world.step_with(&spec, handover).await {
@@ -65,6 +80,12 @@ fn out(world: &World, number: u16) -> PathBuf {
 fn evidence(world: &World, number: u16, name: &str) -> String {
     let path = out(world, number).join("evidence").join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whether a turn went on with a conversation, in words.
+fn began(world: &World, number: u16) -> String {
+    let note: serde_json::Value = serde_json::from_str(&evidence(world, number, "turn.json")).unwrap();
+    note["conversation"].as_str().unwrap().to_owned()
 }
 
 /// What was left of every call: number, why, resumed, verdict.

@@ -1,7 +1,7 @@
 //! The traps, with the real programs and a model server whose behaviour is its model's name. Each program that is not
 //! there is skipped by name.
 
-use super::{calls, evidence, turn};
+use super::{began, calls, evidence, turn, turn_after};
 use crate::worker::{World, run_id};
 use roundsman::{
     agents::{self, Wanted},
@@ -131,10 +131,20 @@ async fn works(agent: &'static str) {
         note["program_version"].as_str().unwrap().chars().filter(|c| "0123456789.".contains(*c)).collect();
     assert!(!version.is_empty() && program.contains(&version), "{version} is not the version of: {program}");
     let before = stage.model.requests().len();
-    let (_, again) = stage.turn(2, "ok").await;
+    let (call, handover) = (stage.call("ok"), stage.handover("ok"));
+    let (_, again) = turn_after(&stage.world, 2, &call, &handover, Some(1)).await;
+    assert_eq!(began(&stage.world, 2), "goes on with that of turn 1");
     let second = calls(&stage.world, 2);
     assert!(second.iter().all(|call| call.contains(" again: ")), "{second:?}");
     assert!(stage.model.requests().len() > before);
+    let told = format!("{:?}", stage.model.requests().last());
+    let knows = told.contains("Do it.") && told.contains("Euro, please.");
+    assert!(knows, "the transcript is there, and what is new: {told}");
+    // Of two turns before this one the home holds what the program itself wrote since, and no more.
+    fs::write(stage.world.runtime.places(run_id(), TurnNumber(1)).home.join("evil"), "").unwrap();
+    turn_after(&stage.world, 3, &call, &handover, Some(2)).await;
+    assert_eq!(began(&stage.world, 3), "goes on with that of turn 2");
+    assert!(!stage.world.runtime.places(run_id(), TurnNumber(1)).home.join("evil").exists());
     assert!(
         again.fresh_tokens() < 2 * usage.fresh_tokens(),
         "a session is not counted twice: {usage:?} {again:?}"

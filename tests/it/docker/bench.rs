@@ -297,6 +297,7 @@ impl Bench for DockerBench {
                 expected: None,
             },
             brief: if step == Step::Fetch { "Do it.\n".into() } else { String::new() },
+            goes_on: None,
             agent: (step == Step::Agent).then(|| AgentCall {
                 name: "command".into(),
                 command: ["sh", "-c", program].map(str::to_owned).to_vec(),

@@ -21,7 +21,7 @@ fn metered(world: &mut World, script: &str, dollars: &str) {
         )
     };
     let script = format!(
-        "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 1; exit; fi\nWORLD='{}'\n\
+        "#!/bin/sh\nif [ \"$1\" != run ]; then echo 1; exit; fi\nWORLD='{}'\n\
          step() {{ {}; }}\necho \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/calls\"\n{script}\n{}\n",
         world.home().display(),
         step("tool-calls"),

@@ -20,6 +20,7 @@ mod reviewers;
 mod road;
 mod rules;
 mod second;
+mod session;
 mod takeover;
 mod tricks;
 mod twins;
