@@ -6,6 +6,7 @@
 
 use super::{
     command::Command,
+    conversation::conversation,
     observation::{Observation, Seen},
 };
 use crate::domain::{
@@ -166,16 +167,47 @@ pub fn stop_asked(run: &Run, seen: &Observation, policy: &Policy) -> bool {
     pending(run, seen, policy).iter().any(|asked| asked.command == Command::Stop)
 }
 
-/// Trusted people's words after our newest question, if our newest hand-over asks one.
-pub(super) fn answer<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy) -> Vec<&'a Remark> {
+/// Our newest question, if our newest hand-over asks one.
+fn question<'a>(run: &'a Run, seen: &'a Observation) -> Option<&'a Remark> {
     let newest =
         own_notes(run, seen).filter(|(_, note)| note.asks.is_some() || note.resumed.is_some()).last();
-    let Some((asked, Note { asks: Some(true), .. })) = newest else { return Vec::new() };
+    newest.filter(|(_, note)| note.asks == Some(true)).map(|(asked, _)| asked)
+}
+
+/// Trusted people's words in the discussion after our newest question.
+pub(super) fn answer<'a>(run: &'a Run, seen: &'a Observation, policy: &'a Policy) -> Vec<&'a Remark> {
+    let Some(asked) = question(run, seen) else { return Vec::new() };
     said(seen)
         .iter()
         .filter(|said| said.id > asked.id && said.what == What::Words && said.by.id != seen.me)
         .filter(|said| policy.trusted.contains(&said.by.id))
         .collect()
+}
+
+/// Trusted people's words on the pull request after our newest question: threads that await us, and who spoke first.
+///
+/// Nobody can tell an answer from a review without reading it, so both let the run go on, and both are answered as a review:
+/// where they stand. The brief says what was asked.
+pub(super) fn answer_on_pull_request(
+    run: &Run,
+    seen: &Observation,
+    policy: &Policy,
+) -> Option<(Identity, Vec<Awaiting>)> {
+    let asked = question(run, seen)?;
+    let (threads, own) = (seen.threads.known()?, seen.said.known().map_or(&[][..], Vec::as_slice));
+    let comment = |word: &Awaiting| -> Option<&Comment> {
+        let thread = threads.iter().find(|thread| thread.id == word.thread)?;
+        thread.comments.iter().find(|comment| comment.id == word.comment)
+    };
+    let mut words: Vec<(Timestamp, &Identity, Awaiting)> = conversation(threads, own, &seen.me, policy)
+        .awaiting
+        .into_iter()
+        .filter_map(|word| comment(&word).map(|said| (said.changed_at, &said.author, word)))
+        .filter(|(at, _, _)| *at > asked.at)
+        .collect();
+    words.sort_by_key(|(at, _, word)| (*at, *word));
+    let by = words.first().map(|(_, by, _)| (*by).clone())?;
+    Some((by, words.into_iter().map(|(_, _, word)| word).collect()))
 }
 
 /// How we let the run go on last, if that is the last that we said about it: memory may not know it yet.

@@ -1,7 +1,7 @@
 //! Rung 5: whether people let an escalated run go on, and what it is then.
 //!
-//! Three ways lead out: the label for agents put on again, a command, and an answer to the agent's question; and the
-//! operator's hand. Each by a trusted person; the text of the item counts as they saw it, and somebody untrusted who
+//! Three ways lead out: the label for agents put on again, a command, and an answer to the agent's question, in the
+//! discussion or on the pull request; and the operator's hand. Each by a trusted person; the text of the item counts as they saw it, and somebody untrusted who
 //! changed it since undoes their word, as at intake.
 
 use super::{
@@ -14,8 +14,8 @@ use super::{
     plan::reserve,
 };
 use crate::domain::{
-    CommentId, CommitId, Doubts, Identity, LabelledBy, Policy, Pushed, Resumed, Revision, Run, Stage,
-    Trigger, TurnEnd, TurnKind, TurnNumber, WorkItem,
+    Awaiting, CommentId, CommitId, Doubts, Identity, LabelledBy, Policy, Pushed, Resumed, Revision, Run,
+    Stage, Trigger, TurnEnd, TurnKind, TurnNumber, WorkItem,
 };
 use jiff::Timestamp;
 use std::fmt;
@@ -44,6 +44,8 @@ pub enum ResumeCause {
     Command(Asked),
     /// An answer in the discussion.
     Answer(Vec<CommentId>),
+    /// Words on the pull request while a question waits for an answer; they are answered there.
+    Review(Vec<Awaiting>),
     /// The operator's hand.
     Operator,
 }
@@ -164,6 +166,9 @@ fn word(run: &Run, seen: &Observation, policy: &Policy, item: &WorkItem) -> Opti
         // An answer approves nothing but itself: the text stays the one that was approved.
         let cause = ResumeCause::Answer(words.iter().map(|said| said.id).collect());
         return Some(Ok((Some(first.by.clone()), cause, run.text_revision())));
+    }
+    if let Some((by, words)) = heard::answer_on_pull_request(run, seen, policy) {
+        return Some(Ok((Some(by), ResumeCause::Review(words), run.text_revision())));
     }
     refused.map(Err)
 }

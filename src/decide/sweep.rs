@@ -39,7 +39,7 @@ Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPe
         Canceled, NoBuildAgent, BuildInfrastructure, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge, Stuck, BudgetExceeded, CutShort, ProviderDown,
     }
     not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged }
-    resumes, RESUMES: ResumeCause { Label, Command, Answer, Operator }
+    resumes, RESUMES: ResumeCause { Label, Command, Answer, Review, Operator }
     replies, REPLIES: Reply { Status, Explain, Paused, Unpaused, NothingHeld, Refused, Unknown }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
     proceeds, PROCEEDS: Proceed {
@@ -311,8 +311,8 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     assert_snapshot!(all.table(), @r#"
     close        Declined               26900
     close        Green                    216
-    close        HandedBack            162334
-    close        Merged                 81356
+    close        HandedBack            186346
+    close        Merged                 91292
     close        Superseded               738
     do           ArmAutoComplete          252
     do           LinkWorkItem            2304
@@ -335,9 +335,9 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     NobodyReviews            704
     escalate     NothingChanged          2348
     escalate     PartlyGreen             1836
-    escalate     PersonPushed            3866
+    escalate     PersonPushed            3962
     escalate     ProviderDown              10
-    escalate     Question                2772
+    escalate     Question                3348
     escalate     RedTooLong               653
     escalate     Refused                  920
     escalate     SameFailureAgain         140
@@ -356,46 +356,47 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     obey         Status                  5043
     obey         Unknown                 5043
     obey         Unpaused                3060
-    proceed      Implement                476
+    proceed      Implement                556
     proceed      Next                    1956
-    proceed      OpenPullRequest         6551
+    proceed      OpenPullRequest         6583
     proceed      Remind                   625
-    proceed      Start                   4089
+    proceed      Start                   4617
     proceed      TurnAnswered             196
     proceed      TurnPushed               920
     proceed      Unsay                  14892
     redispatch   Failed                  2544
     redispatch   Lost                   28394
-    respond      respond                14916
+    respond      respond                14964
     resume       Answer                   680
     resume       Command                 2652
     resume       Label                    376
+    resume       Review                   896
     stay         NobodyLabelled          1035
     stay         NotTrusted              1035
     stay         TextChanged             1086
-    stop-workers AskedPeople            24844
-    stop-workers Brake                  55320
+    stop-workers AskedPeople            29164
+    stop-workers Brake                  64152
     stop-workers TooLong                  859
-    wait         AskedPeople            48080
+    wait         AskedPeople            57392
     wait         AwaitingApproval        1530
-    wait         AwaitingReview          3780
-    wait         BackingOff             18199
-    wait         Brake                 148157
+    wait         AwaitingReview          3804
+    wait         BackingOff             19711
+    wait         Brake                 169989
     wait         ChecksRunning           4238
     wait         Cold                    2454
     wait         DaySpent                 553
-    wait         Gap                   102151
-    wait         LookAgain              36414
+    wait         Gap                   115687
+    wait         LookAgain              42030
     wait         NoChecks                 760
     wait         NotCurrentYet           1654
     wait         Outage                  1106
-    wait         Over                   34832
-    wait         Paused                 72284
+    wait         Over                   40016
+    wait         Paused                 82996
     wait         QuietPeriod             8364
-    wait         StaleItem              32886
-    wait         StepRunning             9887
+    wait         StaleItem              38178
+    wait         StepRunning            11927
     wait         TargetRed                 55
     wait         Unheard                  289
-    1093488 cases
+    1217904 cases
     "#);
 }

@@ -50,6 +50,9 @@ impl fmt::Display for Decision {
                     ResumeCause::Label => write!(f, "resume: {by} labelled it again"),
                     ResumeCause::Command(asked) => write!(f, "resume: {by} wrote {}", asked.command),
                     ResumeCause::Answer(_) => write!(f, "resume: {by} answered the agent's question"),
+                    ResumeCause::Review(_) => {
+                        write!(f, "resume: {by} wrote on the pull request while the agent's question waited")
+                    }
                     ResumeCause::Operator => write!(f, "resume: {by} lets it go on"),
                 }
             }

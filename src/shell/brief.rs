@@ -14,6 +14,7 @@ use crate::{
     decide::{Command, budget::Left},
     domain::{BuildId, Ceiling, Choices, Link, Run, Step, Trigger, Turn, TurnEnd, TurnKind, WorkItemId},
     runtime::{
+        self,
         environment::Decision,
         spec::{AgentCall, CommitIdentity, GoesOn, Limits, Places, SCHEMA, Source, WorkerSpec},
     },
@@ -238,7 +239,8 @@ async fn brief(
     in_force: &InForce,
 ) -> Result<(String, Option<GoesOn>), ApplyError> {
     let item = app.ado.work_item_text(run.id.item, run.text_revision()).await?;
-    let around = around(app, run, turn, in_force).await?;
+    let question = question(app, run, turn).await;
+    let around = Around { question, ..around(app, run, turn, in_force).await? };
     let rules = in_force.rules();
     let words = match &turn.trigger {
         Trigger::Answer { .. } => words(app, run).await?,
@@ -283,6 +285,17 @@ async fn brief(
     let is_again = run.turns.iter().any(|record| record.number < turn.number && record.trigger == key);
     let is_lost = is_again || turn.kind == TurnKind::Redispatch;
     Ok((if is_lost { briefs::redispatch(&text) } else { text }, goes_on))
+}
+
+/// What the agent asked, in the first turn after people let it go on. A file of the executor; whoever lost it was told the
+/// rest.
+async fn question(app: &App, run: &Run, turn: &Turn) -> Option<String> {
+    let asked = run.resumed.as_ref().map(|resumed| resumed.after)?;
+    let is_first = !run.turns.iter().any(|record| record.number > asked && record.number < turn.number);
+    let kept = is_first.then(|| app.runtime.left(run.id, asked, &runtime::Left::Question))?.await;
+    kept.inspect_err(|why| tracing::warn!(run.id = %run.id, "the agent's question could not be read: {why}"))
+        .ok()
+        .flatten()
 }
 
 fn is_answer(turn: &Turn, word: &Word) -> bool {

@@ -64,6 +64,8 @@ pub struct Around {
     pub finished: Vec<String>,
     /// How many follow-up items may be proposed.
     pub proposals: u32,
+    /// What the agent asked people before it was let go on. Foreign text.
+    pub question: Option<String>,
 }
 
 /// A word in a discussion.
@@ -467,6 +469,10 @@ impl Brief {
     fn item(&mut self, task: Task<'_>) {
         if !task.knows {
             self.known_item(task);
+        }
+        if let Some(question) = &task.around.question {
+            self.say("### What you asked people\n\nWhat they wrote since, on the work item or in a thread, may answer it.");
+            self.quote("your question in an earlier turn", question, MAX_COMMENT, Keep::Start);
         }
         self.words(task.words);
     }

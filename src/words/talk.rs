@@ -129,6 +129,7 @@ pub fn goes_on(run: &Run, how: &Resumption) -> String {
         ResumeCause::Label => format!("{by} labelled this work item again"),
         ResumeCause::Command(asked) => format!("{by} wrote {}", asked.command),
         ResumeCause::Answer(_) => format!("{by} answered the agent's question"),
+        ResumeCause::Review(_) => format!("{by} wrote on the pull request while the agent's question waited"),
         ResumeCause::Operator => format!("{by} lets it go on"),
     };
     let place = match (&run.pull_request, &run.pushed) {
@@ -138,7 +139,7 @@ pub fn goes_on(run: &Run, how: &Resumption) -> String {
     };
     let answers = match &how.cause {
         ResumeCause::Command(asked) => Some(asked.place),
-        ResumeCause::Label | ResumeCause::Answer(_) | ResumeCause::Operator => None,
+        ResumeCause::Label | ResumeCause::Answer(_) | ResumeCause::Review(_) | ResumeCause::Operator => None,
     };
     let resumed = run.resumed.as_ref().map(|resumed| (resumed.revision, resumed.after));
     let line = format!("{why}: this run goes on{place}. Its attempts are counted afresh.");

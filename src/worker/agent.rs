@@ -473,6 +473,9 @@ impl<'a> Session<'a> {
             .filter(|question| !question.is_empty())
         {
             Some(question) => {
+                // Whoever goes on from it, or answers it, reads it here, however it was asked.
+                let place = self.job.spec.places.output.join("question.md");
+                _ = files::write_atomically(&place, question.as_bytes());
                 // What was done on the way to the question is evidence; nobody waits for it.
                 _ = self.save(&self.git);
                 Err(AgentResult::Question { question })

@@ -124,7 +124,8 @@ axis! {
     Voice {
         Silent, Unread, Nothing, Status, Explain, Stop, Pause, Resume, Retry, Dance, Stranger, Answered, InThread,
         TextChanged, Labelled, LabelledByStranger, LabelledByNobody, Answer, StrangersAnswer,
-        WordsAfterNoQuestion, TakenBack, ClaimedAnew,
+        WordsAfterNoQuestion, AnswerInReview, StrangersReview, ReviewBeforeQuestion, ReviewAfterNoQuestion, TakenBack,
+        ClaimedAnew,
     }
     /// What a part that is missing is.
     Hole { Unknown, NotAsked }

@@ -5,6 +5,7 @@ use super::{
     Given, ID, Voice, later, now, who,
 };
 use crate::domain::{Awaiting, CommentId, LabelledBy, Revision, RunId, TextChange, ThreadId, TurnNumber};
+use jiff::Timestamp;
 use std::time::Duration;
 
 impl Given {
@@ -38,6 +39,15 @@ impl Given {
             Voice::Answer => vec![said(4, "bot", asks(true)), said(5, "ana", What::Words)],
             Voice::StrangersAnswer => vec![said(4, "bot", asks(true)), said(5, "mallory", What::Words)],
             Voice::WordsAfterNoQuestion => vec![said(4, "bot", asks(false)), said(5, "ana", What::Words)],
+            Voice::AnswerInReview | Voice::StrangersReview => {
+                let before = Timestamp::from_second(now().as_second() - 7200).unwrap();
+                vec![Remark { at: before, ..said(4, "bot", asks(true)) }]
+            }
+            Voice::ReviewBeforeQuestion => vec![said(4, "bot", asks(true))],
+            Voice::ReviewAfterNoQuestion => {
+                let before = Timestamp::from_second(now().as_second() - 7200).unwrap();
+                vec![Remark { at: before, ..said(4, "bot", asks(false)) }]
+            }
             Voice::TakenBack => vec![said(4, "bot", asks(true)), said(5, "bot", resumed)],
             Voice::ClaimedAnew => {
                 vec![said(6, "bot", What::Claim(RunId { revision: Revision(14), ..ID }))]

@@ -253,6 +253,7 @@ impl Case<'_> {
                     matches!(voice, Voice::Resume | Voice::Retry | Voice::InThread)
                 }
                 ResumeCause::Answer(_) => voice == Voice::Answer,
+                ResumeCause::Review(_) => voice == Voice::AnswerInReview,
                 ResumeCause::Operator => false,
             };
             law!(self, said, "a run goes on by a trusted person's word, and not by one that is outdated");
@@ -275,7 +276,10 @@ impl Case<'_> {
             law!(self, self.plan.next == *self.caught, "an answer moves no run");
             law!(
                 self,
-                !matches!(voice, Voice::Stranger | Voice::Answered | Voice::StrangersAnswer),
+                !matches!(
+                    voice,
+                    Voice::Stranger | Voice::Answered | Voice::StrangersAnswer | Voice::ReviewBeforeQuestion
+                ),
                 "only trusted people's, once"
             );
             law!(self, self.caught.heard.is_none(), "what awaits an answer is read again");

@@ -31,17 +31,17 @@ pub(super) async fn listen(
     me: &IdentityId,
 ) -> Heard {
     let discussion = match item.known() {
-        Some(ItemSeen::Here { item, .. }) if has_news(run, item) => {
-            let read = app.ado.comments(&item.project, item.id).await;
-            known(read.map(|comments| comments.into_iter().map(said(me)).collect()), Source::Threads)
-        }
+        Some(ItemSeen::Here { item, .. }) if has_news(run, item) => discussion(app, item, me).await,
         Some(ItemSeen::Here { .. } | ItemSeen::Gone) | None => Seen::NotAsked,
     };
-    // A turn under way, and people who were asked: nobody reads the threads then, but we can still be told to stop.
-    let only_commands = match &run.stage {
-        Stage::Working { .. } => true,
-        Stage::Escalated { .. } => is_its_turn(app, run),
-        Stage::Claimed | Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Closed { .. } => false,
+    // A turn under way: nobody reads the threads then, but we can still be told to stop. People who were asked: they may
+    // answer there.
+    let (only_commands, may_answer) = match &run.stage {
+        Stage::Working { .. } => (true, false),
+        Stage::Escalated { .. } => (false, is_its_turn(app, run)),
+        Stage::Claimed | Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Closed { .. } => {
+            (false, false)
+        }
     };
     let split = |threads| apart(threads, me, &app.policy, note::answers);
     match (threads, open) {
@@ -53,10 +53,34 @@ pub(super) async fn listen(
             let commands = app.ado.threads(&run.repository, open.id).await.map(|threads| split(threads).1);
             Heard { threads: Seen::NotAsked, commands: known(commands, Source::Threads), discussion }
         }
+        (Seen::NotAsked, Some(open)) if may_answer => {
+            let (threads, commands) = match app.ado.threads(&run.repository, open.id).await {
+                Ok(read) => split(read),
+                Err(why) => {
+                    // Nothing waits for it: it is read again soon.
+                    let commands = known(Err(why), Source::Threads);
+                    return Heard { threads: Seen::NotAsked, commands, discussion };
+                }
+            };
+            let awaits = |thread: &Thread| thread.comments.last().is_some_and(|last| last.author.id != *me);
+            let discussion = match (discussion, item.known()) {
+                // Whether it is an answer, our own question tells.
+                (Seen::NotAsked, Some(ItemSeen::Here { item, .. })) if threads.iter().any(awaits) => {
+                    self::discussion(app, item, me).await
+                }
+                (read, _) => read,
+            };
+            Heard { threads: Seen::Known(threads), commands: Seen::Known(commands), discussion }
+        }
         (threads @ (Seen::NotAsked | Seen::Unknown(_)), _) => {
             Heard { threads, commands: Seen::NotAsked, discussion }
         }
     }
+}
+
+async fn discussion(app: &App, item: &WorkItem, me: &IdentityId) -> Seen<Vec<Remark>> {
+    let read = app.ado.comments(&item.project, item.id).await;
+    known(read.map(|comments| comments.into_iter().map(said(me)).collect()), Source::Threads)
 }
 
 /// The claim's own revision is ours; whatever came after it can be somebody's.

@@ -134,7 +134,11 @@ pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &Lab
         format!("evidence: the operator's `roundsman show {}`", run.id)
     });
     out.push(format!("<p>Where to look: {}.</p>", look.join(" · ")));
-    let answer = if escalation.asks { "answer with a comment here, or " } else { "" };
+    let answer = match (escalation.asks, run.pull_request) {
+        (true, Some(_)) => "answer with a comment here or in a thread of the pull request, or ",
+        (true, None) => "answer with a comment here, or ",
+        (false, _) => "",
+    };
     let resume = format!(
         "To go on with this run: {answer}put the label {} on the work item again, or write {} in a comment. What you write \
          here before is read by the next turn. To take it over yourself: remove the label {}; what was pushed stays.",

@@ -148,7 +148,7 @@ fn endings() {
     <li>turn 2, fix-forward: pushed 01234567</li>
     </ul>
     <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567 · evidence: the operator's `roundsman show 4711-r12`.</p>
-    <p>To go on with this run: answer with a comment here, or put the label ready-for-agent on the work item again, or write /agent resume in a comment. What you write here before is read by the next turn. To take it over yourself: remove the label ready-for-human; what was pushed stays.</p>
+    <p>To go on with this run: answer with a comment here or in a thread of the pull request, or put the label ready-for-agent on the work item again, or write /agent resume in a comment. What you write here before is read by the next turn. To take it over yourself: remove the label ready-for-human; what was pushed stays.</p>
     <hr>
     <p>roundsman-note 4711-r12 · asks yes · end</p>
     "##);

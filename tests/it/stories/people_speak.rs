@@ -63,6 +63,81 @@ async fn an_answer_in_the_discussion_lets_the_run_go_on() {
     world.assert_quiet().await;
 }
 
+/// Asks in a review until it is answered; then answers every thread that awaits it, and works.
+const ASKS_IN_REVIEW: &str = "if grep -q 'Euro, please' \"$ROUNDSMAN_BRIEF\"; then cp \"$ROUNDSMAN_BRIEF\" \"$WORLD/brief\"; \
+    mkdir -p \"$ROUNDSMAN_OUT/replies\"; for thread in $(grep -B2 'awaits you' \"$ROUNDSMAN_BRIEF\" | sed -n 's/^### Thread //p'); \
+    do echo 'Done so.' > \"$ROUNDSMAN_OUT/replies/$thread.md\"; done; printf 'A line.\\n' >> README.md; \
+    else echo 'Euro or dollar?' > \"$ROUNDSMAN_OUT/question.md\"; fi";
+
+/// Visits as they are made, until `done` or half an hour is over.
+async fn minutes(world: &mut World, done: impl Fn(&World) -> bool) -> bool {
+    for _ in 0..30 {
+        if done(world) {
+            return true;
+        }
+        world.passes(jiff::SignedDuration::from_mins(1));
+        let _ = world.tick().await;
+    }
+    done(world)
+}
+
+/// A review turn asked a question; answers item, pull request and the thread that it was about.
+async fn asked_in_review() -> (World, i64, i64, i64) {
+    let (mut world, item, pull) = in_review().await;
+    world.agent(ASKS_IN_REVIEW);
+    let reviewer = world.universe.reviewer.clone();
+    let emulator = world.universe.emulator.clone();
+    let thread = emulator.comment_pull_request(pull, "Use the right currency.", None, &reviewer).unwrap();
+    let told = world.until_handed(item).await;
+    assert!(told.contains("here or in a thread of the pull request"), "{told}");
+    world.passes(jiff::SignedDuration::from_secs(2));
+    (world, item, pull, thread)
+}
+
+fn replies(world: &World, pull: i64, thread: i64) -> usize {
+    let threads = world.universe.emulator.threads(pull);
+    let own = &world.universe.bot.id;
+    threads
+        .iter()
+        .filter(|one| one.id == thread)
+        .flat_map(|one| &one.comments)
+        .filter(|c| c.author == *own)
+        .count()
+}
+
+#[tokio::test]
+async fn a_reply_on_the_pull_request_answers_the_question_and_stays_a_review() {
+    let (mut world, item, pull, thread) = asked_in_review().await;
+    let emulator = world.universe.emulator.clone();
+    let stranger = emulator.create_identity("M", "m@fabrikam.example", IdentityKind::Person);
+    emulator.reply(pull, thread, "Dollar.", &stranger).unwrap();
+    assert!(
+        !minutes(&mut world, |world| world.tags(item) == ["agent-in-progress"]).await,
+        "a stranger's word"
+    );
+    world.assert_quiet().await;
+
+    let reviewer = world.universe.reviewer.clone();
+    emulator.reply(pull, thread, "Euro, please.", &reviewer).unwrap();
+    let other = emulator.comment_pull_request(pull, "And a second line.", None, &reviewer).unwrap();
+    assert!(minutes(&mut world, |world| world.tags(item) == ["agent-in-progress"]).await);
+    world.passes(jiff::SignedDuration::from_mins(5));
+    world.go(|world| replies(world, pull, thread) == 1 && replies(world, pull, other) == 1).await;
+    let brief = fs::read_to_string(world.home().join("brief")).unwrap();
+    assert!(brief.contains("Euro or dollar?"), "what it had asked is told: {brief}");
+    let run = world.run().await;
+    assert_eq!(run.turns.len(), 3, "{:#?}", run.turns);
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn words_from_before_the_question_do_not_answer_it() {
+    let (mut world, item, ..) = asked_in_review().await;
+    assert!(!minutes(&mut world, |world| world.tags(item) == ["agent-in-progress"]).await);
+    world.assert_quiet().await;
+    assert_eq!(world.run().await.turns.len(), 2);
+}
+
 #[tokio::test]
 async fn the_label_lets_the_run_go_on_and_no_second_one_begins() {
     let (mut world, item) = asked().await;
