@@ -78,14 +78,14 @@ mod tests {
         };
         let answered = (Implement, &item, Some(TurnEnd::Answered));
         assert_eq!(after(&[], Implement, &item), None, "there is nothing to go on with");
-        assert_eq!(after(&[answered.clone()], Respond, &answer), Some(1));
+        assert_eq!(after(std::slice::from_ref(&answered), Respond, &answer), Some(1));
         assert_eq!(after(&[(Implement, &item, pushed())], FixForward, &red), Some(1));
         assert_eq!(after(&[(Implement, &item, pushed())], Conflict, &conflict), Some(1));
         for end in [Some(TurnEnd::Lost), Some(TurnEnd::Failed), None] {
             assert_eq!(after(&[(Implement, &item, end.clone())], Respond, &answer), None, "{end:?}");
         }
-        assert_eq!(after(&[answered.clone()], Implement, &item), None, "an item is told whole");
-        assert_eq!(after(&[answered.clone()], Redispatch, &answer), None);
+        assert_eq!(after(std::slice::from_ref(&answered), Implement, &item), None, "an item is told whole");
+        assert_eq!(after(std::slice::from_ref(&answered), Redispatch, &answer), None);
         let helped_not = [(Implement, &item, pushed()), (FixForward, &red, pushed())];
         assert_eq!(after(&helped_not, FixForward, &checks("b")), None, "fresh eyes");
         let again = [answered, (Respond, &answer, Some(TurnEnd::Answered))];
