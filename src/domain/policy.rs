@@ -77,6 +77,8 @@ pub struct Policy {
     pub resolve_threads: ResolveThreads,
     /// Follow-up work items that a run may propose.
     pub proposals: u32,
+    /// Whether a run that asks people hangs its evidence on the work item.
+    pub attach_evidence: bool,
 }
 
 /// Four at a time keep one small host busy without starving it; ancestors ran 1 to 10.
@@ -166,6 +168,7 @@ impl Default for Policy {
             pause_when_assigned: false,
             resolve_threads: ResolveThreads::No,
             proposals: PROPOSALS,
+            attach_evidence: false,
         }
     }
 }

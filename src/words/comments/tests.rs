@@ -304,7 +304,7 @@ proptest! {
                 agent_text: Some(text.clone()),
                 failing: vec![FailedTask { name: text.clone(), messages: vec![text.clone()], log: None }],
                 used: None,
-                is_attached: false,
+                evidence: Evidence::Attached(text.clone()),
                 people: Vec::new(),
                 asks: false,
             };

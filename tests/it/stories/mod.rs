@@ -10,6 +10,7 @@ mod cost;
 mod crashes;
 mod faults;
 mod git;
+mod handover;
 mod intake;
 mod intake_choices;
 mod memory;
