@@ -318,6 +318,7 @@ impl Emulator {
             page_cap: 200,
             builds_never_start: false,
             legacy_comment_ids: false,
+            folds: true,
             hosted: options.hosted,
             races: BTreeMap::new(),
             required_fields: BTreeSet::new(),

@@ -40,6 +40,8 @@ fn softened(html: &str) -> String {
         "ol",
         "li",
         "blockquote",
+        "details",
+        "summary",
         "div",
         "br",
         "hr",

@@ -233,6 +233,7 @@ async fn measured(app: &App, run: &Run) -> words::pull_request::Description {
                         review,
                         changed: _,
                         replies: _,
+                        plan: _,
                         cut: _,
                     },
                 usage: _,

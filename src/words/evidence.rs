@@ -75,7 +75,7 @@ pub fn attachment(run: &Run, pieces: &[Piece]) -> Option<String> {
             turn = Some(piece.turn);
             let told = run.turns.iter().find(|record| record.number == piece.turn).map(tried_once);
             let told = told.unwrap_or_else(|| format!("turn {}", piece.turn));
-            section(&mut out, &format!("\n======== {told} ========\n"), "");
+            section(&mut out, &format!("\n======== {told} ========"), "");
         }
         let name = format!("t{:02}/{}", piece.turn.0, piece.path);
         let heading = format!("\n-------- {name} ({} bytes) --------\n", piece.bytes);
@@ -156,7 +156,31 @@ mod tests {
             piece(2, "evidence/check-test-00.log", "2 of 7 failed\n"),
             piece(2, "plan.md", "1. mend\n"),
         ];
-        insta::assert_snapshot!(attachment(&samples::fixing(), &pieces).unwrap());
+        let text = attachment(&samples::fixing(), &pieces).unwrap();
+        let (_, text) = text.split_once('\n').unwrap();
+        insta::assert_snapshot!(text, @r"
+        ======== turn 2, fix-forward: ended without a result ========
+
+        -------- t02/plan.md (8 bytes) --------
+        1. mend
+
+        -------- t02/evidence/check-test-00.log (14 bytes) --------
+        2 of 7 failed
+
+        -------- t02/evidence/01-implement.brief.md (7 bytes) --------
+        # Task
+
+        -------- t02/evidence/diff.patch (3 bytes) --------
+        +x
+
+        ======== turn 1, implement: pushed 01234567 ========
+
+        -------- t01/plan.md (7 bytes) --------
+        1. look
+
+        ======== not in this file ========
+        t02/evidence/01-implement.events.jsonl (2 bytes)
+        ");
     }
 
     #[test]

@@ -122,6 +122,7 @@ pub(crate) struct Knobs {
     pub(crate) page_cap: usize,
     pub(crate) builds_never_start: bool,
     pub(crate) legacy_comment_ids: bool,
+    pub(crate) folds: bool,
     pub(crate) hosted: bool,
     /// Item ids whose next guarded save loses a race, and the account that wins it.
     pub(crate) races: BTreeMap<i64, String>,

@@ -17,6 +17,7 @@ mod memory;
 mod operations;
 mod people;
 mod people_speak;
+mod progress;
 mod reviewers;
 mod road;
 mod rules;
