@@ -339,8 +339,7 @@ async fn hand_to_people(
         (!is_handed(app, &item.labels)).then(|| ItemChange {
             labels: Some(item.labels.changed(&[&labels.human], &[&labels.in_progress, &labels.ready])),
             history: Some(words::comments::escalated(run, &escalation, &links, labels)),
-            // A second copy of us may have been faster.
-            files: file.filter(|file| !evidence::hangs_on(item, &file.name)).into_iter().cloned().collect(),
+            files: file.into_iter().cloned().collect(),
             ..ItemChange::default()
         })
     };

@@ -1,9 +1,9 @@
 //! What turns left for people: read from the executor, and hung on the work item when people are asked and the operator
 //! wants that.
 //!
-//! Protocol. Key: the file's name, made of run and newest turn. Probe: the item's own links. Arbiter: the item's revision,
-//! because the link travels in the one write that asks people; so there is no state in which the comment tells of a file
-//! that is not there. The upload before it has no arbiter and needs none: what nobody links nobody sees. Whatever fails
+//! Protocol. Key: the file's name, made of run and newest turn. Probe: the label that says that people were asked, and for
+//! those who are asked again about the same turn the item's own links. Arbiter: the item's revision, because the link
+//! travels in the one write that asks people; so there is no state in which the comment tells of a file that is not there. The upload before it has no arbiter and needs none: what nobody links nobody sees. Whatever fails
 //! here never keeps people from being asked.
 //!
 //! The worker redacted everything when it was written. It is redacted again with what only this process knows: the token
@@ -47,7 +47,9 @@ pub(super) async fn prepare(app: &App, run: &Run, item: &WorkItem) -> (Evidence,
     }
     let Some(newest) = run.turns.last() else { return (Evidence::NoTurn, None) };
     let name = evidence::file_name(run.id, newest.number);
-    if hangs_on(item, &name) {
+    // Only people who let the run go on can have seen a file of ours. Before that it is somebody else's of our name, and
+    // ours hangs beside it.
+    if run.resumed.is_some() && hangs_on(item, &name) {
         return (Evidence::Attached(name), None);
     }
     let Some(text) = text(app, run).await else { return (Evidence::Gone, None) };
@@ -61,7 +63,7 @@ pub(super) async fn prepare(app: &App, run: &Run, item: &WorkItem) -> (Evidence,
 }
 
 /// Whether a file of that name is linked.
-pub(super) fn hangs_on(item: &WorkItem, wanted: &str) -> bool {
+fn hangs_on(item: &WorkItem, wanted: &str) -> bool {
     item.links.iter().any(|link| match link {
         Link::File { name } => name == wanted,
         Link::Predecessor(_) | Link::Related(_) | Link::Branch { .. } | Link::PullRequest { .. } => false,

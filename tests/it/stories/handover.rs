@@ -112,6 +112,45 @@ async fn somebody_saves_the_item_between_upload_and_link() {
     assert_eq!(calls(&world, UPLOAD), 1);
 }
 
+/// Whoever may write on the item may also hang up a file of our name; it does not stand for ours.
+#[tokio::test]
+async fn somebody_elses_file_of_our_name_keeps_ours_from_nobody() {
+    let mut world = World::new().await;
+    let item = at_work(&mut world, ASKS).await;
+    let name = format!("roundsman-{}-t01.txt", world.run().await.id);
+    let stranger = world.universe.reviewer.clone();
+    world.universe.emulator.attach(item, &name, b"All is well.", &stranger).unwrap();
+    goes_on(&world);
+    let told = world.until_handed(item).await;
+    assert!(told.contains(&format!("evidence: attached as {name}")), "{told}");
+    let files = files(&world, item);
+    assert!(files.iter().all(|file| file.name == name), "{files:#?}");
+    assert_eq!(files.len(), 2, "{files:#?}");
+    assert!(String::from_utf8_lossy(&files[1].bytes).contains("I looked at every file."));
+}
+
+/// People let it go on, and there is nothing that another turn may do: the file of the turn hangs there already.
+#[tokio::test]
+async fn asked_again_about_the_same_turn_hangs_up_nothing_new() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_POLICY_FIX_FORWARD_ATTEMPTS", "0");
+    world.universe.emulator.force_next_result(world.universe.pipeline, "failed");
+    let item = at_work(&mut world, "printf 'A line.\\n' >> README.md").await;
+    goes_on(&world);
+    let told = world.until_handed(item).await;
+    attached(&world, item, &told);
+    world.universe.emulator.tag(item, "ready-for-agent", &world.universe.owner.clone()).unwrap();
+    let asked = |world: &World| {
+        world.comments(item).iter().filter(|text| text.contains("this run needs a person")).count()
+    };
+    world.go(|world| asked(world) == 2).await;
+    world.assert_quiet().await;
+    let told = world.comments(item).pop().unwrap();
+    assert_eq!(world.run().await.turns.len(), 1, "{told}");
+    attached(&world, item, &told);
+    assert_eq!(calls(&world, UPLOAD), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watcher_killed_between_upload_and_link_leaves_one_file() {
     let mut world = World::new().await;
