@@ -114,6 +114,42 @@ fn packages() -> Vec<Package> {
         .collect()
 }
 
+/// Crates that offer more to tests than to our programs, and why that cannot change what a program does. What is not named
+/// here is the same in both: a pattern that only a test's `regex` understands was once the end of a publish step.
+const RICHER_IN_TESTS: [(&str, &str); 7] = [
+    ("futures-channel", "an allocation feature of the pretend service"),
+    ("futures-util", "macros and collections that we do not call"),
+    ("getrandom", "how temporary names are seeded"),
+    ("hyper", "its server"),
+    ("hyper-util", "its server"),
+    ("tower", "layers of the pretend service"),
+    ("roundsman", "the emulator"),
+];
+
+/// `name version features` of all that is built, a line each.
+fn features(more: &[&str]) -> BTreeSet<String> {
+    let answer = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}"])
+        .args(more)
+        .current_dir(root())
+        .output()
+        .expect("cargo answers");
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    let text = String::from_utf8(answer.stdout).expect("text");
+    text.lines().map(|line| line.trim_end_matches(" (*)").trim_end().to_owned()).collect()
+}
+
+#[test]
+fn what_is_tested_is_built_with_the_features_that_programs_have() {
+    let programs = features(&["--edges", "normal", "--no-default-features"]);
+    let tested = features(&["--edges", "normal,dev"]);
+    let name = |line: &&String| line.split(' ').next().unwrap_or_default().to_owned();
+    let differ: BTreeSet<String> = programs.difference(&tested).map(|line| name(&line)).collect();
+    let known: BTreeSet<String> = RICHER_IN_TESTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert!(programs.len() > known.len() && tested.len() > programs.len(), "cargo lists what is built");
+    assert_eq!(differ, known, "give the crate in Cargo.toml the features that a test brings, or say why not");
+}
+
 #[test]
 fn the_dependency_rule_finds_its_bad_samples() {
     let package = |name: &str, version: &str, license: &str, source: &str| Package {
