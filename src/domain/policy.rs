@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 /// What decisions may depend on besides the run and the world. Built once from settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the operator")]
 pub struct Policy {
     /// The kill switch.
     pub brake: Brake,

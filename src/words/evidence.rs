@@ -54,7 +54,7 @@ pub fn rank(path: &str) -> u8 {
 
 /// Whether a file is for programs only: streams of events are ten times as long as what they tell.
 pub fn is_for_programs(path: &str) -> bool {
-    path.ends_with(".jsonl")
+    Path::new(path).extension().is_some_and(|ending| ending == "jsonl")
 }
 
 /// All of it, [`MOST`] bytes at most; none where no text was read.
