@@ -1,7 +1,7 @@
 //! The one way to change a work item: a single patch under the revision that was read.
 
 use super::{
-    Client, Operation, Written,
+    AttachedFile, Client, Operation, Written,
     request::{Call, STABLE},
     wire::item::{Item, RELATED},
 };
@@ -19,6 +19,8 @@ pub struct ItemChange {
     pub history: Option<String>,
     /// Pull requests to link.
     pub links: Vec<PullRequestLink>,
+    /// Uploaded files to attach.
+    pub files: Vec<AttachedFile>,
 }
 
 /// A pull request as an artifact link names it.
@@ -81,6 +83,12 @@ impl ItemChange {
         for link in &self.links {
             let value = json!({
                 "rel": "ArtifactLink", "url": link.url(), "attributes": { "name": "Pull Request" },
+            });
+            operations.push(json!({ "op": "add", "path": "/relations/-", "value": value }));
+        }
+        for AttachedFile { url, name, comment } in &self.files {
+            let value = json!({
+                "rel": "AttachedFile", "url": url, "attributes": { "name": name, "comment": comment },
             });
             operations.push(json!({ "op": "add", "path": "/relations/-", "value": value }));
         }

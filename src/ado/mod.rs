@@ -10,6 +10,7 @@
 //! Pages named "REST: …" are those of the Azure DevOps REST reference, <https://learn.microsoft.com/rest/api/azure/devops/>.
 //! The version sent is 7.1 unless a function says otherwise.
 
+mod attachments;
 mod builds;
 mod classify;
 mod client;
@@ -34,6 +35,7 @@ mod updates;
 mod wire;
 mod work_items;
 
+pub use attachments::AttachedFile;
 pub use builds::{BuildFilter, LogEnd};
 pub use client::{Allowance, Client};
 pub use comments::ItemComment;

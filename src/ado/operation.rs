@@ -45,6 +45,8 @@ operations! {
     ChangeWorkItem = "change-work-item", true;
     /// A new work item.
     CreateWorkItem = "create-work-item", true;
+    /// A file that is to hang on a work item.
+    UploadAttachment = "upload-attachment", true;
     /// A page of a work item's comments.
     Comments = "comments", false;
     /// A new comment on a work item.

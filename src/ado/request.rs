@@ -71,6 +71,12 @@ impl Call {
         Self::new(operation, Method::POST, segments, version).body("application/json-patch+json", body)
     }
 
+    /// A file as it is.
+    pub(super) fn upload(operation: Operation, segments: &[&str], version: &str, bytes: Vec<u8>) -> Self {
+        let body = Some(Body { content_type: "application/octet-stream", bytes });
+        Self { body, ..Self::new(operation, Method::POST, segments, version) }
+    }
+
     /// Asks for plain text: logs.
     pub(super) fn plain(self) -> Self {
         Self { accept: "text/plain", ..self }

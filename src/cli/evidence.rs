@@ -5,25 +5,11 @@ use super::say;
 use crate::{
     domain::{Run, TurnNumber},
     exit::Exit,
-    runtime::EvidenceFile,
-    shell::App,
+    shell::{App, evidence::OfTurn},
 };
 
 /// What is printed of one file; whoever wants more has `--json`'s sizes and the executor itself.
 const PRINTED: u64 = 4 << 20;
-
-/// Evidence of one turn, or why it cannot be told.
-pub(super) type OfTurn = (TurnNumber, Result<Vec<EvidenceFile>, String>);
-
-/// Of every turn that had an agent.
-pub(super) async fn of_run(app: &App, run: &Run) -> Vec<OfTurn> {
-    let mut all = Vec::new();
-    for turn in run.turns.iter().filter(|turn| turn.work_of.is_none()) {
-        let files = app.runtime.evidence(run.id, turn.number).await;
-        all.push((turn.number, files.map_err(|why| why.to_string())));
-    }
-    all
-}
 
 /// Lists it: the name by which `--file` prints it, and its size.
 pub(super) fn list(all: &[OfTurn]) {

@@ -4,7 +4,7 @@ use super::{evidence, say};
 use crate::{
     domain::{Run, RunId, Stage, TurnEnd, WorkItemId},
     exit::Exit,
-    shell::{App, explain as looked},
+    shell::{App, evidence as left_by, explain as looked},
 };
 use comfy_table::Table;
 
@@ -73,7 +73,7 @@ pub(super) async fn show(app: &App, id: &str, json: bool, file: Option<&str>) ->
         Ok(history) => history,
         Err(why) => return complain(&why.to_string(), (&why).into()),
     };
-    let left = evidence::of_run(app, &run).await;
+    let left = left_by::of_run(app, &run).await;
     if json {
         let left: Vec<_> = left
             .iter()

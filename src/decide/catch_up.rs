@@ -156,12 +156,15 @@ fn note_result(run: &mut Run, worker: &Worker, now: Timestamp) {
 
 /// A paragraph; whoever wants more of it reads the evidence.
 const MAX_SAID: usize = 500;
+/// A list; the whole plan is evidence, too.
+const MAX_PLAN: usize = 2_000;
 
 fn note_words(run: &mut Run, turn: TurnNumber, result: &AgentResult) {
-    let AgentResult::Worked { summary, checks_passed, .. } = result else { return };
+    let AgentResult::Worked { summary, checks_passed, plan, .. } = result else { return };
     if run.said.as_ref().is_none_or(|said| said.turn <= turn) {
         let summary = summary.chars().take(MAX_SAID).collect();
-        run.said = Some(Claimed { turn, summary, checks_passed: *checks_passed });
+        let plan = plan.as_ref().map(|plan| plan.chars().take(MAX_PLAN).collect());
+        run.said = Some(Claimed { turn, summary, checks_passed: *checks_passed, plan });
     }
 }
 

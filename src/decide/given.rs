@@ -498,6 +498,7 @@ impl Given {
                 checks_passed,
                 changed,
                 replies,
+                plan: None,
                 red_before: Vec::new(),
                 review: None,
                 cut,

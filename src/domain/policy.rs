@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, time::Duration};
 /// What decisions may depend on besides the run and the world. Built once from settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the operator")]
 pub struct Policy {
     /// The kill switch.
     pub brake: Brake,
@@ -77,6 +78,8 @@ pub struct Policy {
     pub resolve_threads: ResolveThreads,
     /// Follow-up work items that a run may propose.
     pub proposals: u32,
+    /// Whether a run that asks people hangs its evidence on the work item.
+    pub attach_evidence: bool,
 }
 
 /// Four at a time keep one small host busy without starving it; ancestors ran 1 to 10.
@@ -166,6 +169,7 @@ impl Default for Policy {
             pause_when_assigned: false,
             resolve_threads: ResolveThreads::No,
             proposals: PROPOSALS,
+            attach_evidence: false,
         }
     }
 }

@@ -162,6 +162,9 @@ pub struct Claimed {
     /// Whether it says that the repository's checks passed; none when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checks_passed: Option<bool>,
+    /// What it said that it would do, cut; none when it made no plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
 }
 
 /// What a run took over from one whose executor is gone.

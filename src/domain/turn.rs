@@ -314,6 +314,9 @@ pub enum AgentResult {
         /// What a second agent said about the change, where one was asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         review: Option<Review>,
+        /// What it said that it would do, where it said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<String>,
         /// What limit of the turn cut the agent off before it was done, in words; none when it was done.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cut: Option<String>,

@@ -58,6 +58,11 @@ pub enum Link {
         /// Its number.
         id: super::PullRequestId,
     },
+    /// A file that hangs on this item.
+    File {
+        /// As people see it; two files may have the same.
+        name: String,
+    },
 }
 
 /// What a state means, whatever it is called.

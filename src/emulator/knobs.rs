@@ -93,6 +93,12 @@ impl Emulator {
         self.inner.change(|world| world.knobs.legacy_comment_ids = legacy);
     }
 
+    /// Whether comments keep what folds text up. No document of the service says so; without it `details` and `summary`
+    /// are dropped from what is stored, and their words stay.
+    pub fn set_folding(&self, folds: bool) {
+        self.inner.change(|world| world.knobs.folds = folds);
+    }
+
     /// The next save of the item that passes its test loses a race against this identity's: 409 TF26071.
     pub fn race_next_save(&self, item: i64, winner: &Identity) {
         self.inner.change(|world| world.knobs.races.insert(item, winner.id.clone()));

@@ -4,7 +4,10 @@ use super::{
     Emulator,
     record::{Calls, Logged},
     setup::RepositoryHandle,
-    state::{World, builds::Build, pull_requests::PullRequest, threads::Thread, work_items::WorkItem},
+    state::{
+        World, builds::Build, pull_requests::PullRequest, threads::Thread, work_items::Relation,
+        work_items::WorkItem,
+    },
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -25,6 +28,17 @@ pub struct CommentSnapshot {
     pub deleted: bool,
     /// How often it was written (1: never edited). Always 1 for threads.
     pub version: i64,
+}
+
+/// A file that hangs on a work item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSnapshot {
+    /// Its name, as people see it.
+    pub name: String,
+    /// Its address.
+    pub url: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
 }
 
 /// A work item.
@@ -50,6 +64,8 @@ pub struct ItemSnapshot {
     pub fields: BTreeMap<String, Value>,
     /// (relation type, address).
     pub relations: Vec<(String, String)>,
+    /// Files that hang on it.
+    pub files: Vec<FileSnapshot>,
     /// The discussion, oldest first.
     pub comments: Vec<CommentSnapshot>,
     /// The number of updates, link edits included.
@@ -163,6 +179,13 @@ pub struct BuildSnapshot {
     pub tasks: Vec<TimelineEntry>,
 }
 
+fn file(world: &World, relation: &Relation) -> Option<FileSnapshot> {
+    let (_, id) = relation.url.rsplit_once("/_apis/wit/attachments/")?;
+    let bytes = world.attachment(id).ok()?.bytes.clone();
+    let name = relation.attributes.get("name").and_then(|name| name.as_str()).unwrap_or_default().to_owned();
+    Some(FileSnapshot { name, url: relation.url.clone(), bytes })
+}
+
 fn item(world: &World, item: &WorkItem) -> ItemSnapshot {
     ItemSnapshot {
         id: item.id,
@@ -179,6 +202,7 @@ fn item(world: &World, item: &WorkItem) -> ItemSnapshot {
             .map(str::to_owned),
         fields: item.fields.clone().into_iter().collect(),
         relations: item.relations.iter().map(|r| (r.rel.clone(), r.url.clone())).collect(),
+        files: item.relations.iter().filter_map(|relation| file(world, relation)).collect(),
         comments: item
             .comments
             .iter()

@@ -26,7 +26,9 @@ mod wiql;
 mod wire;
 
 pub use faults::Fault;
-pub use look::{BuildSnapshot, CommentSnapshot, ItemSnapshot, PullSnapshot, ThreadSnapshot, TimelineEntry};
+pub use look::{
+    BuildSnapshot, CommentSnapshot, FileSnapshot, ItemSnapshot, PullSnapshot, ThreadSnapshot, TimelineEntry,
+};
 pub use people::{NewItem, Refused};
 pub use record::{Calls, Logged};
 pub use setup::{Identity, IdentityKind, NewPipeline, RepositoryHandle, SeedFile, Token};
@@ -316,6 +318,7 @@ impl Emulator {
             page_cap: 200,
             builds_never_start: false,
             legacy_comment_ids: false,
+            folds: true,
             hosted: options.hosted,
             races: BTreeMap::new(),
             required_fields: BTreeSet::new(),

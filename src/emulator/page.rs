@@ -40,6 +40,8 @@ fn softened(html: &str) -> String {
         "ol",
         "li",
         "blockquote",
+        "details",
+        "summary",
         "div",
         "br",
         "hr",
@@ -134,6 +136,15 @@ fn item(page: &mut String, names: &Names, item: &ItemSnapshot) {
     );
     for tag in &item.tags {
         let _ = write!(page, "<span class=\"tag\">{}</span>", escape(tag));
+    }
+    for file in &item.files {
+        // Without a credential the service shows nobody the file; the address says which one it is.
+        let (url, name) = (escape(&file.url), escape(&file.name));
+        let _ = write!(
+            page,
+            "<span class=\"tag\">📎 <a href=\"{url}\">{name}</a> {} bytes</span>",
+            file.bytes.len()
+        );
     }
     for entry in &item.comments {
         comment(page, names, entry);

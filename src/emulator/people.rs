@@ -134,6 +134,13 @@ impl Emulator {
         self.patch(id, &json!([{"op": "add", "path": "/fields/System.Tags", "value": tag}]), by)
     }
 
+    /// Hangs a file on an item.
+    pub fn attach(&self, id: i64, name: &str, bytes: &[u8], by: &Identity) -> Result<(), Refused> {
+        let uploaded = self.inner.change(|world| world.upload(None, name, bytes.to_vec()))?;
+        let value = json!({"rel": "AttachedFile", "url": uploaded["url"], "attributes": {"name": name}});
+        self.patch(id, &json!([{"op": "add", "path": "/relations/-", "value": value}]), by)
+    }
+
     /// Takes a tag off, whatever its case.
     pub fn untag(&self, id: i64, tag: &str, by: &Identity) -> Result<(), Refused> {
         let tags = self.inner.look(|world| world.item(id).map(|item| item.tags()))?;

@@ -301,6 +301,7 @@ fn operate(
         wire::check_version(route.versions, asked.as_deref(), route.writes || incoming.method != "GET")
             .map_err(|problem| problem.reply())?;
     let body = read_body(route.body, incoming)?;
+    let bytes = if route.body == Wanted::Bytes { incoming.body.clone() } else { Bytes::new() };
     let strange: Vec<String> = query
         .iter()
         .filter(|(name, _)| !name.eq_ignore_ascii_case("api-version"))
@@ -323,6 +324,7 @@ fn operate(
             args: args.clone(),
             query: query.clone(),
             body: body.clone(),
+            bytes: bytes.clone(),
             accept: accept.clone(),
         };
         (route.handler)(&mut call).map_err(|problem| problem.reply())
@@ -350,6 +352,7 @@ fn read_body(wanted: Wanted, incoming: &Incoming) -> Result<Value, Reply> {
         Wanted::None => None,
         Wanted::Json => Some("application/json"),
         Wanted::Patch => Some("application/json-patch+json"),
+        Wanted::Bytes => Some("application/octet-stream"),
     };
     if let Some(accepted) = accepted
         && media != accepted
@@ -362,7 +365,7 @@ fn read_body(wanted: Wanted, incoming: &Incoming) -> Result<Value, Reply> {
         );
         return Err(Problem::new(415, "VssRequestContentTypeNotSupportedException", text).reply());
     }
-    if incoming.body.is_empty() {
+    if incoming.body.is_empty() || wanted == Wanted::Bytes {
         return Ok(Value::Null);
     }
     match serde_json::from_slice(&incoming.body) {

@@ -183,6 +183,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         pause_when_assigned,
         resolve_threads,
         proposals,
+        attach_evidence,
     } = policy;
     let mut all = vec![
         (&vars::INTAKE_MAX_RUNS, max_runs.to_string()),
@@ -215,6 +216,7 @@ fn limits(policy: &Policy, idle_limit: std::time::Duration) -> Vec<(&'static Var
         (&vars::POLICY_PAUSE_WHEN_ASSIGNED, yes_no(*pause_when_assigned)),
         (&vars::POLICY_RESOLVE_THREADS, resolve_threads_word(*resolve_threads).into()),
         (&vars::POLICY_PROPOSALS, proposals.to_string()),
+        (&vars::POLICY_ATTACH_EVIDENCE, yes_no(*attach_evidence)),
     ];
     all.extend(budgets(budget));
     all

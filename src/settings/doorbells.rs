@@ -10,7 +10,7 @@ use super::{
     vars::{self, Var},
 };
 use crate::domain::{Receiver, RingKind};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::{collections::BTreeSet, fmt};
 use url::Url;
 
@@ -76,6 +76,11 @@ impl Webhook {
     /// For the one who sends.
     pub fn url(&self) -> &Url {
         &self.0
+    }
+
+    /// The address, and what of it is not the host: chats put their token there.
+    pub(super) fn spellings(&self) -> [SecretString; 2] {
+        [self.0.as_str(), &self.0[url::Position::BeforePath..]].map(SecretString::from)
     }
 
     pub(super) fn is_readable_on_the_way(&self) -> bool {

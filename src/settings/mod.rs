@@ -86,6 +86,19 @@ impl Settings {
         self.policy.clone()
     }
 
+    /// Everything secret that this process was given, as it is now: for taking it out of texts. A secret that cannot be
+    /// read now was given to nobody by us, and is left out.
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let mut all: Vec<SecretString> = self.ado.token().into_iter().collect();
+        let Agent { environment, checks_environment, .. } = &self.agent;
+        all.extend(environment.values().chain(checks_environment.values()).cloned());
+        for bell in &self.doorbells {
+            all.extend(bell.secret.as_ref().and_then(|secret| secret.read().ok()));
+            all.extend(bell.address.read().iter().flat_map(doorbells::Webhook::spellings));
+        }
+        all
+    }
+
     /// What is allowed but probably not meant, one sentence each. Looks at the modes of secret files, not into them.
     pub fn warnings(&self) -> Vec<String> {
         let mut said = Vec::new();

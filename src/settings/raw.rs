@@ -71,7 +71,7 @@ raw! {
     /// `ROUNDSMAN_POLICY_*`
     RawPolicy {
         fix_forward_attempts, fix_forward_window, respond_attempts, conflict_attempts, infrastructure_attempts,
-provider_limit, redispatch_attempts, turn_limit, idle_limit, verdict_limit, checks_grace, quiet_period, gap_limit, remind_after, review_limit, takeover_after, close_on, draft, auto_complete, fault_drill, pause_when_assigned, resolve_threads, proposals,
+provider_limit, redispatch_attempts, turn_limit, idle_limit, verdict_limit, checks_grace, quiet_period, gap_limit, remind_after, review_limit, takeover_after, close_on, draft, auto_complete, fault_drill, pause_when_assigned, resolve_threads, proposals, attach_evidence,
     }
     /// `ROUNDSMAN_BUDGET_*`
     RawBudget { item_time, item_tokens, item_cost, unaccepted_cost, day_tokens, day_cost, pushes }

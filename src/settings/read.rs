@@ -306,6 +306,7 @@ impl Reader {
             pause_when_assigned,
             resolve_threads,
             proposals,
+            attach_evidence,
         } = raw;
         let mut p = so_far;
         let attempts = parse::number(0..=MOST_ATTEMPTS);
@@ -334,6 +335,7 @@ impl Reader {
         flag(&vars::POLICY_DRAFT, draft, &mut p.open_as_draft);
         flag(&vars::POLICY_AUTO_COMPLETE, auto_complete, &mut p.auto_complete);
         flag(&vars::POLICY_PAUSE_WHEN_ASSIGNED, pause_when_assigned, &mut p.pause_when_assigned);
+        flag(&vars::POLICY_ATTACH_EVIDENCE, attach_evidence, &mut p.attach_evidence);
         let no = ResolveThreads::No;
         p.resolve_threads =
             self.or(&vars::POLICY_RESOLVE_THREADS, resolve_threads, parse::resolve_threads, no);

@@ -240,6 +240,9 @@ vars! {
     POLICY_PROPOSALS: Is("0"),
         "Follow-up work items that a run may propose, at most; they are linked and carry no label of ours",
         "Items of an agent's making are a surprise where nobody asked for them; 3 are a useful number where people did", "0.1.0";
+    POLICY_ATTACH_EVIDENCE: Is("no"),
+        "Whether a run that asks people attaches what its turns left (briefs, output, checks, the patch) to the work item, as one text file",
+        "Everybody who sees the item reads it, also those who cannot read the code", "0.1.0";
 
     BUDGET_ITEM_TIME: Is("8h"),
         "Time in which agents work on one work item, all its turns and runs together; `none` is no limit, as for all limits below",

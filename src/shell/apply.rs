@@ -2,7 +2,7 @@
 //! doing it again after a crash or a lost answer finds the first one (reliability protocol, DESIGN §6).
 
 mod people;
-use super::{App, OpenError, brief, executor, older, progress, proposals, rules, talk};
+use super::{App, OpenError, brief, evidence, executor, older, progress, proposals, rules, talk};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
     decide::{Effect, Observation, Procedure},
@@ -12,7 +12,7 @@ use crate::{
         WorkItem, WorkerState,
     },
     runtime::{self, Left},
-    words::{self, Escalation},
+    words::{self, Escalation, Evidence},
 };
 use std::time::Duration;
 
@@ -233,6 +233,7 @@ async fn measured(app: &App, run: &Run) -> words::pull_request::Description {
                         review,
                         changed: _,
                         replies: _,
+                        plan: _,
                         cut: _,
                     },
                 usage: _,
@@ -329,19 +330,40 @@ async fn hand_to_people(
             .map(|checks| checks.failed_tasks.clone())
             .unwrap_or_default(),
         used: words::comments::used(run, &app.policy),
-        is_attached: false,
+        evidence: Evidence::default(),
         people: people.to_vec(),
         asks,
     };
-    let history = words::comments::escalated(run, &escalation, &links, labels);
-    change_item(app, run, |item| {
+    let wanted = |item: &WorkItem, evidence: &Evidence, file: Option<&ado::AttachedFile>| {
+        let escalation = Escalation { evidence: evidence.clone(), ..escalation.clone() };
         (!is_handed(app, &item.labels)).then(|| ItemChange {
             labels: Some(item.labels.changed(&[&labels.human], &[&labels.in_progress, &labels.ready])),
-            history: Some(history.clone()),
+            history: Some(words::comments::escalated(run, &escalation, &links, labels)),
+            files: file.into_iter().cloned().collect(),
             ..ItemChange::default()
         })
+    };
+    let (evidence, file) = evidence_of(app, run).await?;
+    match change_item(app, run, |item| wanted(item, &evidence, file.as_ref())).await {
+        // The service may not take the file: too many hang there, or the upload is not known. People are asked without it.
+        Err(ApplyError::Ado(why)) if file.is_some() && why.fault() != ado::Fault::Transient => {
+            tracing::warn!(run.id = %run.id, "people are asked without the evidence: {why}");
+            change_item(app, run, |item| wanted(item, &Evidence::NotAttached, None)).await
+        }
+        applied => applied,
+    }
+}
+
+/// Where the evidence will be. Costs a read and an upload, where the operator wants it attached and people were not asked
+/// yet; otherwise nothing.
+async fn evidence_of(app: &App, run: &Run) -> Result<(Evidence, Option<ado::AttachedFile>), ApplyError> {
+    if !app.policy.attach_evidence {
+        return Ok((Evidence::WithOperator, None));
+    }
+    Ok(match app.ado.work_item(run.id.item).await? {
+        Some(item) if !is_handed(app, &item.labels) => evidence::prepare(app, run, &item).await,
+        Some(_) | None => (Evidence::WithOperator, None),
     })
-    .await
 }
 
 fn is_handed(app: &App, labels: &Labels) -> bool {

@@ -221,7 +221,7 @@ async fn around(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result
         .iter()
         .filter_map(|link| match link {
             Link::Predecessor(id) => Some(*id),
-            Link::Related(_) | Link::Branch { .. } | Link::PullRequest { .. } => None,
+            Link::Related(_) | Link::Branch { .. } | Link::PullRequest { .. } | Link::File { .. } => None,
         })
         .collect();
     if !before.is_empty() {

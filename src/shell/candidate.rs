@@ -112,7 +112,7 @@ async fn predecessors(app: &App, item: &WorkItem) -> Seen<Vec<WorkItemId>> {
         .iter()
         .filter_map(|link| match link {
             Link::Predecessor(id) => Some(*id),
-            Link::Related(_) | Link::Branch { .. } | Link::PullRequest { .. } => None,
+            Link::Related(_) | Link::Branch { .. } | Link::PullRequest { .. } | Link::File { .. } => None,
         })
         .collect();
     if ids.is_empty() {
@@ -167,7 +167,7 @@ async fn competing(
                     return Ok(Some(Competing::Branch(branch)));
                 }
             }
-            Link::Predecessor(_) | Link::Related(_) => {}
+            Link::Predecessor(_) | Link::Related(_) | Link::File { .. } => {}
         }
     }
     Ok(None)

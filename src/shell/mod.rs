@@ -9,6 +9,7 @@ mod candidate;
 mod choices;
 mod claim;
 pub mod doctor;
+pub mod evidence;
 mod executor;
 pub mod explain;
 pub mod hands;

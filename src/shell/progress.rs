@@ -155,7 +155,7 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
         changed,
         summary: run.said.as_ref().map(|said| said.summary.clone()),
         checks_claimed: run.said.as_ref().and_then(|said| said.checks_passed),
-        plan: None,
+        plan: run.said.as_ref().and_then(|said| said.plan.clone()),
         used: words::comments::used(run, &app.policy),
     }
 }

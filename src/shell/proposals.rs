@@ -54,7 +54,7 @@ async fn titles(app: &App, links: &[Link]) -> Result<Vec<String>, ado::Error> {
         .iter()
         .filter_map(|link| match link {
             Link::Related(id) => Some(*id),
-            Link::Predecessor(_) | Link::Branch { .. } | Link::PullRequest { .. } => None,
+            Link::Predecessor(_) | Link::Branch { .. } | Link::PullRequest { .. } | Link::File { .. } => None,
         })
         .collect();
     if ids.is_empty() {

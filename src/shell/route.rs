@@ -52,7 +52,7 @@ fn linked(item: &WorkItem) -> BTreeSet<(String, String)> {
         Link::Branch { project_id, repository_id, branch } => {
             (!BranchName::new(branch).is_ours()).then(|| (project_id.clone(), repository_id.clone()))
         }
-        Link::PullRequest { .. } | Link::Predecessor(_) | Link::Related(_) => None,
+        Link::PullRequest { .. } | Link::Predecessor(_) | Link::Related(_) | Link::File { .. } => None,
     };
     item.links.iter().filter_map(repository).collect()
 }

@@ -8,7 +8,8 @@ mod handover;
 mod progress;
 mod replies;
 
-pub use handover::{Escalation, closed, closing_history, escalated, handed_back, tried};
+pub(super) use handover::tried_once;
+pub use handover::{Escalation, Evidence, closed, closing_history, escalated, handed_back, tried};
 pub use progress::{
     Checks, Mark, Progress, ProgressNote, ProgressStep, Waiting, claim_history, progress, used, waiting,
 };

@@ -7,6 +7,7 @@
 pub mod briefs;
 pub mod comments;
 pub mod doorbell;
+pub mod evidence;
 pub mod footer;
 pub mod house;
 pub mod marker;
@@ -18,7 +19,7 @@ pub mod record;
 pub mod refusals;
 pub mod talk;
 
-pub use comments::{Checks, Escalation, Links, Progress, ProgressNote, Waiting};
+pub use comments::{Checks, Escalation, Evidence, Links, Progress, ProgressNote, Waiting};
 pub use marker::{Found, Marker};
 pub use record::Record;
 

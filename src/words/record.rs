@@ -16,8 +16,13 @@ use std::io::{Read as _, Write as _};
 /// Version of the packing. Fields of a run come and go with their own defaults; this changes when an older program
 /// could misread what a newer one wrote.
 const VERSION: u32 = 1;
-/// The field of the marker's line that holds the record; last, because it is long.
+/// The field that holds the record; last, because it is long.
 const FIELD: &str = "record";
+/// What people see of it until they open it. Where a service takes the folding away the record stands there in the open,
+/// below the marker, and is read all the same.
+const OPEN: &str = "\n<details><summary>For programs: what they need to go on with this run</summary>\n<p>";
+/// See [`OPEN`].
+const CLOSE: &str = "</p></details>";
 /// Characters per word: browsers break lines between words only.
 const LINE: usize = 80;
 /// Bytes that a record may unpack to. A run of twenty turns has about eight thousand.
@@ -127,14 +132,10 @@ impl Record {
         hex(to_json(&run).as_bytes(), SUM * 2)
     }
 
-    /// `html`, a comment with a marker, with this record at the end of the marker's line.
+    /// `html`, a comment with a marker, with this record folded up behind it.
     pub fn attached_to(&self, html: &str) -> String {
         let html = detached(html);
-        let line = format!(" {} {FIELD} {}", marker::SEPARATOR, self.packed());
-        match html.trim_end().strip_suffix("</p>") {
-            Some(open) => format!("{open}{line}</p>"),
-            None => format!("{html}{line}"),
-        }
+        format!("{}{OPEN}{} {FIELD} {}{CLOSE}", html.trim_end(), marker::SEPARATOR, self.packed())
     }
 
     /// The record of `run` in a comment, whatever the service did to it.
@@ -171,6 +172,10 @@ impl Record {
 
 /// A comment of ours without its record.
 pub fn detached(html: &str) -> String {
+    if let Some((words, _)) = html.rsplit_once(OPEN) {
+        return words.to_owned();
+    }
+    // Comments that are older than the folding have it at the end of the marker's line.
     let field = format!(" {} {FIELD} {VERSION}.", marker::SEPARATOR);
     match html.rsplit_once(&field) {
         Some((words, rest)) => format!("{words}{}", if rest.contains("</p>") { "</p>" } else { "" }),
@@ -212,6 +217,10 @@ fn has_happened(then: &Stage, before: &Stage, labels: &Labels, names: &LabelName
 fn slim(run: &Run) -> Run {
     let mut run = Run { progress_comment: None, generation: Generation::NEW, ..run.clone() };
     run.stage = short(&run.stage);
+    // The worker tells it again; it stands above, too.
+    if let Some(said) = &mut run.said {
+        said.plan = None;
+    }
     if let Some(stuck) = &mut run.doubts.stuck {
         stuck.why = neutral::cap(&stuck.why, MOST_REASON);
     }
@@ -289,11 +298,70 @@ mod tests {
         assert_eq!(text, Record::of(&next).attached_to(&page(&next)), "its words stay, its footer is new");
     }
 
+    /// At the end of the marker's line, as it stood there before it was folded up.
+    fn in_the_open(run: &Run) -> String {
+        let text = page(run);
+        let open = text.strip_suffix("</p>").unwrap();
+        format!("{open} {} {FIELD} {}</p>", marker::SEPARATOR, Record::of(run).packed())
+    }
+
+    #[test]
+    fn comments_of_before_the_folding_are_read_and_taken_over() {
+        let run = Run { generation: Generation(1), ..samples::fixing() };
+        let old = in_the_open(&run);
+        assert_eq!(read(&old, &["agent-in-progress"]), Run { progress_comment: None, ..run.clone() });
+        assert_eq!(Marker::find(&old), Some(Marker::of(&run)));
+        assert_eq!(detached(&old), page(&run));
+        let new = Record::of(&run).attached_to(&page(&run));
+        assert_eq!(Record::of(&run).attached_to(&old), new);
+        assert_eq!(renewed(&old, &run, &Record::of(&run)), new);
+    }
+
+    /// What becomes of the folding is in no document of the service: dropped with its words or without, or shown as text.
+    #[test]
+    fn whatever_becomes_of_the_folding_the_record_is_read() {
+        let run = Run { generation: Generation(1), ..samples::fixing() };
+        let text = Record::of(&run).attached_to(&page(&run));
+        let without =
+            |text: &str, tags: &[&str]| tags.iter().fold(text.to_owned(), |text, tag| text.replace(tag, ""));
+        let tags = ["<details>", "</details>", "<summary>", "</summary>"];
+        let escaped = tags.iter().fold(text.clone(), |text, tag| {
+            text.replace(tag, &tag.replace('<', "&lt;").replace('>', "&gt;"))
+        });
+        for shown in [
+            without(&text, &tags),
+            without(&text, &["<details>", "</details>"]),
+            escaped,
+            text.replace("<details>", "<details open=\"\">").replace('\n', ""),
+            without(&without(&text, &tags), &["For programs: what they need to go on with this run"]),
+        ] {
+            assert_eq!(
+                read(&shown, &["agent-in-progress"]),
+                Run { progress_comment: None, ..run.clone() },
+                "{shown}"
+            );
+            assert_eq!(Marker::find(&shown), Some(Marker::of(&run)), "{shown}");
+            assert_eq!(renewed(&shown, &run, &Record::of(&run)), text, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_plan_does_not_ride_along() {
+        let mut run = samples::fixing();
+        let turn = TurnNumber(2);
+        let said =
+            crate::domain::Claimed { turn, summary: "It is done.".into(), checks_passed: None, plan: None };
+        run.said = Some(said.clone());
+        let short = Record::of(&run);
+        run.said = Some(crate::domain::Claimed { plan: Some("1. look".repeat(200)), ..said });
+        assert_eq!(Record::of(&run), short, "nothing to write, and no more to carry");
+    }
+
     #[test]
     fn a_record_that_was_cut_or_retyped_says_nothing() {
         let run = samples::fixing();
         let text = Record::of(&run).attached_to(&page(&run));
-        let packed = text.split_once(" record ").unwrap().1.trim_end_matches("</p>");
+        let packed = text.split_once(" record ").unwrap().1.trim_end_matches(CLOSE);
         let find = |packed: &str| Record::find(&format!("x · record {packed}"), run.id);
         assert!(find(packed).is_ok());
         for cut in 0..packed.len() {
@@ -363,8 +431,7 @@ mod tests {
         run.stage = Stage::Escalated { reason: "<b>ä</b> ".repeat(10_000), since: run.claimed_at };
         let text = Record::of(&run).attached_to(&page(&run));
         assert!(text.len() < 6_000, "{}", text.len());
-        assert!(
-            !text[page(&run).len() - 4..].contains(['<', '>', '&', '#', '@', '!']) || text.ends_with("</p>")
-        );
+        let folded = text.strip_prefix(&page(&run)).and_then(|rest| rest.strip_prefix(OPEN)).unwrap();
+        assert!(!folded.strip_suffix(CLOSE).unwrap().contains(['<', '>', '&', '#', '@', '!']));
     }
 }

@@ -31,6 +31,15 @@ pub(super) fn clean(job: &Job) {
     }
 }
 
+/// Characters of a plan that travel with the result: a list, not a study. The whole stays in its file.
+const PLAN: usize = 2_000;
+
+/// What the agent said that it would do, if it said so.
+pub(super) fn plan(job: &Job) -> Option<String> {
+    let left = files::read_left(&job.spec.places.output, "plan.md", LIMIT).ok()??;
+    Some(job.clean(&left, PLAN)).filter(|plan| !plan.is_empty())
+}
+
 /// The folder of what it proposes to do later, one Markdown file each.
 const PROPOSALS: &str = "proposals";
 /// What they become: one file that only we write.

@@ -259,9 +259,10 @@ async fn a_happy_turn_ends_with_a_pushed_branch() {
         echo '{"outcome":"done","summary":"Added a file.","other":1}' > "$ROUNDSMAN_OUT/outcome.json"
     "#;
     let result = world.agent(1, program).await;
-    let AgentResult::Worked { summary, checks_passed: None, changed, replies, .. } = result else {
+    let AgentResult::Worked { summary, checks_passed: None, changed, replies, plan, .. } = result else {
         panic!("{result:?}")
     };
+    assert_eq!(plan.as_deref(), Some("- a plan"));
     assert_eq!((summary.as_str(), changed.files, replies), ("Added a file.", 2, vec![ThreadId(7)]));
 
     let places = world.runtime.places(run_id(), TurnNumber(1));

@@ -40,6 +40,19 @@ pub(crate) const RELATED: &str = "System.LinkTypes.Related";
 pub(crate) struct Relation {
     rel: Option<String>,
     url: Option<String>,
+    attributes: Option<Attributes>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Attributes {
+    name: Option<String>,
+}
+
+/// An uploaded file. Without address it is none.
+#[derive(Deserialize)]
+pub(crate) struct Uploaded {
+    pub(crate) url: String,
 }
 
 impl Item {
@@ -84,6 +97,9 @@ impl Relation {
         }
         if rel.eq_ignore_ascii_case(RELATED) {
             return Some(Link::Related(WorkItemId(url.rsplit('/').next()?.parse().ok()?)));
+        }
+        if rel.eq_ignore_ascii_case("AttachedFile") {
+            return Some(Link::File { name: self.attributes.as_ref()?.name.clone()? });
         }
         if !rel.eq_ignore_ascii_case("ArtifactLink") {
             return None;

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unnecessary_wraps, reason = "all handlers of the table have one signature")]
 
+pub(crate) mod attachments;
 pub(crate) mod build;
 pub(crate) mod comments;
 pub(crate) mod git;
@@ -23,6 +24,7 @@ use super::{
     state::{Past, Project, World},
     wire::{Problem, Reply, Versions, decode},
 };
+use axum::body::Bytes;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub(crate) enum Body {
     None,
     Json,
     Patch,
+    Bytes,
 }
 
 /// One operation.
@@ -129,11 +132,12 @@ impl Route {
     }
 }
 
-const TABLES: [&[Route]; 14] = [
+const TABLES: [&[Route]; 15] = [
     location::ROUTES,
     identities::ROUTES,
     work_items::ROUTES,
     comments::ROUTES,
+    attachments::ROUTES,
     types::ROUTES,
     wiql::ROUTES,
     git::ROUTES,
@@ -209,6 +213,8 @@ pub(crate) struct Call<'a> {
     pub(crate) args: Vec<String>,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) body: Value,
+    /// What was sent, where the operation takes a file.
+    pub(crate) bytes: Bytes,
     pub(crate) accept: String,
 }
 

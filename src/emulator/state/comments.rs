@@ -37,7 +37,7 @@ impl World {
             // Ids are unique in the organization and start far from the item ids, so that mixing them up shows.
             id: 900_000 + self.next_comment,
             version: 1,
-            text: text.to_owned(),
+            text: self.kept(text),
             format: format.to_owned(),
             by: by.to_owned(),
             created: now,
@@ -45,6 +45,13 @@ impl World {
             modified: now,
             deleted: false,
         }
+    }
+
+    /// What is stored of a text.
+    fn kept(&self, text: &str) -> String {
+        let folding =
+            ["<details>", "</details>", "<summary>", "</summary>"].iter().filter(|_| !self.knobs.folds);
+        folding.fold(text.to_owned(), |text, tag| text.replace(tag, ""))
     }
 
     pub(crate) fn add_comment(
@@ -79,13 +86,14 @@ impl World {
         by: &str,
     ) -> Result<(), Problem> {
         self.item_comment(item, id)?;
+        let text = text.map(|(text, format)| (self.kept(text), format));
         let now = self.now();
         if let Some(comment) =
             self.item_mut(item).and_then(|item| item.comments.iter_mut().find(|comment| comment.id == id))
         {
             match text {
                 Some((text, format)) => {
-                    text.clone_into(&mut comment.text);
+                    comment.text = text;
                     if let Some(format) = format {
                         format.clone_into(&mut comment.format);
                     }

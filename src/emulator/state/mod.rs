@@ -4,6 +4,7 @@
 //! which makes a snapshot of the whole world cheap: stale reads are answers from an older snapshot. Nothing here knows
 //! HTTP, and nothing here waits.
 
+pub(crate) mod attachments;
 pub(crate) mod builds;
 pub(crate) mod comments;
 pub(crate) mod fields;
@@ -121,6 +122,7 @@ pub(crate) struct Knobs {
     pub(crate) page_cap: usize,
     pub(crate) builds_never_start: bool,
     pub(crate) legacy_comment_ids: bool,
+    pub(crate) folds: bool,
     pub(crate) hosted: bool,
     /// Item ids whose next guarded save loses a race, and the account that wins it.
     pub(crate) races: BTreeMap<i64, String>,
@@ -150,6 +152,7 @@ pub(crate) struct World {
     pub(crate) pipelines: BTreeMap<i64, Arc<builds::Pipeline>>,
     pub(crate) policies: BTreeMap<i64, Arc<policies::Policy>>,
     pub(crate) builds: BTreeMap<i64, Arc<builds::Build>>,
+    pub(crate) attachments: BTreeMap<String, Arc<attachments::Attachment>>,
     pub(crate) knobs: Knobs,
     pub(crate) errands: Vec<Errand>,
     pub(crate) watermark: i64,
@@ -179,6 +182,7 @@ impl World {
             pipelines: BTreeMap::new(),
             policies: BTreeMap::new(),
             builds: BTreeMap::new(),
+            attachments: BTreeMap::new(),
             knobs,
             errands: Vec::new(),
             watermark: 0,

@@ -336,7 +336,7 @@ impl World {
         save: &mut Save,
     ) -> Result<(), Problem> {
         if op == "add" && place == "-" {
-            let relation = self.new_relation(value)?;
+            let relation = self.new_relation(value, &save.relations)?;
             let duplicate = save.relations.iter().any(|known| {
                 known.rel.eq_ignore_ascii_case(&relation.rel)
                     && (known.url.eq_ignore_ascii_case(&relation.url)
@@ -388,7 +388,7 @@ impl World {
         Ok(())
     }
 
-    fn new_relation(&mut self, value: &Value) -> Result<Relation, Problem> {
+    fn new_relation(&mut self, value: &Value, others: &[Relation]) -> Result<Relation, Problem> {
         let rel = value["rel"].as_str().unwrap_or_default();
         let url = value["url"].as_str().unwrap_or_default();
         let mut attributes = value["attributes"].as_object().cloned().unwrap_or_default();
@@ -421,13 +421,17 @@ impl World {
                 )));
             }
         }
+        let mut url = url.to_owned();
+        if *known == "AttachedFile" {
+            (url, attributes) = self.file_relation(&url, attributes, others)?;
+        }
         self.watermark += 1;
         for name in ["authorizedDate", "resourceCreatedDate", "resourceModifiedDate"] {
             attributes.insert(name.into(), json!(now));
         }
         attributes.insert("id".into(), json!(self.watermark));
         attributes.insert("revisedDate".into(), json!(crate::emulator::wire::FOREVER));
-        Ok(Relation { rel: (*known).to_owned(), url: url.to_owned(), attributes })
+        Ok(Relation { rel: (*known).to_owned(), url, attributes })
     }
 
     /// What the process demands of the outcome.

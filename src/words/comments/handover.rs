@@ -2,7 +2,7 @@
 
 use super::{
     super::{neutral, note},
-    Links, MAX_AGENT_TEXT, MAX_SENTENCE, anchor, branch, foreign, mention, outcome_sentence,
+    Links, MAX_AGENT_TEXT, MAX_INLINE, MAX_SENTENCE, anchor, branch, foreign, mention, outcome_sentence,
     pull_request_sentence,
 };
 use crate::{
@@ -50,12 +50,43 @@ pub struct Escalation {
     pub failing: Vec<FailedTask>,
     /// What was used up; see [`super::used`].
     pub used: Option<String>,
-    /// Whether the evidence hangs on the work item.
-    pub is_attached: bool,
+    /// Where the evidence is.
+    pub evidence: Evidence,
     /// Whom it is about, besides who asked for the run.
     pub people: Vec<Identity>,
     /// Whether words in the discussion are enough of an answer.
     pub asks: bool,
+}
+
+/// Where what the turns left can be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Evidence {
+    /// With the operator; nobody wants it elsewhere.
+    #[default]
+    WithOperator,
+    /// On the work item, under this name.
+    Attached(String),
+    /// No turn began: there is none.
+    NoTurn,
+    /// Nothing of it is left, or it cannot be read.
+    Gone,
+    /// With the operator: it was wanted on the work item, and could not be put there.
+    NotAttached,
+}
+
+impl Evidence {
+    fn told(&self, run: &Run) -> String {
+        let id = run.id;
+        match self {
+            Self::WithOperator => format!("evidence: the operator's `roundsman show {id}`"),
+            Self::Attached(name) => format!("evidence: attached as {}", foreign(name, MAX_INLINE)),
+            Self::NoTurn => "evidence: none, because no turn began".to_owned(),
+            Self::Gone => "evidence: nothing is left that could be attached".to_owned(),
+            Self::NotAttached => {
+                format!("evidence: it could not be attached; the operator's `roundsman show {id}` has it")
+            }
+        }
+    }
 }
 
 /// More failing tasks say nothing new.
@@ -68,7 +99,8 @@ pub fn tried(run: &Run) -> Vec<String> {
     run.turns.iter().map(tried_once).collect()
 }
 
-fn tried_once(turn: &TurnRecord) -> String {
+/// The same of one turn.
+pub(crate) fn tried_once(turn: &TurnRecord) -> String {
     let fault = turn.fault.map(|fault| format!(": the agent {}", failure(fault))).unwrap_or_default();
     let came = match &turn.end {
         Some(TurnEnd::Pushed { head }) => {
@@ -128,11 +160,7 @@ pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &Lab
         Some(pushed) => look.push(format!("branch {} at {}", branch(run, links), pushed.head.short())),
         None => look.push("nothing was pushed".into()),
     }
-    look.push(if escalation.is_attached {
-        "evidence: attached".to_owned()
-    } else {
-        format!("evidence: the operator's `roundsman show {}`", run.id)
-    });
+    look.push(escalation.evidence.told(run));
     out.push(format!("<p>Where to look: {}.</p>", look.join(" · ")));
     let answer = match (escalation.asks, run.pull_request) {
         (true, Some(_)) => "answer with a comment here or in a thread of the pull request, or ",

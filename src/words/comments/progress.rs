@@ -14,8 +14,8 @@ use crate::{
 };
 use jiff::Timestamp;
 
-/// A plan is a list; longer ones are evidence and kept with the run.
-const MAX_PLAN: usize = 3_000;
+/// A plan is a list; longer ones are evidence. Two thousand are kept with the run, and cannot have grown.
+const MAX_PLAN: usize = 2_100;
 
 /// Where the checks on our head stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -229,7 +229,10 @@ pub fn progress(progress: &Progress) -> String {
         out.push(format!("<p>Claimed by the agent, not verified:</p>\n<blockquote>{claimed}</blockquote>"));
     }
     if let Some(plan) = note.plan.as_deref().filter(|plan| !plan.trim().is_empty()) {
-        out.push(format!("<p>The agent's plan:</p>\n<blockquote>{}</blockquote>", foreign(plan, MAX_PLAN)));
+        let plan = foreign(plan, MAX_PLAN);
+        out.push(format!(
+            "<details><summary>The agent's plan</summary>\n<blockquote>{plan}</blockquote></details>"
+        ));
     }
     out.push(footer(marker));
     out.join("\n")

@@ -69,8 +69,8 @@ fn a_fix_under_way_with_everything_to_tell() {
     <p>Used so far: 7 tokens (+ 3 cached), 0.02 USD, 3 min of agents&#39; work.</p>
     <p>Claimed by the agent, not verified:</p>
     <blockquote>Fixes # 99 &lt;script&gt;x&lt;/script&gt; @ &lt;d291&gt; # #vso[task]<br>The repository's own checks passed at the end of the turn.</blockquote>
-    <p>The agent's plan:</p>
-    <blockquote>1. look<br>2. change a &lt; b</blockquote>
+    <details><summary>The agent's plan</summary>
+    <blockquote>1. look<br>2. change a &lt; b</blockquote></details>
     <hr>
     <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns implement 1, fix-forward 1</p>
     "#);
@@ -304,7 +304,7 @@ proptest! {
                 agent_text: Some(text.clone()),
                 failing: vec![FailedTask { name: text.clone(), messages: vec![text.clone()], log: None }],
                 used: None,
-                is_attached: false,
+                evidence: Evidence::Attached(text.clone()),
                 people: Vec::new(),
                 asks: false,
             };
@@ -318,7 +318,7 @@ proptest! {
             prop_assert!(!rendered.contains("data-vss-mention="));
             for tag in rendered.split('<').skip(1) {
                 let name = tag.trim_start_matches('/').split(['>', ' ']).next().unwrap();
-                prop_assert!(["p", "b", "ul", "li", "a", "br", "hr", "blockquote"].contains(&name), "{}", tag);
+                prop_assert!(["p", "b", "ul", "li", "a", "br", "hr", "blockquote", "details", "summary"].contains(&name), "{}", tag);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use roundsman::{
-    ado::{ItemChange, NewItem, PullRequestLink, Wiql},
+    ado::{AttachedFile, ItemChange, NewItem, PullRequestLink, Wiql},
     domain::{CommentId, Labels, Link, Revision, StateCategory},
 };
 
@@ -182,6 +182,11 @@ fn claim() -> ItemChange {
         state: Some("Active".into()),
         history: Some("<p>started</p>".into()),
         links: vec![PullRequestLink::new(&repository(), PullRequestId(57))],
+        files: vec![AttachedFile {
+            url: "https://x.example/_apis/wit/attachments/7?fileName=a.txt".into(),
+            name: "a.txt".into(),
+            comment: "what was left".into(),
+        }],
     }
 }
 
@@ -208,8 +213,37 @@ async fn a_change_is_one_patch_under_the_revision_read() {
             { "op": "add", "path": "/fields/System.History", "value": "<p>started</p>" },
             { "op": "add", "path": "/relations/-",
               "value": { "rel": "ArtifactLink", "url": url, "attributes": { "name": "Pull Request" } } },
+            { "op": "add", "path": "/relations/-",
+              "value": { "rel": "AttachedFile", "url": "https://x.example/_apis/wit/attachments/7?fileName=a.txt",
+                         "attributes": { "name": "a.txt", "comment": "what was left" } } },
         ])
     );
+}
+
+#[tokio::test]
+async fn a_file_is_uploaded_as_it_is_and_never_twice_by_itself() {
+    let uploaded = json!({ "id": "6b2266bf-a155-4582-a475-ca4da68193ef", "url": "https://x.example/a/6b2266bf?fileName=a%20b.txt" });
+    let upload = server(vec![answer(201, &uploaded)]).await;
+    let written = client(&upload).upload_attachment("My Project", "a b.txt", b"\x00{not json".to_vec()).await;
+    assert!(
+        matches!(&written, Written::Done(url) if url == "https://x.example/a/6b2266bf?fileName=a%20b.txt"),
+        "{written:?}"
+    );
+    let request = &requests(&upload).await[0];
+    assert_eq!(
+        (request.method.as_str(), request.url.path()),
+        ("POST", "/fabrikam/My%20Project/_apis/wit/attachments")
+    );
+    assert_eq!(request.headers["content-type"], "application/octet-stream");
+    assert_eq!(query(request, "fileName").as_deref(), Some("a b.txt"));
+    assert_eq!(query(request, "uploadType").as_deref(), Some("simple"));
+    assert_eq!(query(request, "api-version").as_deref(), Some("7.1"));
+    assert_eq!(request.body, b"\x00{not json");
+
+    let busy = server(vec![failure(503, "VssServiceException", "later")]).await;
+    let written = patient(&busy).upload_attachment("p", "a.txt", b"x".to_vec()).await;
+    assert!(matches!(written, Written::Unknown(_)), "{written:?}");
+    assert_eq!(requests(&busy).await.len(), 1);
 }
 
 #[tokio::test]

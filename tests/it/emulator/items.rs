@@ -1,6 +1,6 @@
 //! Work items, their discussion, states and queries.
 
-use super::{Answer, House, PATCH};
+use super::{Answer, House, PAT, PATCH};
 use reqwest::Method;
 use roundsman::emulator::{IdentityKind, NewItem, Process};
 use serde_json::{Value, json};
@@ -214,4 +214,74 @@ async fn batches_fail_whole_or_omit() {
     assert_eq!(house.post(path, both).await.key(), "ConflictingParametersException");
     let many: Vec<i64> = (1..=201).collect();
     assert!(house.post(path, json!({"ids": many})).await.text.contains("VS403474"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_hang_on_items_by_a_link_of_their_own() {
+    let house = House::new().await;
+    let id = house.story("A", &[]);
+    let upload = |bytes: &'static [u8], kind: &'static str| {
+        let url = format!(
+            "{}/Shop%20Floor/_apis/wit/attachments?fileName=a%20b.txt&uploadType=simple&api-version=7.1",
+            house.base
+        );
+        house.client.post(url).basic_auth("", Some(PAT)).header("Content-Type", kind).body(bytes).send()
+    };
+    assert_eq!(upload(b"x", "application/json").await.unwrap().status().as_u16(), 415);
+    let made: Value = {
+        let answer = upload(b"\x00bytes", "application/octet-stream").await.unwrap();
+        assert_eq!(answer.status().as_u16(), 201);
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    };
+    let url = made["url"].as_str().unwrap().to_owned();
+    assert!(url.ends_with("?fileName=a%20b.txt"), "{url}");
+    assert_eq!(house.emulator.item(id).unwrap().files, [], "nobody sees it yet");
+    let link = |url: &str, attributes: Value| {
+        json!([{"op": "add", "path": "/relations/-",
+            "value": {"rel": "AttachedFile", "url": url, "attributes": attributes}}])
+    };
+    let elsewhere = url.replace(made["id"].as_str().unwrap(), "00000000-0000-0000-0000-000000000009");
+    for unknown in [elsewhere.as_str(), "https://x.example/a.txt"] {
+        assert_eq!(house.patch_item(id, link(unknown, json!({}))).await.status, 400);
+    }
+    let linked = house.patch_item(id, link(&url, json!({"comment": "what was left"}))).await;
+    assert_eq!((linked.status, linked.json()["rev"].as_i64()), (200, Some(2)), "a file is a revision");
+    let relation = &house
+        .get(&format!("_apis/wit/workitems/{id}?$expand=relations&api-version=7.1"))
+        .await
+        .json()["relations"][0];
+    assert_eq!(
+        (relation["rel"].as_str(), relation["attributes"]["name"].as_str()),
+        (Some("AttachedFile"), Some("a b.txt"))
+    );
+    assert_eq!(relation["attributes"]["resourceSize"], 6);
+    let shown = relation["url"].as_str().unwrap();
+    assert!(url.starts_with(shown) && !shown.contains('?'), "{shown}");
+    let again = house.patch_item(id, link(&url, json!({}))).await;
+    assert_eq!((again.status, again.key().as_str()), (400, "RelationAlreadyExistsException"));
+    let read =
+        house.client.get(format!("{shown}?api-version=7.1")).basic_auth("", Some(PAT)).send().await.unwrap();
+    assert_eq!(read.bytes().await.unwrap().as_ref(), b"\x00bytes");
+    // Another upload is another file, whatever its name.
+    let other: Value = serde_json::from_str(
+        &upload(b"more", "application/octet-stream").await.unwrap().text().await.unwrap(),
+    )
+    .unwrap();
+    assert_eq!(
+        house.patch_item(id, link(other["url"].as_str().unwrap(), json!({"name": "a b.txt"}))).await.status,
+        200
+    );
+    assert_eq!(house.emulator.item(id).unwrap().files.len(), 2);
+    assert!(house.emulator.unknown_requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_as_large_as_the_server_takes() {
+    let house = House::with(roundsman::emulator::Options { hosted: false, ..Default::default() }).await;
+    let url = format!("{}/_apis/wit/attachments?fileName=a.txt&api-version=7.1", house.base);
+    for (bytes, status) in [(4 << 20, 201), ((4 << 20) + 1, 400), (0, 400)] {
+        let request = house.client.post(&url).basic_auth("", Some(PAT));
+        let request = request.header("Content-Type", "application/octet-stream").body(vec![b'x'; bytes]);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status, "{bytes}");
+    }
 }
