@@ -12,8 +12,8 @@ use super::{
 };
 use crate::domain::{
     AgentFailure, AgentResult, Claimed, CommitId, FetchResult, Labels, Parked, Policy, PublishResult,
-    PullRequestStatus, Pushed, Run, Stage, Started, Step, StepResult, Trigger, Turn, TurnEnd, TurnNumber,
-    TurnRecord, Worker, WorkerState, policy::SETTLE,
+    PullRequestStatus, Pushed, Resumed, Revision, Run, Stage, Started, Step, StepResult, Trigger, Turn,
+    TurnEnd, TurnNumber, TurnRecord, Worker, WorkerState, policy::SETTLE,
 };
 use jiff::Timestamp;
 
@@ -36,18 +36,32 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
     run
 }
 
-/// Our labels and the note in our comment say that people let it go on: we died between doing it and remembering it.
+/// Our labels and the note in our comment say that people let it go on: we died between doing it and remembering it, or
+/// forgot it with all the rest. A memory that was found again can be from before people were asked; what they granted
+/// counts nevertheless.
 fn adopt_resumption(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
     let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
     let is_taken_back = item.labels.has(&policy.labels.in_progress) && !item.labels.has(&policy.labels.human);
-    let is_escalated = matches!(run.stage, Stage::Escalated { .. });
-    if is_escalated
-        && is_taken_back
+    if is_taken_back
         && !is_old(run, item.revision)
         && heard::claimed_anew(run, seen) == Some(false)
         && let Some((text, after)) = heard::resumed(run, seen)
+        && is_news(run, text, after)
     {
         resume::remember(run, text, after, now);
+    }
+}
+
+/// Whether memory does not know yet that it goes on. A turn that is younger than that word was begun by who knew it.
+fn is_news(run: &Run, text: Revision, after: TurnNumber) -> bool {
+    let is_younger = run.current_turn().is_some_and(|(turn, _)| turn.number > after);
+    let knows = |resumed: &Resumed| (resumed.after, resumed.revision) >= (after, text);
+    match run.stage {
+        Stage::Escalated { .. } => true,
+        Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. } | Stage::InReview { .. } => {
+            !is_younger && !run.resumed.as_ref().is_some_and(knows)
+        }
+        Stage::Closed { .. } => false,
     }
 }
 

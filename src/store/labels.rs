@@ -251,6 +251,12 @@ impl RunStore for Labels {
                 }
                 Err(why) => return Err(why),
             },
+            // The claim put the label on and wrote the record in one write: who sees the one and not the other reads a list
+            // that is behind. A comment of its own would be a second record.
+            None if item.labels.has(&self.names.in_progress) && item.revision > run.id.revision => {
+                self.know(&first);
+                return Ok(Saved::Saved(first.generation));
+            }
             None => {
                 let html = record::renewed("", &first, &Record::of(&first));
                 self.ado.add_comment(&item.project, item.id, &html).await

@@ -150,7 +150,8 @@ pub(super) fn run(call: Call<'_>) -> Ended {
     let Some((program, arguments)) = call.command.split_first() else {
         return Ended::not_started(&std::io::Error::other("the command is empty"));
     };
-    let path = call.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
+    let path =
+        call.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
     let spawned = Command::new(machine::place(program, path.unwrap_or_default()))
         .arg0(program)
         .args(arguments)
