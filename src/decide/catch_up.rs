@@ -94,7 +94,8 @@ fn asks_people(labels: &Labels, policy: &Policy) -> bool {
 fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
     let Some(workers) = seen.workers.known() else { return };
     for worker in workers {
-        if !run.turns.iter().any(|record| record.number == worker.turn.number) {
+        let is_summed = run.summed.as_ref().is_some_and(|summed| worker.turn.number <= summed.until);
+        if !is_summed && !run.turns.iter().any(|record| record.number == worker.turn.number) {
             let Turn { number, kind, ref trigger, work_of, .. } = worker.turn;
             run.turns.push(TurnRecord { work_of, ..TurnRecord::reserved(number, kind, trigger.key(), now) });
             run.turns.sort_by_key(|record| record.number);

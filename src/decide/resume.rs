@@ -14,7 +14,7 @@ use super::{
     plan::reserve,
 };
 use crate::domain::{
-    CommentId, CommitId, Doubts, Identity, LabelledBy, Policy, Pushed, Resumed, Revision, Run, Stage,
+    CommentId, CommitId, Doubts, Identity, LabelledBy, Policy, Pushed, Resumed, Revision, Run, Stage, Summed,
     Trigger, TurnEnd, TurnKind, TurnNumber, WorkItem,
 };
 use jiff::Timestamp;
@@ -213,6 +213,9 @@ fn begin_again(run: &mut Run, by: Option<Identity>, text: Revision, after: TurnN
     run.resumed = Some(Resumed { at: now, by, after, revision: text });
     for turn in run.turns.iter_mut().filter(|turn| turn.number <= after && turn.end.is_none()) {
         turn.end = Some(TurnEnd::Answered);
+    }
+    if let Some(summed) = &mut run.summed {
+        *summed = Summed::until(summed.until);
     }
     run.doubts = Doubts::default();
     run.red_since = None;
