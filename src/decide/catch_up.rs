@@ -384,7 +384,43 @@ fn note_park(run: &mut Run, seen: &Observation, verdict: &Verdict, now: Timestam
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::given::{At, Branch, Given, World};
+    use crate::{
+        decide::{
+            Decision, Proceed, decide,
+            given::{At, Branch, Given, On, Voice, World},
+        },
+        domain::TurnKind,
+    };
+
+    #[test]
+    fn what_people_granted_counts_also_for_a_memory_from_before_they_were_asked() {
+        let granted = |at| Given { at, voice: Voice::TakenBack, ..Given::default() }.world();
+        let working = At::Working(On::Item, Step::Agent, Started::Seen);
+        for at in [At::InReview, At::Pushed, working] {
+            let World { run, seen, policy, now } = granted(at);
+            assert!(run.resumed.is_none() && run.spent(TurnKind::Implement) > 0, "{at:?}");
+            let caught = catch_up(&run, &seen, &policy, now);
+            assert_eq!(caught.spent(TurnKind::Implement), 0, "{at:?}: attempts are counted afresh");
+            let (text, after) = heard::resumed(&run, &seen).unwrap();
+            let resumed = caught.resumed.clone().unwrap();
+            assert_eq!((resumed.revision, resumed.after), (text, after), "{at:?}");
+            assert!(run.stage.can_become(&caught.stage), "{at:?}");
+            if at == working {
+                let due = decide(&caught, &seen, &policy, now);
+                assert_eq!(
+                    due,
+                    Decision::Proceed(Proceed::Implement),
+                    "the next turn, not the old one again"
+                );
+            }
+            // Once. A turn that is younger than the word, and a word that is newer than the note, stay.
+            let again = catch_up(&caught, &seen, &policy, super::super::deadline::later(now, SETTLE));
+            assert_eq!(again.resumed, caught.resumed, "{at:?}");
+            let newer = Resumed { after: after.next(), ..resumed };
+            let newer = Run { resumed: Some(newer), stage: caught.stage.clone(), ..run };
+            assert_eq!(catch_up(&newer, &seen, &policy, now).resumed, newer.resumed, "{at:?}");
+        }
+    }
 
     #[test]
     fn a_lost_memory_takes_only_a_branch_that_we_made_for_ours() {

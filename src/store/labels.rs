@@ -11,10 +11,11 @@
 //! settles, with the words that the comment shall say. A crash before that is like a memory that is a visit old. An idle
 //! visit saves nothing.
 //!
-//! A lagging list of threads can lead to one comment more than with a file: when we last spoke unheard is not kept.
+//! **What a lagging list cannot do.** A claim writes label and record at once, so an item that shows the label has a record,
+//! whatever the list of its comments shows: no second one is written. When we last spoke unheard is part of the record.
 //!
-//! **What is not kept:** signs of life (a write per tick), rings beyond this process (the comment is the notification), and
-//! intents (the claim itself is the marker).
+//! **What is not kept:** signs of life (a write per tick: that a watcher is silent is for the scheduler to notice), rings
+//! beyond this process (the comment is the notification), and intents (the claim itself is the marker).
 
 use super::{Error, Intent, Note, Ring, RingOutcome, RunStore, Saved};
 use crate::{

@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn lived(turns: Vec<TurnRecord>, resumed: Option<usize>, procedures: Vec<String>) -> Run {
-        let number = |index: usize| TurnNumber(u32::try_from(index).unwrap() + 1);
+        let number = |index: usize| TurnNumber(u16::try_from(index).unwrap() + 1);
         let turns: Vec<TurnRecord> = turns
             .into_iter()
             .enumerate()
@@ -146,7 +146,7 @@ mod tests {
         let run = fitting(lived(vec![turn("x"); 100], None, Vec::new()));
         let summed = run.summed.clone().unwrap();
         assert!(
-            run.turns.len() > 30 && summed.until == TurnNumber(100 - u32::try_from(run.turns.len()).unwrap())
+            run.turns.len() > 30 && summed.until == TurnNumber(100 - u16::try_from(run.turns.len()).unwrap())
         );
         assert_eq!((run.spent(TurnKind::Respond), run.turns[0].number), (100, summed.until.next()));
         let small = samples::fixing();
