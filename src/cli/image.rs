@@ -298,9 +298,12 @@ fn variable(surroundings: &Surroundings, name: &str) -> Option<String> {
     found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
 }
 
-/// The program that becomes `roundsman-worker`: the one of that name beside us, or we ourselves.
+/// The program that becomes `roundsman-worker`: the one of that name beside us, which may be linked statically, or we
+/// ourselves.
 fn own_program(surroundings: &Surroundings) -> PathBuf {
-    surroundings.host.worker.first().map(PathBuf::from).unwrap_or_default()
+    let own = surroundings.host.worker.first().map(PathBuf::from).unwrap_or_default();
+    let beside = own.with_file_name("roundsman-worker");
+    if beside.is_file() { beside } else { own }
 }
 
 /// What a demo's image is made from, in a few characters. Time and size stand for the program's bytes, which are too

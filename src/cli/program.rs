@@ -14,8 +14,18 @@ use crate::{
 use jiff::Timestamp;
 use std::{
     io::{IsTerminal, Write},
+    path::Path,
     process::ExitCode,
 };
+
+/// How a step is started on this machine. `roundsman` plays the worker itself: `cargo run` builds one program only, and
+/// a worker that lies beside it from an earlier day would not understand it.
+fn worker(own: &Path) -> Vec<String> {
+    if own.file_stem().is_some_and(|name| name == "roundsman") {
+        return vec![own.display().to_string(), "worker".into()];
+    }
+    vec![own.with_file_name("roundsman-worker").display().to_string()]
+}
 
 /// What only an entry point may read: environment, clock, terminal and its own place.
 #[derive(Clone, Debug)]
@@ -37,13 +47,7 @@ impl Surroundings {
     #[expect(clippy::disallowed_methods, reason = "the one place where an invocation reads its clock")]
     pub fn read() -> Self {
         let own = std::env::current_exe().unwrap_or_else(|_| "roundsman".into());
-        let beside = own.with_file_name("roundsman-worker");
-        // `cargo run` builds one program only, so `roundsman` can play the worker as well.
-        let worker = if beside.is_file() {
-            vec![beside.display().to_string()]
-        } else {
-            vec![own.display().to_string(), "worker".into()]
-        };
+        let worker = worker(&own);
         let vars: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();

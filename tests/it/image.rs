@@ -156,7 +156,7 @@ fn commands(page: &str) -> Vec<Vec<&str>> {
         };
         for line in lines {
             let line = line.trim().trim_start_matches("$ ");
-            let called = ["roundsman ", "cargo run --release -- "];
+            let called = ["roundsman ", "cargo run -- "];
             if let Some(words) = called.iter().find_map(|start| line.strip_prefix(start)) {
                 let words = words.split('#').next().unwrap_or_default();
                 found.push(words.split_whitespace().filter(|word| *word != "…").collect());

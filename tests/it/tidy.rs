@@ -85,7 +85,6 @@ const LONG_FILES: &[(&str, &str)] = &[
         "src/decide/given.rs",
         "one table of what a case is given; it grows with the axes, and each is read alone",
     ),
-    ("src/decide/reason.rs", "every reason beside its sentence; refusals want a file of their own"),
     ("src/decide/tables.rs", "rows of one table"),
     (
         "src/domain/run.rs",
