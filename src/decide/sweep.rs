@@ -335,9 +335,9 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     NobodyReviews            704
     escalate     NothingChanged          2348
     escalate     PartlyGreen             1836
-    escalate     PersonPushed            3866
+    escalate     PersonPushed            3842
     escalate     ProviderDown              10
-    escalate     Question                2772
+    escalate     Question                2700
     escalate     RedTooLong               653
     escalate     Refused                  920
     escalate     SameFailureAgain         140
@@ -356,11 +356,11 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     obey         Status                  5043
     obey         Unknown                 5043
     obey         Unpaused                3060
-    proceed      Implement                476
+    proceed      Implement                736
     proceed      Next                    1956
     proceed      OpenPullRequest         6551
     proceed      Remind                   625
-    proceed      Start                   4089
+    proceed      Start                   4021
     proceed      TurnAnswered             196
     proceed      TurnPushed               920
     proceed      Unsay                  14892
@@ -379,18 +379,18 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         AskedPeople            48080
     wait         AwaitingApproval        1530
     wait         AwaitingReview          3780
-    wait         BackingOff             18199
-    wait         Brake                 148157
+    wait         BackingOff             18001
+    wait         Brake                 148277
     wait         ChecksRunning           4238
     wait         Cold                    2454
     wait         DaySpent                 553
     wait         Gap                   102151
-    wait         LookAgain              36414
+    wait         LookAgain              36348
     wait         NoChecks                 760
     wait         NotCurrentYet           1654
     wait         Outage                  1106
     wait         Over                   34832
-    wait         Paused                 72284
+    wait         Paused                 72332
     wait         QuietPeriod             8364
     wait         StaleItem              32886
     wait         StepRunning             9887
