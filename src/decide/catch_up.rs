@@ -12,8 +12,8 @@ use super::{
 };
 use crate::domain::{
     AgentFailure, AgentResult, Claimed, CommitId, FetchResult, Labels, Parked, Policy, PublishResult,
-    PullRequestStatus, Pushed, Run, Stage, Started, Step, StepResult, Trigger, Turn, TurnEnd, TurnNumber,
-    TurnRecord, Worker, WorkerState, policy::SETTLE,
+    PullRequestStatus, Pushed, Resumed, Revision, Run, Stage, Started, Step, StepResult, Trigger, Turn,
+    TurnEnd, TurnNumber, TurnRecord, Worker, WorkerState, policy::SETTLE,
 };
 use jiff::Timestamp;
 
@@ -36,18 +36,32 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
     run
 }
 
-/// Our labels and the note in our comment say that people let it go on: we died between doing it and remembering it.
+/// Our labels and the note in our comment say that people let it go on: we died between doing it and remembering it, or
+/// forgot it with all the rest. A memory that was found again can be from before people were asked; what they granted
+/// counts nevertheless.
 fn adopt_resumption(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
     let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
     let is_taken_back = item.labels.has(&policy.labels.in_progress) && !item.labels.has(&policy.labels.human);
-    let is_escalated = matches!(run.stage, Stage::Escalated { .. });
-    if is_escalated
-        && is_taken_back
+    if is_taken_back
         && !is_old(run, item.revision)
         && heard::claimed_anew(run, seen) == Some(false)
         && let Some((text, after)) = heard::resumed(run, seen)
+        && is_news(run, text, after)
     {
         resume::remember(run, text, after, now);
+    }
+}
+
+/// Whether memory does not know yet that it goes on. A turn that is younger than that word was begun by who knew it.
+fn is_news(run: &Run, text: Revision, after: TurnNumber) -> bool {
+    let is_younger = run.current_turn().is_some_and(|(turn, _)| turn.number > after);
+    let knows = |resumed: &Resumed| (resumed.after, resumed.revision) >= (after, text);
+    match run.stage {
+        Stage::Escalated { .. } => true,
+        Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. } | Stage::InReview { .. } => {
+            !is_younger && !run.resumed.as_ref().is_some_and(knows)
+        }
+        Stage::Closed { .. } => false,
     }
 }
 
@@ -80,7 +94,8 @@ fn asks_people(labels: &Labels, policy: &Policy) -> bool {
 fn adopt_workers(run: &mut Run, seen: &Observation, now: Timestamp) {
     let Some(workers) = seen.workers.known() else { return };
     for worker in workers {
-        if !run.turns.iter().any(|record| record.number == worker.turn.number) {
+        let is_summed = run.summed.as_ref().is_some_and(|summed| worker.turn.number <= summed.until);
+        if !is_summed && !run.turns.iter().any(|record| record.number == worker.turn.number) {
             let Turn { number, kind, ref trigger, work_of, .. } = worker.turn;
             run.turns.push(TurnRecord { work_of, ..TurnRecord::reserved(number, kind, trigger.key(), now) });
             run.turns.sort_by_key(|record| record.number);
@@ -372,7 +387,43 @@ fn note_park(run: &mut Run, seen: &Observation, verdict: &Verdict, now: Timestam
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::given::{At, Branch, Given, World};
+    use crate::{
+        decide::{
+            Decision, Proceed, decide,
+            given::{At, Branch, Given, On, Voice, World},
+        },
+        domain::TurnKind,
+    };
+
+    #[test]
+    fn what_people_granted_counts_also_for_a_memory_from_before_they_were_asked() {
+        let granted = |at| Given { at, voice: Voice::TakenBack, ..Given::default() }.world();
+        let working = At::Working(On::Item, Step::Agent, Started::Seen);
+        for at in [At::InReview, At::Pushed, working] {
+            let World { run, seen, policy, now } = granted(at);
+            assert!(run.resumed.is_none() && run.spent(TurnKind::Implement) > 0, "{at:?}");
+            let caught = catch_up(&run, &seen, &policy, now);
+            assert_eq!(caught.spent(TurnKind::Implement), 0, "{at:?}: attempts are counted afresh");
+            let (text, after) = heard::resumed(&run, &seen).unwrap();
+            let resumed = caught.resumed.clone().unwrap();
+            assert_eq!((resumed.revision, resumed.after), (text, after), "{at:?}");
+            assert!(run.stage.can_become(&caught.stage), "{at:?}");
+            if at == working {
+                let due = decide(&caught, &seen, &policy, now);
+                assert_eq!(
+                    due,
+                    Decision::Proceed(Proceed::Implement),
+                    "the next turn, not the old one again"
+                );
+            }
+            // Once. A turn that is younger than the word, and a word that is newer than the note, stay.
+            let again = catch_up(&caught, &seen, &policy, super::super::deadline::later(now, SETTLE));
+            assert_eq!(again.resumed, caught.resumed, "{at:?}");
+            let newer = Resumed { after: after.next(), ..resumed };
+            let newer = Run { resumed: Some(newer), stage: caught.stage.clone(), ..run };
+            assert_eq!(catch_up(&newer, &seen, &policy, now).resumed, newer.resumed, "{at:?}");
+        }
+    }
 
     #[test]
     fn a_lost_memory_takes_only_a_branch_that_we_made_for_ours() {

@@ -30,7 +30,7 @@ pub(super) const REQUEUE_PREFIX: &str = "requeue:";
 /// Of the keys of [`Procedure::RetryBuild`].
 pub(super) const RETRY_PREFIX: &str = "retry:";
 /// Of the keys of [`Procedure::Publish`].
-const PUBLISH_PREFIX: &str = "publish@";
+pub(crate) const PUBLISH_PREFIX: &str = "publish@";
 
 impl Procedure {
     /// Equal for the same procedure on the same head; each is carried out once.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     Awaiting, CommentId, CommitId, Doubts, Identity, LabelledBy, Policy, Pushed, Resumed, Revision, Run,
-    Stage, Trigger, TurnEnd, TurnKind, TurnNumber, WorkItem,
+    Stage, Started, Summed, Trigger, TurnEnd, TurnKind, TurnNumber, WorkItem,
 };
 use jiff::Timestamp;
 use std::fmt;
@@ -211,13 +211,23 @@ pub(super) fn resume(next: &mut Run, how: &Resumption, now: Timestamp) {
 /// What memory did not hold: we died between letting it go on and remembering it.
 pub(super) fn remember(run: &mut Run, text: Revision, after: TurnNumber, now: Timestamp) {
     begin_again(run, None, text, after, now);
-    run.stage = where_it_stands(run, now);
+    let stands = where_it_stands(run, now);
+    // A memory from before people were asked may have a turn at work that pushed nothing; it is over, and the next follows.
+    if run.stage.can_become(&stands) {
+        run.stage = stands;
+    } else if let Stage::Working { started, .. } = &mut run.stage {
+        // It waits for no start, so whatever is still there of it is overdue in its time.
+        *started = Started::Seen;
+    }
 }
 
 fn begin_again(run: &mut Run, by: Option<Identity>, text: Revision, after: TurnNumber, now: Timestamp) {
     run.resumed = Some(Resumed { at: now, by, after, revision: text });
     for turn in run.turns.iter_mut().filter(|turn| turn.number <= after && turn.end.is_none()) {
         turn.end = Some(TurnEnd::Answered);
+    }
+    if let Some(summed) = &mut run.summed {
+        *summed = Summed::until(summed.until);
     }
     run.doubts = Doubts::default();
     run.red_since = None;

@@ -335,9 +335,9 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     NobodyReviews            704
     escalate     NothingChanged          2348
     escalate     PartlyGreen             1836
-    escalate     PersonPushed            3962
+    escalate     PersonPushed            3938
     escalate     ProviderDown              10
-    escalate     Question                3348
+    escalate     Question                3276
     escalate     RedTooLong               653
     escalate     Refused                  920
     escalate     SameFailureAgain         140
@@ -356,11 +356,11 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     obey         Status                  5043
     obey         Unknown                 5043
     obey         Unpaused                3060
-    proceed      Implement                556
+    proceed      Implement                816
     proceed      Next                    1956
     proceed      OpenPullRequest         6583
     proceed      Remind                   625
-    proceed      Start                   4617
+    proceed      Start                   4549
     proceed      TurnAnswered             196
     proceed      TurnPushed               920
     proceed      Unsay                  14892
@@ -380,18 +380,18 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     wait         AskedPeople            57392
     wait         AwaitingApproval        1530
     wait         AwaitingReview          3804
-    wait         BackingOff             19711
-    wait         Brake                 169989
+    wait         BackingOff             19513
+    wait         Brake                 170109
     wait         ChecksRunning           4238
     wait         Cold                    2454
     wait         DaySpent                 553
     wait         Gap                   115687
-    wait         LookAgain              42030
+    wait         LookAgain              41964
     wait         NoChecks                 760
     wait         NotCurrentYet           1654
     wait         Outage                  1106
     wait         Over                   40016
-    wait         Paused                 82996
+    wait         Paused                 83044
     wait         QuietPeriod             8364
     wait         StaleItem              38178
     wait         StepRunning            11927

@@ -42,6 +42,10 @@ pub(super) fn turn_state(run: &Run, seen: &Observation, policy: &Policy, now: Ti
         Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Escalated { .. } | Stage::Closed { .. } => {
             return TurnState::None;
         }
+        // People let it go on after that turn; a memory that was found again may still be in it.
+        Stage::Working { turn, .. } if run.resumed.as_ref().is_some_and(|word| turn.number <= word.after) => {
+            return TurnState::NotBegun;
+        }
         Stage::Working { turn, step, started, since: _ } => (turn, *step, *started),
     };
     let worker = workers(seen).iter().find(|worker| worker.turn.number == turn.number && worker.step == step);

@@ -9,7 +9,7 @@ use super::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,9 @@ pub struct Run {
     /// What it goes on with, when the executor of an earlier run of this item was gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<Continued>,
+    /// The oldest turns, where there were too many of them for the record in the comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summed: Option<Summed>,
     /// How often it was saved.
     #[serde(skip, default = "new_generation")]
     pub generation: Generation,
@@ -165,6 +168,41 @@ pub struct Claimed {
     /// What it said that it would do, cut; none when it made no plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+}
+
+/// Turns that are remembered as a sum. What they used up is in [`Run::before`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summed {
+    /// The newest of them.
+    pub until: TurnNumber,
+    /// How many of them count against the budget of their kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spent: BTreeMap<TurnKind, u32>,
+    /// How many of them count as lost to the cluster.
+    #[serde(default, skip_serializing_if = "is_none_lost")]
+    pub lost: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none_lost(lost: &u32) -> bool {
+    *lost == 0
+}
+
+impl Summed {
+    /// Of turns up to that one; nothing counts yet.
+    pub fn until(number: TurnNumber) -> Self {
+        Self { until: number, spent: BTreeMap::new(), lost: 0 }
+    }
+
+    /// Adds the next turn, and whether it counts against budgets of attempts.
+    pub fn add(&mut self, turn: &TurnRecord, counts: bool) {
+        self.until = self.until.max(turn.number);
+        if counts && turn.is_lost() {
+            self.lost += 1;
+        } else if counts && turn.is_spent() {
+            *self.spent.entry(turn.kind).or_default() += 1;
+        }
+    }
 }
 
 /// What a run took over from one whose executor is gone.
@@ -328,6 +366,16 @@ impl TurnRecord {
         self.work_of.unwrap_or(self.number)
     }
 
+    /// Whether it counts against the budget of its kind: everything that was not lost to the cluster.
+    pub fn is_spent(&self) -> bool {
+        self.end != Some(TurnEnd::Lost)
+    }
+
+    /// Whether it counts as lost to the cluster. What a provider did not answer has its own limit, in time.
+    pub fn is_lost(&self) -> bool {
+        self.end == Some(TurnEnd::Lost) && !self.is_unanswered()
+    }
+
     /// The model provider did not answer.
     pub fn is_unanswered(&self) -> bool {
         self.fault == Some(AgentFailure::Provider)
@@ -441,6 +489,7 @@ impl Run {
             judged: None,
             parked: None,
             continues: None,
+            summed: None,
             generation: Generation::NEW,
         }
     }
@@ -501,12 +550,14 @@ impl Run {
 
     /// Turns of `kind` that count against its budget: everything that was not lost to the cluster.
     pub fn spent(&self, kind: TurnKind) -> u32 {
-        count(self.counted().filter(|t| t.kind == kind && t.end != Some(TurnEnd::Lost)))
+        let summed = self.summed.as_ref().and_then(|summed| summed.spent.get(&kind).copied());
+        summed.unwrap_or(0).saturating_add(count(self.counted().filter(|t| t.kind == kind && t.is_spent())))
     }
 
     /// Turns lost to the cluster. Those that a provider did not answer have their own limit, in time.
     pub fn lost(&self) -> u32 {
-        count(self.counted().filter(|t| t.end == Some(TurnEnd::Lost) && !t.is_unanswered()))
+        let summed = self.summed.as_ref().map_or(0, |summed| summed.lost);
+        summed.saturating_add(count(self.counted().filter(|t| t.is_lost())))
     }
 
     /// The newest turns, as long as none of them got an answer from the model provider; newest first.

@@ -1,17 +1,20 @@
 //! Runs that Azure DevOps knows and our memory does not: we died right after the claim, or the memory was lost. The
 //! marker in our own comment tells everything that is needed to go on; a marker that somebody else wrote tells nothing.
 
+mod left;
+
 use super::{App, report::Line, takeover};
 use crate::{
     ado,
     decide::RefuseReason,
     domain::{
-        Claim, Generation, IdentityId, OWN_BRANCH_PREFIX, Run, RunId, Stage, TriggerKey, TurnNumber,
-        TurnRecord, WorkItem, WorkItemId,
+        Claim, Generation, IdentityId, Run, RunId, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem,
+        WorkItemId,
     },
     store::{self, Saved},
     words::{Found, Marker, Record, record::Unreadable},
 };
+use left::{Left, left};
 use std::collections::BTreeSet;
 
 /// How many items in progress are looked at per project.
@@ -57,14 +60,14 @@ pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result
     let mut runs: Vec<Run> = Vec::new();
     let mut lines = Vec::new();
     let mut is_complete = true;
-    let unlabelled = unlabelled(app, known, me, looked_for_asked).await?;
+    let left = left(app, known, me, looked_for_asked).await?;
     let all = ids.into_iter().map(|id| (id, None));
-    for (id, run) in all.chain(unlabelled.into_iter().map(|run| (run.item, Some(run)))) {
-        if run.is_some_and(|run| runs.iter().any(|found| found.id == run)) {
+    for (id, left) in all.chain(left.into_iter().map(|left| (left.run.item, Some(left)))) {
+        if left.is_some_and(|left| runs.iter().any(|found| found.id == left.run)) {
             continue;
         }
         let line = |what, why: String, failed| Line { run: None, item: id.0, what, why, stage: None, failed };
-        match rebuild(app, id, run, known, me).await {
+        match rebuild(app, id, left, known, me).await {
             Ok(Rebuilt::Run(run)) => {
                 lines.push(Line {
                     run: Some(run.id),
@@ -77,6 +80,9 @@ pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result
                     "its executor gave no sign for too long; this one goes on with its branch".to_owned();
                 lines.push(Line { run: Some(run.id), ..line("taken-over", why, false) });
                 runs.push(*run);
+            }
+            Ok(Rebuilt::Stopped(run, why)) => {
+                lines.push(Line { run: Some(run), ..line("stopped", why, false) });
             }
             Ok(Rebuilt::NotOurs) => {}
             Ok(Rebuilt::Orphan(why)) => lines.push(line("orphan", why, false)),
@@ -111,37 +117,6 @@ async fn labelled(app: &App, label: &str) -> Result<(BTreeSet<WorkItemId>, bool)
     Ok((ids, all_searched))
 }
 
-/// Runs that left something although no label of ours may lead to them any more: people took the label off while nobody
-/// remembered the run. Its worker has to be stopped, and its last words said. A memory that knows them to be over says so
-/// for free; else their item is read. Pull requests are asked for only when nothing is remembered anyway.
-async fn unlabelled(
-    app: &App,
-    known: &[Run],
-    me: &IdentityId,
-    is_new: bool,
-) -> Result<BTreeSet<RunId>, RecoverError> {
-    let mut left: BTreeSet<RunId> = match app.runtime.workers().await {
-        Ok(workers) => workers.into_keys().collect(),
-        // The survey tells of it.
-        Err(_) => BTreeSet::new(),
-    };
-    if is_new || !app.store.keeps_beats() {
-        for project in &app.settings.intake.projects {
-            match app.ado.pull_requests_of(project, me, ado::PullRequestFilter::Active).await {
-                Ok(open) => {
-                    let names =
-                        open.iter().filter_map(|pr| pr.source.as_str().strip_prefix(OWN_BRANCH_PREFIX));
-                    left.extend(names.filter_map(|name| name.parse::<RunId>().ok()));
-                }
-                Err(why) if why.is_not_found() => {}
-                Err(why) => return Err(why.into()),
-            }
-        }
-    }
-    left.retain(|run| !known.iter().any(|known| known.id == *run));
-    Ok(left)
-}
-
 /// Under this name the memory notes that it looked for runs about which people were asked. A new memory has no note.
 const ASKED: &str = "recovery";
 
@@ -153,9 +128,14 @@ async fn is_due(app: &App) -> Result<bool, store::Error> {
     Ok(last.is_none_or(|at| crate::decide::deadline::later(at, AGAIN_AFTER) <= app.now))
 }
 
+/// Why a worker of a run that is over is stopped.
+const OVER: &str = "its run is over, and nobody waits for its work; what it had done is kept";
+
 enum Rebuilt {
     Run(Box<Run>),
     TakenOver(Box<Run>),
+    /// It is over, and its worker was still at it.
+    Stopped(RunId, String),
     NotOurs,
     Orphan(String),
 }
@@ -164,13 +144,13 @@ enum Rebuilt {
 async fn rebuild(
     app: &App,
     id: WorkItemId,
-    left: Option<RunId>,
+    left: Option<Left>,
     known: &[Run],
     me: &IdentityId,
 ) -> Result<Rebuilt, RecoverError> {
-    if let Some(run) = left {
-        match app.store.load(run).await? {
-            Some(remembered) if remembered.is_closed() => return Ok(Rebuilt::NotOurs),
+    if let Some(left) = left {
+        match app.store.load(left.run).await? {
+            Some(remembered) if remembered.is_closed() => return left.is_over(app, OVER).await,
             Some(remembered) => return Ok(Rebuilt::Run(Box::new(remembered))),
             None => {}
         }
@@ -205,9 +185,13 @@ async fn rebuild(
             app.policy.labels.in_progress, app.policy.labels.ready
         )));
     };
-    if left.is_some_and(|left| left != marker.run) {
-        // A later run of the item replaced it.
-        return Ok(Rebuilt::NotOurs);
+    if let Some(left) = left.filter(|left| left.run != marker.run) {
+        return if left.run < marker.run {
+            left.is_replaced(app, &own().collect::<Vec<_>>(), comment.created_at).await
+        } else {
+            // Its claim is not shown yet.
+            Ok(Rebuilt::NotOurs)
+        };
     }
     if marker.executor != app.settings.runtime.executor && left.is_none() && is_claimed {
         let taken = takeover::take_over(app, &item, &marker, comment, known.len()).await?;
@@ -235,14 +219,14 @@ async fn rebuild(
     };
     if let Some(run) = recorded {
         if run.is_closed() {
-            return Ok(if is_claimed && left.is_none() {
-                Rebuilt::Orphan(format!(
+            return match left {
+                Some(left) => left.is_over(app, OVER).await,
+                None if is_claimed => Ok(Rebuilt::Orphan(format!(
                     "its run {} is over; a person takes `{}` off",
                     marker.run, app.policy.labels.in_progress
-                ))
-            } else {
-                Rebuilt::NotOurs
-            });
+                ))),
+                None => Ok(Rebuilt::NotOurs),
+            };
         }
         let run = Run { progress_comment: Some(comment.id), generation: Generation::NEW, ..run };
         return reopen(app, run).await;

@@ -17,7 +17,7 @@ use crate::{
         Decision, Effect, Hand, Observation, Pause, WaitReason, by_hand, catch_up, cause, deadline::Deadline,
         decide, plan,
     },
-    domain::{Brake, Cause, Doubts, Generation, IdentityId, Policy, Run, Stage, Stuck},
+    domain::{Brake, Cause, Doubts, Generation, IdentityId, Policy, Run, RunId, Stage, Stuck},
     exit::Exit,
     store::{Note, Ring, Saved},
 };
@@ -152,7 +152,12 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
     };
     let id = stored.id;
     let visited = rounds(app, fleet, stored).await;
-    match app.store.settle(id).await {
+    settled(app, id, visited).await
+}
+
+/// Makes durable what a visit came to, and says what became of that.
+async fn settled(app: &App, run: RunId, visited: Line) -> Line {
+    match app.store.settle(run).await {
         Ok(Saved::Saved(_)) => visited,
         Ok(Saved::Superseded) => {
             let why = "another process of ours is ahead with this run".into();
@@ -259,22 +264,34 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
     line(&stored, what, why)
 }
 
-/// An operator's hand: one decision that no world asked for, done as any other.
+/// An operator's hand: one decision that no world asked for, done as any other. What it came to stands in Azure DevOps
+/// when it returns, whatever becomes of the memory.
 pub(super) async fn lay_hand(app: &App, run: &Run, hand: Hand) -> Result<Line, Failure> {
     let Some(_pass) = turnstile::enter(app, run.id) else {
         return Ok(line(run, "superseded", "another process of ours is with this run; try again".into()));
     };
     let stored = app.store.load(run.id).await?.unwrap_or_else(|| run.clone());
-    let Considered { run, seen, .. } = consider(app, None, &stored).await?;
+    let laid = laid(app, &stored, hand).await?;
+    Ok(settled(app, stored.id, laid).await)
+}
+
+async fn laid(app: &App, stored: &Run, hand: Hand) -> Result<Line, Failure> {
+    let Considered { run, seen, .. } = consider(app, None, stored).await?;
     let decision = by_hand(&run, &seen, hand);
     let said = decision.to_string();
-    let acted = match act(app, run, &seen, &decision).await {
+    let mut acted = match act(app, run, &seen, &decision).await {
         Ok(acted) => acted,
-        Err(why) => return Ok(failed(&stored, format!("{said}, but {why}"))),
+        Err(why) => return Ok(failed(stored, format!("{said}, but {why}"))),
     };
-    Ok(match (write(app, &stored, acted.next, &said, None).await, acted.unsettled) {
-        (Err(why), _) => failed(&stored, why),
-        (Ok(None), _) => line(&stored, "superseded", "another process of ours is ahead with this run".into()),
+    if acted.unsettled.is_none() && !acted.next.is_closed() {
+        // What cannot be told now is told by the next visit.
+        if let Err(why) = tell(app, &mut acted.next, &seen, &decision, None).await {
+            tracing::warn!(run.id = %stored.id, "the progress comment could not be brought up to date: {why}");
+        }
+    }
+    Ok(match (write(app, stored, acted.next, &said, None).await, acted.unsettled) {
+        (Err(why), _) => failed(stored, why),
+        (Ok(None), _) => line(stored, "superseded", "another process of ours is ahead with this run".into()),
         (Ok(Some(saved)), Some(why)) => line(&saved, "unsettled", format!("{said}: {why}")),
         (Ok(Some(saved)), None) => line(&saved, decision.word(), said),
     })

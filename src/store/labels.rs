@@ -11,10 +11,11 @@
 //! settles, with the words that the comment shall say. A crash before that is like a memory that is a visit old. An idle
 //! visit saves nothing.
 //!
-//! A lagging list of threads can lead to one comment more than with a file: when we last spoke unheard is not kept.
+//! **What a lagging list cannot do.** A claim writes label and record at once, so an item that shows the label has a record,
+//! whatever the list of its comments shows: no second one is written. When we last spoke unheard is part of the record.
 //!
-//! **What is not kept:** signs of life (a write per tick), rings beyond this process (the comment is the notification), and
-//! intents (the claim itself is the marker).
+//! **What is not kept:** signs of life (a write per tick: that a watcher is silent is for the scheduler to notice), rings
+//! beyond this process (the comment is the notification), and intents (the claim itself is the marker).
 
 use super::{Error, Intent, Note, Ring, RingOutcome, RunStore, Saved};
 use crate::{
@@ -251,6 +252,12 @@ impl RunStore for Labels {
                 }
                 Err(why) => return Err(why),
             },
+            // The claim put the label on and wrote the record in one write: who sees the one and not the other reads a list
+            // that is behind. A comment of its own would be a second record.
+            None if item.labels.has(&self.names.in_progress) && item.revision > run.id.revision => {
+                self.know(&first);
+                return Ok(Saved::Saved(first.generation));
+            }
             None => {
                 let html = record::renewed("", &first, &Record::of(&first));
                 self.ado.add_comment(&item.project, item.id, &html).await

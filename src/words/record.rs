@@ -4,6 +4,8 @@
 //! Knows its own grammar (version, check sum, length, packed JSON in lines) and what the service may do to it. Does not
 //! know who wrote a text: a record counts only in text that our own identity wrote, and that is for the caller to check.
 
+mod shed;
+
 use super::{marker, marker::Marker, neutral};
 use crate::domain::{Generation, LabelNames, Labels, Outcome, Run, RunId, Stage};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -224,7 +226,7 @@ fn slim(run: &Run) -> Run {
     if let Some(stuck) = &mut run.doubts.stuck {
         stuck.why = neutral::cap(&stuck.why, MOST_REASON);
     }
-    run
+    shed::fitting(run)
 }
 
 fn short(stage: &Stage) -> Stage {

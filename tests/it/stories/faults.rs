@@ -105,9 +105,6 @@ async fn differs(case: &Case, undisturbed: &Seen) -> (bool, Option<String>) {
 async fn one_fault_anywhere_on_the_road_changes_nothing_that_people_see() {
     /// Told in every run of the suite; all of them with `ROUNDSMAN_STORY_ALL`.
     const SAMPLE: usize = 24;
-    if !World::new().await.keeps_memory_in_a_file_or_none("a fault at each effect") {
-        return;
-    }
     let begun = World::new().await.universe.emulator.request_log().len() + 1;
     let (world, item, _) = road(None).await;
     let undisturbed = world.seen(item);

@@ -2,8 +2,10 @@
 
 use crate::world::{World, harsh::pause};
 use roundsman::{
-    domain::{Run, Stage, Step},
+    decide::Hand,
+    domain::{Run, Stage, Step, TurnNumber},
     emulator::Fault,
+    shell::hands::lay_hand,
 };
 
 /// Ticks and polls until a run is at `stage`, then loses the memory, then goes on to the end.
@@ -148,4 +150,58 @@ async fn a_memory_lost_after_people_were_asked_still_hears_their_answer() {
     _ = world.tick().await;
     world.assert_once(item);
     assert!(matches!(world.stage().await, Stage::Closed { .. }));
+}
+
+/// Fails three times, which is once more than a run may without a person's word.
+const FAILS_THRICE: &str = "echo x >> \"$WORLD/tries\"; test $(wc -l < \"$WORLD/tries\") -gt 3 || exit 1; \
+                            printf 'A line.\\n' >> README.md";
+
+/// Whether the comment could be brought up to date in the same act or not: the word itself stands in the item.
+#[tokio::test]
+async fn a_memory_lost_after_an_operators_hand_keeps_what_the_hand_granted() {
+    for fault in [None, Some(Fault::on("work item comment: edit").lost())] {
+        let mut world = World::new().await;
+        world.agent(FAILS_THRICE);
+        let item = world.ask().await;
+        let _ = world.until_handed(item).await;
+        let before = world.run().await;
+        assert_eq!((before.turns.len(), &before.resumed), (2, &None));
+
+        let struck = fault.is_some();
+        if let Some(fault) = fault {
+            world.universe.emulator.fault(fault);
+        }
+        let app = world.app().await;
+        let laid = lay_hand(&app, &before, Hand::Retry).await.unwrap();
+        assert!(struck || laid.what == "resume", "{laid:#?}");
+        drop(app);
+        assert_eq!(world.universe.emulator.faults_waiting(), 0);
+        world.forget();
+        let _ = world.tick().await;
+        let run = world.run().await;
+        let after = run.resumed.as_ref().map(|resumed| resumed.after);
+        assert_eq!((run.id, after), (before.id, Some(TurnNumber(2))), "{run:#?}");
+        // One more failure is forgiven, as after any word that lets a run go on.
+        world.until_green().await;
+        let run = world.run().await;
+        assert_eq!(run.turns.len(), 4, "{run:#?}");
+        world.assert_once(item);
+        world.assert_quiet().await;
+    }
+}
+
+#[tokio::test]
+async fn a_memory_lost_after_an_operator_paused_a_run_stays_paused() {
+    let (mut world, item) = begun().await;
+    world.survives_until(|world| !world.universe.emulator.pull_requests().is_empty()).await;
+    let run = world.run().await;
+    let _ = lay_hand(&world.app().await, &run, Hand::Pause).await.unwrap();
+    world.forget();
+    let report = world.tick().await;
+    assert!(report.lines.iter().any(|line| line.why.contains("paused")), "{report:#?}");
+    assert_eq!(world.tags(item).iter().filter(|tag| *tag == "agent-paused").count(), 1);
+    let _ = lay_hand(&world.app().await, &world.run().await, Hand::Resume).await.unwrap();
+    world.forget();
+    world.survives(item).await;
+    world.assert_survived(item).await;
 }

@@ -258,10 +258,6 @@ async fn e07_a_resumed_run_builds_on_what_a_person_committed() {
 #[tokio::test]
 async fn the_operators_hand_does_the_same() {
     let (mut world, item) = asked().await;
-    // What an operator's hand did is remembered in the file alone until the next visit.
-    if !world.keeps_a_file("an operator's hand") {
-        return;
-    }
     world.agent(GOOD);
     let app = world.app().await;
     let laid = lay_hand(&app, &world.run().await, Hand::Retry).await.unwrap();

@@ -1,7 +1,7 @@
 //! Two executors share one project. One of them dies; the other goes on with its run, and never before it is time.
 
 use crate::world::{
-    Memory, World,
+    World,
     harsh::{Program, pause},
 };
 use jiff::SignedDuration;
@@ -107,8 +107,7 @@ async fn a15_an_owner_that_comes_back_finds_itself_replaced() {
     }
     let old = only(&owner).await;
     assert!(matches!(old.stage, Stage::Closed { outcome: Outcome::Superseded, .. }), "{old:#?}");
-    // Who has forgotten the run as well does not look for its worker, which ends at its own limit.
-    assert!(owner.memory() != Memory::Sqlite || !works(&owner).await, "its worker was stopped");
+    assert!(!works(&owner).await, "its worker was stopped");
     assert_eq!(owner.tags(item), tags, "the label is the new owner's");
     assert!(owner.agent_branches().is_empty() && owner.universe.emulator.pull_requests().is_empty());
 
@@ -117,6 +116,41 @@ async fn a15_an_owner_that_comes_back_finds_itself_replaced() {
     let _ = owner.tick().await;
     assert_eq!(owner.universe.emulator.pull_requests().len(), 1);
     assert_eq!(owner.tags(item), tags);
+}
+
+/// Also A15: nothing but its own worker tells the old owner of the run, and that the run is another's.
+#[tokio::test]
+async fn a15_an_owner_that_forgot_the_run_stops_its_worker_and_keeps_the_evidence() {
+    let (mut owner, item) = orphaned(SLOW).await;
+    let run = only(&owner).await.id;
+    owner.passes(SignedDuration::from_hours(80));
+    let mut other = executor(&owner, "other");
+    let report = other.tick().await;
+    assert!(report.lines.iter().any(|line| line.what == "taken-over"), "{report:#?}");
+    assert!(works(&owner).await, "the old worker lives");
+
+    owner.set("ROUNDSMAN_RUNTIME_RETENTION", "7d");
+    owner.forget();
+    let (tags, writes) = (owner.tags(item), owner.universe.emulator.writes());
+    let report = owner.tick().await;
+    let stopped: Vec<_> = report.lines.iter().filter(|line| line.what == "stopped").collect();
+    assert!(stopped.len() == 1 && stopped[0].run == Some(run), "{report:#?}");
+    assert!(!works(&owner).await);
+    let report = owner.tick().await;
+    assert!(report.lines.is_empty(), "{report:#?}");
+    assert_eq!((owner.universe.emulator.writes(), owner.tags(item)), (writes, tags));
+    let evidence = async |owner: &World| owner.app().await.runtime.leftovers().await.unwrap();
+    assert_eq!(evidence(&owner).await, [run], "what it had done is kept");
+
+    fs::write(owner.home().join("go"), "").unwrap();
+    other.until_green().await;
+    owner.passes(SignedDuration::from_hours(24 * 8));
+    for _ in 0..2 {
+        let _ = owner.tick().await;
+    }
+    assert_eq!(evidence(&owner).await, [], "and removed in its time");
+    assert_eq!(claims(&owner, item).len(), 2);
+    assert_eq!(owner.universe.emulator.pull_requests().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -190,32 +190,6 @@ impl World {
         parts.into_iter().filter(|part| std::fs::remove_file(part).is_ok()).count()
     }
 
-    /// Whether anything is remembered between two visits; if not, that the story needs it is said aloud.
-    #[expect(
-        clippy::print_stdout,
-        reason = "what was not told is part of what a reader of a run wants to see"
-    )]
-    pub(crate) fn keeps_memory(&self, story: &str) -> bool {
-        let keeps = self.memory != Memory::Forgetful;
-        if !keeps {
-            println!("skipped: not told with {:?}: {story}", self.memory);
-        }
-        keeps
-    }
-
-    /// Without a file a lagging list of threads can still lead to one word too many; see the notes of the label store.
-    #[expect(
-        clippy::print_stdout,
-        reason = "what was not told is part of what a reader of a run wants to see"
-    )]
-    pub(crate) fn keeps_memory_in_a_file_or_none(&self, story: &str) -> bool {
-        let is_told = self.memory != Memory::Labels;
-        if !is_told {
-            println!("skipped: not told with {:?}: {story}", self.memory);
-        }
-        is_told
-    }
-
     /// Whether the story can be told although it is about the file; if not, why is said aloud.
     #[expect(
         clippy::print_stdout,
