@@ -41,19 +41,22 @@ pub(super) async fn tell(
     before: Option<&Stage>,
 ) -> Result<(), ado::Error> {
     let head = run.pushed.as_ref().map(|pushed| pushed.head.clone());
-    let says_so = |text: &str| run.progress_digest.as_ref() == Some(&digest(text));
+    let says_so = |run: &Run, text: &str| {
+        run.progress_digest.as_ref().is_some_and(|known| known.starts_with(&digest(text)))
+    };
     match &texts.unmentioned {
         None => ensure(app, run, &texts.wanted, before).await,
-        Some(text) if says_so(text) && run.mentioned == head => Ok(()),
-        Some(text) if run.mentioned == head && !says_so(&texts.wanted) => {
+        Some(text) if run.mentioned == head && !says_so(run, &texts.wanted) => {
             ensure(app, run, text, before).await
         }
         Some(_) => {
-            ensure(app, run, &texts.wanted, before).await?;
-            if run.progress_digest.as_ref() == Some(&digest(&texts.wanted)) {
-                run.mentioned = head;
+            // Written with the comment that mentions, so that whoever reads it knows that it does.
+            let earlier = std::mem::replace(&mut run.mentioned, head);
+            let told = ensure(app, run, &texts.wanted, before).await;
+            if !says_so(run, &texts.wanted) {
+                run.mentioned = earlier;
             }
-            Ok(())
+            told
         }
     }
 }
@@ -160,10 +163,11 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
     }
 }
 
+/// Hexadecimal digits of a text's digest: it only tells a text from the one before.
+const DIGITS: usize = 16;
+
 /// Equal for equal text.
 fn digest(text: &str) -> String {
-    /// Hexadecimal digits: it only tells a text from the one before.
-    const DIGITS: usize = 16;
     format!("{:x}", Sha256::digest(text.as_bytes()))[..DIGITS].to_owned()
 }
 
@@ -205,6 +209,28 @@ pub(super) async fn ensure(
                 return Err(why);
             }
         }
+    }
+    Ok(())
+}
+
+/// Keeps in the comment's footer what must outlive our memory, and leaves its words alone. Where the comment is the
+/// memory, saving does so anyway.
+pub(super) async fn keep(app: &App, run: &mut Run) -> Result<(), ado::Error> {
+    let said = run.progress_digest.as_ref().and_then(|known| known.get(..DIGITS));
+    let (Some(said), Some(id), true) = (said, run.progress_comment, app.store.keeps_beats()) else {
+        return Ok(());
+    };
+    let wanted = format!("{said}{}", Record::of(run).weight());
+    if run.progress_digest.as_ref() == Some(&wanted) {
+        return Ok(());
+    }
+    let comments = app.ado.comments(&run.repository.project, run.id.item).await?;
+    // One that is not there was deleted by a person, or is not shown yet.
+    let Some(comment) = comments.iter().find(|comment| comment.id == id) else { return Ok(()) };
+    let told = Run { progress_digest: Some(wanted.clone()), ..run.clone() };
+    let text = words::record::renewed(&comment.stored, &told, &Record::of(&told));
+    if write(app, run, &text).await? {
+        run.progress_digest = Some(wanted);
     }
     Ok(())
 }

@@ -88,6 +88,20 @@ async fn ci01_a_test_that_fails_now_and_then_is_run_once_more_and_no_agent_is_ca
 }
 
 #[tokio::test]
+async fn a_test_that_never_failed_on_the_target_is_not_called_flaky() {
+    let mut world = with_pipeline(SHOP).await;
+    let (emulator, pipeline) = (world.universe.emulator.clone(), world.universe.pipeline);
+    emulator.run_pipeline(pipeline, "refs/heads/main", &world.universe.owner).unwrap();
+    emulator.idle().await;
+    touch(&world, "red");
+    world.ask().await;
+    world.until_there("brief").await;
+    let brief = fs::read_to_string(world.home().join("brief")).unwrap();
+    assert!(brief.contains("Shop.Basket") && brief.contains("boom"), "{brief}");
+    assert!(validations(&world).iter().all(|build| build.attempt == 1));
+}
+
+#[tokio::test]
 async fn ci02_a_repository_without_a_pipeline_is_never_called_green() {
     let mut world = with_pipeline("true").await;
     world.universe.emulator.drop_policy(world.universe.emulator.policies()[0]);
