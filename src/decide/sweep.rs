@@ -1,15 +1,17 @@
 //! The exhaustive sweep: every combination of small enums that can matter together, and laws instead of examples.
 //!
-//! The whole product has some 10^13 cases, so five blocks each multiply the axes that one part of the ladder looks
-//! at and leave the others at their quiet default: people (rungs 1 to 5), what they say, gaps (6), turns (7 to 9) and the review
-//! (10 to 17). A decision sees an axis of another block only through a rung above, which that block covers.
+//! The whole product has some 10^13 cases, so seven blocks each multiply the axes that one part of the ladder looks
+//! at and leave the others at their quiet default: people (rungs 1 to 5), what they say, gaps (6), turns (7 to 9), the review
+//! (10 to 17), budgets, and a run that another executor may have taken over. A decision sees an axis of another block only through a rung above, which that block covers.
 
 mod laws;
 
 use super::{
     Answer, Decision, EscalateReason, NotResumed, Obedience, Proceed, RedispatchCause, Reply, ResumeCause,
     StopCause, WaitReason,
-    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Voice, Work},
+    given::{
+        Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Successor, Talk, Voice, Work,
+    },
     procedure::Procedure,
 };
 use crate::domain::{Brake, Outcome, Started, Step};
@@ -301,10 +303,33 @@ fn budgets(digest: &mut Digest) {
     }
 }
 
+/// A run that another executor took over, or may have, against everything that people do and say meanwhile.
+fn successors(digest: &mut Digest) {
+    for successor in Successor::ALL {
+        for at in stages() {
+            for brake in Brake::ALL {
+                for pr in [Pr::None, Pr::Current, Pr::Completed, Pr::Abandoned] {
+                    for work in [Work::None, Work::Running, Work::Worked] {
+                        let case =
+                            Given { successor: *successor, at, brake, pr, work, ..Given::default() };
+                        for item in Item::ALL {
+                            digest.add(&Given { item: *item, ..case });
+                        }
+                        for voice in Voice::ALL {
+                            digest.add(&Given { voice: *voice, ..case });
+                        }
+                        digest.add(&Given { branch: Branch::Foreign, second_look: true, ..case });
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     let mut all = Digest::default();
-    for block in [people, voices, gaps, turns, review, budgets] {
+    for block in [people, voices, gaps, turns, review, budgets, successors] {
         block(&mut all);
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");

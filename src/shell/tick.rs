@@ -414,7 +414,7 @@ async fn tell(
     // What is doubted has to outlive our memory, or there is never a second look; the words stay as they are, because
     // a look that could not see would take them back and forth.
     if let Decision::Wait(WaitReason::LookAgain(_)) = decision {
-        return progress::keep(app, next).await;
+        return progress::keep(app, next, seen).await;
     }
     if matches!(decision, Decision::Wait(WaitReason::Gap(_) | WaitReason::StaleItem)) {
         return Ok(());

@@ -126,6 +126,8 @@ axis! {
         TextChanged, Labelled, LabelledByStranger, LabelledByNobody, Answer, StrangersAnswer,
         WordsAfterNoQuestion, TakenBack, ClaimedAnew,
     }
+    /// Whether another executor took the run over, where that was looked at.
+    Successor { NotAsked, None, There, Unknown }
     /// What a part that is missing is.
     Hole { Unknown, NotAsked }
 }
