@@ -305,13 +305,13 @@ fn budgets(digest: &mut Digest) {
 
 /// A run that another executor took over, or may have, against everything that people do and say meanwhile.
 fn successors(digest: &mut Digest) {
-    for successor in Successor::ALL {
+    for successor in [Successor::None, Successor::There, Successor::Unknown] {
         for at in stages() {
             for brake in Brake::ALL {
                 for pr in [Pr::None, Pr::Current, Pr::Completed, Pr::Abandoned] {
-                    for work in [Work::None, Work::Running, Work::Worked] {
+                    for work in [Work::None, Work::Running] {
                         let case =
-                            Given { successor: *successor, at, brake, pr, work, ..Given::default() };
+                            Given { successor, at, brake, pr, work, ..Given::default() };
                         for item in Item::ALL {
                             digest.add(&Given { item: *item, ..case });
                         }
