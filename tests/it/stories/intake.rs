@@ -243,6 +243,23 @@ async fn a_repository_is_found_by_link_label_area_or_default_and_never_guessed()
 }
 
 #[tokio::test]
+async fn an_item_whose_repository_is_in_another_project_is_told_where_it_is() {
+    let mut world = World::new().await;
+    world.agent(GOOD);
+    let emulator = world.universe.emulator.clone();
+    emulator.create_project("Second");
+    emulator.create_repository("Second", "shop", &[SeedFile::new("README.md", "x\n")]).unwrap();
+    world.set("ROUNDSMAN_INTAKE_REPOSITORIES", "Second/shop");
+    let _ = world.tick().await;
+    let item = file(&world, &["ready-for-agent", "repo:Second/shop"], &world.universe.owner);
+    world.go(|world| !world.universe.emulator.pull_requests().is_empty()).await;
+    let _ = world.tick().await;
+    let told = world.comments(item);
+    assert!(told.len() == 1 && told[0].contains("✓ <a") && told[0].contains("pull request !"), "{told:#?}");
+    assert!(emulator.unknown_requests().is_empty(), "{:#?}", emulator.unknown_requests());
+}
+
+#[tokio::test]
 async fn one_bad_repository_or_project_stops_no_other() {
     let mut world = roomy().await;
     let emulator = world.universe.emulator.clone();
