@@ -10,7 +10,8 @@ use super::{
     Answer, Decision, EscalateReason, NotResumed, Obedience, Proceed, RedispatchCause, Reply, ResumeCause,
     StopCause, WaitReason,
     given::{
-        Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Successor, Talk, Voice, Work,
+        Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Successor, Talk, Voice,
+        Work,
     },
     procedure::Procedure,
 };
@@ -310,8 +311,7 @@ fn successors(digest: &mut Digest) {
             for brake in Brake::ALL {
                 for pr in [Pr::None, Pr::Current, Pr::Completed, Pr::Abandoned] {
                     for work in [Work::None, Work::Running] {
-                        let case =
-                            Given { successor, at, brake, pr, work, ..Given::default() };
+                        let case = Given { successor, at, brake, pr, work, ..Given::default() };
                         for item in Item::ALL {
                             digest.add(&Given { item: *item, ..case });
                         }

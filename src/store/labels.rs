@@ -20,8 +20,8 @@ use super::{Error, Intent, Note, Ring, RingOutcome, RunStore, Saved};
 use crate::{
     ado::{Client, Connection, ItemComment, Wiql, Written},
     domain::{
-        CommentId, ExecutorId, Generation, IdentityId, LabelNames, Outcome, Revision, Run, RunId, Stage, WorkItem,
-        WorkItemId,
+        CommentId, ExecutorId, Generation, IdentityId, LabelNames, Outcome, Revision, Run, RunId, Stage,
+        WorkItem, WorkItemId,
     },
     words::{Marker, Record, record},
 };

@@ -170,7 +170,9 @@ impl Case<'_> {
     /// may have been does nothing until it knows.
     fn gives_way(&self) {
         let is_allowed = |effect: &Effect| match (self.given.successor, effect) {
-            (Successor::There, Effect::StopWorkers | Effect::Release { outcome: Outcome::Superseded }) => true,
+            (Successor::There, Effect::StopWorkers | Effect::Release { outcome: Outcome::Superseded }) => {
+                true
+            }
             (Successor::Unknown, effect) => {
                 // The operator's brake is about the container, not about the run.
                 *effect == Effect::StopWorkers && self.policy.brake == Brake::Stop

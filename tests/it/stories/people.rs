@@ -129,6 +129,14 @@ async fn e09_a_deleted_branch_is_not_made_again() {
     assert_eq!(world.universe.emulator.pull_requests().len(), 1, "{pull}");
     world.assert_once(item);
     world.assert_quiet().await;
+    // The service keeps such a pull request active, and that is no word of a person: whenever it is looked at.
+    let writes = world.universe.emulator.writes();
+    for _ in 0..10 {
+        world.passes(jiff::SignedDuration::from_mins(1));
+        let _ = world.tick().await;
+    }
+    assert_closed(&world, Outcome::Declined).await;
+    assert_eq!(world.universe.emulator.writes(), writes);
 }
 
 #[tokio::test]
@@ -302,7 +310,9 @@ async fn e05_text_that_is_edited_meanwhile_does_not_reach_the_agent() {
     let told = world.comments(item);
     let is_told = |told: &[String]| {
         told.iter().any(|text| text.contains("edited this work item after it was approved"))
-            && told.iter().any(|text| text.contains(&owner.display_name) && text.contains("labels the item again"))
+            && told
+                .iter()
+                .any(|text| text.contains(&owner.display_name) && text.contains("labels the item again"))
     };
     assert!(is_told(&told), "{told:#?}");
     let before = world.universe.emulator.writes();
