@@ -129,8 +129,8 @@ impl Progress {
         if let (None, Stage::Escalated { reason, .. }) = (&note.sentence, &run.stage) {
             note.sentence = Some(reason.clone());
         }
-        if !run.is_closed() {
-            note.edited_by = run.edited.as_ref().map(|edit| edit.by.name.clone());
+        if let (Some(edit), false) = (&run.edited, run.is_closed()) {
+            note.edited_by = Some(edit.by.name.clone());
         }
         Self {
             heading: heading(run),

@@ -117,7 +117,7 @@ async fn e10_an_abandoned_pull_request_is_not_opened_again() {
 
 #[tokio::test]
 async fn e09_a_deleted_branch_is_not_made_again() {
-    let (world, item, pull) = in_review().await;
+    let (mut world, item, pull) = in_review().await;
     let owner = world.universe.owner.clone();
     let branch = world.run().await.branch().full();
     world.universe.emulator.delete_branch(&world.universe.repository, &branch, &owner).unwrap();
