@@ -334,11 +334,11 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");
     assert_snapshot!(all.table(), @r#"
-    close        Declined               26900
+    close        Declined               30764
     close        Green                    216
-    close        HandedBack            162334
-    close        Merged                 81356
-    close        Superseded               738
+    close        HandedBack            164404
+    close        Merged                 86186
+    close        Superseded             20094
     do           ArmAutoComplete          252
     do           LinkWorkItem            2304
     do           Publish                  174
@@ -360,7 +360,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     NobodyReviews            704
     escalate     NothingChanged          2348
     escalate     PartlyGreen             1836
-    escalate     PersonPushed            3866
+    escalate     PersonPushed            3875
     escalate     ProviderDown              10
     escalate     Question                2772
     escalate     RedTooLong               653
@@ -374,53 +374,53 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     VotedDownSilently       1066
     fix-forward  conflict                3042
     fix-forward  fix-forward              836
-    obey         Explain                 5043
-    obey         NothingHeld            11484
-    obey         Paused                  5043
-    obey         Refused                 1344
-    obey         Status                  5043
-    obey         Unknown                 5043
+    obey         Explain                 5226
+    obey         NothingHeld            12180
+    obey         Paused                  5226
+    obey         Refused                 1353
+    obey         Status                  5226
+    obey         Unknown                 5226
     obey         Unpaused                3060
-    proceed      Implement                476
+    proceed      Implement                540
     proceed      Next                    1956
-    proceed      OpenPullRequest         6551
+    proceed      OpenPullRequest         6581
     proceed      Remind                   625
-    proceed      Start                   4089
+    proceed      Start                   4473
     proceed      TurnAnswered             196
     proceed      TurnPushed               920
     proceed      Unsay                  14892
     redispatch   Failed                  2544
     redispatch   Lost                   28394
     respond      respond                14916
-    resume       Answer                   680
-    resume       Command                 2652
+    resume       Answer                   686
+    resume       Command                 2670
     resume       Label                    376
     stay         NobodyLabelled          1035
     stay         NotTrusted              1035
-    stay         TextChanged             1086
-    stop-workers AskedPeople            24844
-    stop-workers Brake                  55320
+    stay         TextChanged             1089
+    stop-workers AskedPeople            25432
+    stop-workers Brake                  64980
     stop-workers TooLong                  859
-    wait         AskedPeople            48080
+    wait         AskedPeople            48584
     wait         AwaitingApproval        1530
-    wait         AwaitingReview          3780
-    wait         BackingOff             18199
-    wait         Brake                 148157
+    wait         AwaitingReview          3870
+    wait         BackingOff             18235
+    wait         Brake                 158068
     wait         ChecksRunning           4238
     wait         Cold                    2454
     wait         DaySpent                 553
-    wait         Gap                   102151
-    wait         LookAgain              36414
+    wait         Gap                   123343
+    wait         LookAgain              37368
     wait         NoChecks                 760
     wait         NotCurrentYet           1654
     wait         Outage                  1106
-    wait         Over                   34832
-    wait         Paused                 72284
+    wait         Over                   38192
+    wait         Paused                 72788
     wait         QuietPeriod             8364
-    wait         StaleItem              32886
-    wait         StepRunning             9887
+    wait         StaleItem              33264
+    wait         StepRunning            11279
     wait         TargetRed                 55
     wait         Unheard                  289
-    1093488 cases
+    1174128 cases
     "#);
 }
