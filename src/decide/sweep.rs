@@ -311,7 +311,7 @@ fn successors(digest: &mut Digest) {
             for brake in Brake::ALL {
                 for pr in [Pr::None, Pr::Current, Pr::Completed, Pr::Abandoned] {
                     for work in [Work::None, Work::Running] {
-                        let case = Given { successor, at, brake, pr, work, ..Given::default() };
+                        let case = Given { at, work, pr, brake, successor, ..Given::default() };
                         for item in Item::ALL {
                             digest.add(&Given { item: *item, ..case });
                         }
