@@ -32,6 +32,7 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
     run.doubts.unheard_since = run.doubts.unheard_since.filter(|since| !settled(*since));
     forgive_held_start(&mut run, seen, policy, now);
     note_doubts(&mut run, seen, now);
+    note_edit(&mut run, seen);
     note_heard(&mut run, seen, policy);
     run
 }
@@ -63,6 +64,18 @@ fn is_news(run: &Run, text: Revision, after: TurnNumber) -> bool {
         }
         Stage::Closed { .. } => false,
     }
+}
+
+/// What was edited after it was approved is told to people. Once a trusted person lets the run go on with the new text it
+/// is nothing to tell any more.
+fn note_edit(run: &mut Run, seen: &Observation) {
+    let approved = run.text_revision();
+    if let Some(changes) = seen.text_changes.known() {
+        // A list that lags must not take back what was told.
+        let all = changes.iter().cloned().chain(run.edited.take());
+        run.edited = all.max_by_key(|change| change.revision);
+    }
+    run.edited = run.edited.take().filter(|edit| edit.revision > approved);
 }
 
 /// The discussion is heard up to this revision once nothing in it awaits us.

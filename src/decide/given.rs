@@ -4,7 +4,9 @@
 mod axes;
 mod voice;
 
-pub(super) use axes::{Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Voice, Work};
+pub(super) use axes::{
+    Age, At, Branch, Ck, Fact, Hole, Item, On, Past, Pr, Rules, Spend, Successor, Talk, Voice, Work,
+};
 
 use super::{
     Checks, Down, FleetFacts, Gap, ItemSeen, Observation, Outage, Seen, Source, TestsSeen, deadline::later,
@@ -41,6 +43,7 @@ pub(super) struct Given {
     /// What people said to us.
     pub(super) voice: Voice,
     pub(super) spend: Spend,
+    pub(super) successor: Successor,
     /// Whether an earlier look already missed what is missing now.
     pub(super) second_look: bool,
     /// Bits by position in `Source::ALL`.
@@ -65,6 +68,7 @@ impl Default for Given {
             rules: Rules::Default,
             voice: Voice::Silent,
             spend: Spend::Little,
+            successor: Successor::NotAsked,
             second_look: false,
             holes: 0,
             hole: Hole::Unknown,
@@ -419,7 +423,12 @@ impl Given {
                 ..TestsSeen::default()
             }),
             said: self.part(5, Source::Threads, self.said()),
-            replaced: Seen::NotAsked,
+            replaced: match self.successor {
+                Successor::NotAsked => Seen::NotAsked,
+                Successor::None => Seen::Known(false),
+                Successor::There => Seen::Known(true),
+                Successor::Unknown => Seen::Unknown(Gap { source: Source::Item, why: "timed out".into() }),
+            },
             branch_by: self.part(2, Source::Branch, Seen::Known(self.branch_by())),
             discussion: self.discussion(),
             commands: self.commands(),

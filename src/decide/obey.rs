@@ -62,7 +62,8 @@ pub(super) fn obey(run: &Run, seen: &Observation, policy: &Policy, decision: &De
         | Decision::Respond(_)
         | Decision::Escalate(_) => {}
     }
-    let in_the_dark = needed_gap(run, seen).is_some() || is_stale(run, seen);
+    // Whoever may have been replaced answers for nobody.
+    let in_the_dark = needed_gap(run, seen).is_some() || is_stale(run, seen) || seen.replaced.gap().is_some();
     if run.is_closed() || policy.brake == Brake::Stop || in_the_dark {
         return None;
     }

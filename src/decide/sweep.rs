@@ -1,15 +1,18 @@
 //! The exhaustive sweep: every combination of small enums that can matter together, and laws instead of examples.
 //!
-//! The whole product has some 10^13 cases, so five blocks each multiply the axes that one part of the ladder looks
-//! at and leave the others at their quiet default: people (rungs 1 to 5), what they say, gaps (6), turns (7 to 9) and the review
-//! (10 to 17). A decision sees an axis of another block only through a rung above, which that block covers.
+//! The whole product has some 10^13 cases, so seven blocks each multiply the axes that one part of the ladder looks
+//! at and leave the others at their quiet default: people (rungs 1 to 5), what they say, gaps (6), turns (7 to 9), the review
+//! (10 to 17), budgets, and a run that another executor may have taken over. A decision sees an axis of another block only through a rung above, which that block covers.
 
 mod laws;
 
 use super::{
     Answer, Decision, EscalateReason, NotResumed, Obedience, Proceed, RedispatchCause, Reply, ResumeCause,
     StopCause, WaitReason,
-    given::{Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Talk, Voice, Work},
+    given::{
+        Age, At, Branch, Ck, Fact, Given, Hole, Item, On, Past, Pr, Rules, Spend, Successor, Talk, Voice,
+        Work,
+    },
     procedure::Procedure,
 };
 use crate::domain::{Brake, Outcome, Started, Step};
@@ -301,19 +304,41 @@ fn budgets(digest: &mut Digest) {
     }
 }
 
+/// A run that another executor took over, or may have, against everything that people do and say meanwhile.
+fn successors(digest: &mut Digest) {
+    for successor in [Successor::None, Successor::There, Successor::Unknown] {
+        for at in stages() {
+            for brake in Brake::ALL {
+                for pr in [Pr::None, Pr::Current, Pr::Completed, Pr::Abandoned] {
+                    for work in [Work::None, Work::Running] {
+                        let case = Given { at, work, pr, brake, successor, ..Given::default() };
+                        for item in Item::ALL {
+                            digest.add(&Given { item: *item, ..case });
+                        }
+                        for voice in Voice::ALL {
+                            digest.add(&Given { voice: *voice, ..case });
+                        }
+                        digest.add(&Given { branch: Branch::Foreign, second_look: true, ..case });
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     let mut all = Digest::default();
-    for block in [people, voices, gaps, turns, review, budgets] {
+    for block in [people, voices, gaps, turns, review, budgets, successors] {
         block(&mut all);
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");
     assert_snapshot!(all.table(), @r#"
-    close        Declined               26900
+    close        Declined               31316
     close        Green                    216
-    close        HandedBack            186346
-    close        Merged                 91292
-    close        Superseded               738
+    close        HandedBack            188416
+    close        Merged                 96674
+    close        Superseded             22302
     do           ArmAutoComplete          252
     do           LinkWorkItem            2304
     do           Publish                  174
@@ -335,7 +360,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     NobodyReviews            704
     escalate     NothingChanged          2348
     escalate     PartlyGreen             1836
-    escalate     PersonPushed            3938
+    escalate     PersonPushed            3947
     escalate     ProviderDown              10
     escalate     Question                3276
     escalate     RedTooLong               653
@@ -349,54 +374,54 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     escalate     VotedDownSilently       1066
     fix-forward  conflict                3042
     fix-forward  fix-forward              836
-    obey         Explain                 5043
-    obey         NothingHeld            11484
-    obey         Paused                  5043
-    obey         Refused                 1344
-    obey         Status                  5043
-    obey         Unknown                 5043
+    obey         Explain                 5226
+    obey         NothingHeld            12180
+    obey         Paused                  5226
+    obey         Refused                 1353
+    obey         Status                  5226
+    obey         Unknown                 5226
     obey         Unpaused                3060
-    proceed      Implement                816
+    proceed      Implement                920
     proceed      Next                    1956
-    proceed      OpenPullRequest         6583
+    proceed      OpenPullRequest         6621
     proceed      Remind                   625
-    proceed      Start                   4549
+    proceed      Start                   5017
     proceed      TurnAnswered             196
     proceed      TurnPushed               920
     proceed      Unsay                  14892
     redispatch   Failed                  2544
     redispatch   Lost                   28394
-    respond      respond                14964
-    resume       Answer                   680
-    resume       Command                 2652
+    respond      respond                14976
+    resume       Answer                   686
+    resume       Command                 2670
     resume       Label                    376
-    resume       Review                   896
+    resume       Review                   902
     stay         NobodyLabelled          1035
     stay         NotTrusted              1035
-    stay         TextChanged             1086
-    stop-workers AskedPeople            29164
-    stop-workers Brake                  64152
+    stay         TextChanged             1089
+    stop-workers AskedPeople            29800
+    stop-workers Brake                  74916
     stop-workers TooLong                  859
-    wait         AskedPeople            57392
+    wait         AskedPeople            57935
     wait         AwaitingApproval        1530
-    wait         AwaitingReview          3804
-    wait         BackingOff             19513
-    wait         Brake                 170109
+    wait         AwaitingReview          3900
+    wait         BackingOff             19549
+    wait         Brake                 181199
     wait         ChecksRunning           4238
     wait         Cold                    2454
     wait         DaySpent                 553
-    wait         Gap                   115687
-    wait         LookAgain              41964
+    wait         Gap                   139399
+    wait         LookAgain              43044
     wait         NoChecks                 760
     wait         NotCurrentYet           1654
     wait         Outage                  1106
-    wait         Over                   40016
-    wait         Paused                 83044
+    wait         Over                   43760
+    wait         Paused                 83548
     wait         QuietPeriod             8364
-    wait         StaleItem              38178
-    wait         StepRunning            11927
+    wait         StaleItem              38556
+    wait         StepRunning            13667
     wait         TargetRed                 55
     wait         Unheard                  289
-    1217904 cases
+    1307760 cases
     "#);
 }

@@ -247,7 +247,10 @@ pub(super) fn rung_holds(number: u8, run: &Run, seen: &Observation, policy: &Pol
     let status = pull(seen).map(|pull| pull.status);
     match number {
         0 => Some(run.is_closed()),
-        1 => Some(policy.brake == Brake::Stop),
+        1 => {
+            let gives_way = seen.replaced.known() == Some(&true) || seen.replaced.gap().is_some();
+            Some(policy.brake == Brake::Stop || gives_way)
+        }
         2 => Some(status == Some(PullRequestStatus::Completed)),
         5 => Some(matches!(run.stage, Stage::Escalated { .. }) || paused(run, seen, policy).is_some()),
         6 if run.doubts.stuck.is_none() => Some(needed_gap(run, seen).is_some()),

@@ -5,7 +5,8 @@
 
 use super::{
     AgentFailure, BranchName, CommentId, CommitId, DiffStat, ExecutorId, Generation, Identity, Judged,
-    PullRequestId, Repository, Revision, RunId, Step, Trigger, TriggerKey, Turn, TurnKind, TurnNumber, Usage,
+    PullRequestId, Repository, Revision, RunId, Step, TextChange, Trigger, TriggerKey, Turn, TurnKind,
+    TurnNumber, Usage,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,9 @@ pub struct Run {
     /// The head about which the progress comment has mentioned a person: each mention is a mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mentioned: Option<CommitId>,
+    /// The newest edit of the item's text that came after the one that was approved: told, never worked on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<TextChange>,
     /// The revision of the item up to which its discussion was read: a comment makes a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<Revision>,
@@ -485,6 +489,7 @@ impl Run {
             before: Usage::default(),
             said: None,
             mentioned: None,
+            edited: None,
             heard: None,
             judged: None,
             parked: None,

@@ -27,6 +27,7 @@ pub(crate) enum Wrong {
     Stale,
     Partial,
     Slow(Duration),
+    SlowAnswer(Duration),
 }
 
 impl Wrong {
@@ -40,6 +41,7 @@ impl Wrong {
             Self::Stale => "stale".into(),
             Self::Partial => "partial page".into(),
             Self::Slow(by) => format!("slow by {by:?}"),
+            Self::SlowAnswer(by) => format!("answered after {by:?}"),
         }
     }
 }
@@ -169,7 +171,12 @@ impl Fault {
         self.wrong(Wrong::Partial)
     }
 
-    /// The right answer, later.
+    /// Done at once and answered later: whoever asked can die in between.
+    pub fn slow_answer(self, by: Duration) -> Self {
+        self.wrong(Wrong::SlowAnswer(by))
+    }
+
+    /// Done, and answered rightly, later.
     pub fn slow(self, by: Duration) -> Self {
         self.wrong(Wrong::Slow(by))
     }

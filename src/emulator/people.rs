@@ -141,6 +141,16 @@ impl Emulator {
         self.patch(id, &json!([{"op": "add", "path": "/relations/-", "value": value}]), by)
     }
 
+    /// Adds a tag in the name of somebody else, as an account does that may bypass rules.
+    pub fn tag_as(&self, id: i64, tag: &str, shown: &Identity, by: &Identity) -> Result<(), Refused> {
+        let operations = json!([
+            {"op": "add", "path": "/fields/System.Tags", "value": tag},
+            {"op": "add", "path": "/fields/System.ChangedBy", "value": shown.unique_name},
+        ]);
+        let flags = Flags { bypass_rules: true, ..Flags::default() };
+        self.act(|world| world.patch_item(id, &operations, flags, &by.id))
+    }
+
     /// Takes a tag off, whatever its case.
     pub fn untag(&self, id: i64, tag: &str, by: &Identity) -> Result<(), Refused> {
         let tags = self.inner.look(|world| world.item(id).map(|item| item.tags()))?;
@@ -168,6 +178,13 @@ impl Emulator {
     /// Moves the item to a state.
     pub fn set_state(&self, id: i64, state: &str, by: &Identity) -> Result<(), Refused> {
         self.set_field(id, "System.State", state, by)
+    }
+
+    /// Moves the item to another project, to the roots of its areas and iterations.
+    pub fn move_item(&self, id: i64, project: &str, by: &Identity) -> Result<(), Refused> {
+        let fields = ["System.TeamProject", "System.AreaPath", "System.IterationPath"];
+        let put = |field| json!({"op": "add", "path": format!("/fields/{field}"), "value": project});
+        self.patch(id, &Value::Array(fields.map(put).to_vec()), by)
     }
 
     /// Changes the title.

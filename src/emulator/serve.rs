@@ -128,6 +128,11 @@ pub(crate) async fn handle(
         }
         Wrong::Stale => answer(&inner, &incoming, true, Some(fault)).await,
         Wrong::Partial => shortened(answer(&inner, &incoming, false, Some(fault)).await).await,
+        Wrong::SlowAnswer(by) => {
+            let response = answer(&inner, &incoming, false, Some(fault)).await;
+            tokio::time::sleep(by).await;
+            response
+        }
         Wrong::Slow(by) => {
             tokio::time::sleep(by).await;
             answer(&inner, &incoming, false, Some(fault)).await

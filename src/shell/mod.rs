@@ -171,8 +171,13 @@ impl App {
     /// What all runs together come to, as this invocation found it. Where the memory cannot be read, nothing holds a run
     /// back for that; nothing can be saved then either, so nothing starts.
     pub(crate) async fn facts(&self) -> FleetFacts {
+        self.facts_with(None).await
+    }
+
+    /// The same, for whoever has just read the runs in flight.
+    pub(crate) async fn facts_with(&self, in_flight: Option<&[Run]>) -> FleetFacts {
         let facts = self.facts.get_or_init(|| async {
-            match self.remembered().await {
+            match self.remembered_with(in_flight).await {
                 Ok(runs) => FleetFacts::of(&runs, &self.policy, self.now),
                 Err(why) => {
                     tracing::warn!("what all runs together use up could not be told: {why}");
@@ -185,9 +190,16 @@ impl App {
 
     /// Runs in flight and lately closed ones, each once.
     pub(crate) async fn remembered(&self) -> Result<Vec<Run>, store::Error> {
+        self.remembered_with(None).await
+    }
+
+    async fn remembered_with(&self, in_flight: Option<&[Run]>) -> Result<Vec<Run>, store::Error> {
         /// More runs than any installation closes in a day.
         const RECENT: u32 = 200;
-        let mut runs = self.store.in_flight().await?;
+        let mut runs = match in_flight {
+            Some(read) => read.to_vec(),
+            None => self.store.in_flight().await?,
+        };
         let known: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
         let recent = self.store.recent(RECENT).await?;
         runs.extend(recent.into_iter().filter(|run| !known.contains(&run.id)));

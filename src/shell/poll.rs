@@ -180,7 +180,7 @@ pub(super) async fn load(app: &App) -> Result<Load, store::Error> {
     let runs = app.store.in_flight().await?;
     let mut load = Load {
         claims_today: app.store.opened_since(start_of_day(app.now)).await?,
-        held: app.facts().await.refusal(&app.policy, runs.iter().any(is_under_way), app.now),
+        held: app.facts_with(Some(&runs)).await.refusal(&app.policy, runs.iter().any(is_under_way), app.now),
         ..Load::default()
     };
     for run in runs {

@@ -3,7 +3,7 @@
 use super::App;
 use crate::{
     ado::{self, Written},
-    decide::{Decision, Observation, Verdict, WaitReason, verdict},
+    decide::{Decision, ItemSeen, Observation, Verdict, WaitReason, verdict},
     domain::{Run, Stage, Step, TurnEnd, TurnRecord},
     words::{self, Checks, Links, Marker, Progress, ProgressNote, Record},
 };
@@ -18,6 +18,8 @@ pub(super) fn text(app: &App, run: &Run, told: Option<(&Decision, &Observation)>
 
 /// The comment with and, where that matters, without the mention of a person.
 pub(super) struct Texts {
+    /// Where the item is now, and with it its comments; the repository may be in another project.
+    project: String,
     /// What it should say.
     wanted: String,
     /// The same without the mention. A mention is a mail: one for each head that people are to look at, not one per edit.
@@ -30,7 +32,15 @@ pub(super) fn texts(app: &App, run: &Run, decision: &Decision, seen: &Observatio
     let links = links_seen(app, run, seen);
     let render = |note: ProgressNote| words::comments::progress(&Progress::of(run, &links, note));
     let unmentioned = note.needs_person.then(|| render(ProgressNote { needs_person: false, ..note.clone() }));
-    Texts { wanted: render(note), unmentioned }
+    Texts { project: project(run, seen).to_owned(), wanted: render(note), unmentioned }
+}
+
+/// The project that the item is in: as it was seen, else where its repository is.
+fn project<'a>(run: &'a Run, seen: &'a Observation) -> &'a str {
+    match seen.item.known() {
+        Some(ItemSeen::Here { item, .. }) => &item.project,
+        Some(ItemSeen::Gone) | None => &run.repository.project,
+    }
 }
 
 /// Makes the comment say that, and remembers whom it mentioned about what.
@@ -41,19 +51,23 @@ pub(super) async fn tell(
     before: Option<&Stage>,
 ) -> Result<(), ado::Error> {
     let head = run.pushed.as_ref().map(|pushed| pushed.head.clone());
-    let says_so = |text: &str| run.progress_digest.as_ref() == Some(&digest(text));
+    let says_so = |run: &Run, text: &str| {
+        run.progress_digest.as_ref().is_some_and(|known| known.starts_with(&digest(text)))
+    };
+    let project = texts.project.as_str();
     match &texts.unmentioned {
-        None => ensure(app, run, &texts.wanted, before).await,
-        Some(text) if says_so(text) && run.mentioned == head => Ok(()),
-        Some(text) if run.mentioned == head && !says_so(&texts.wanted) => {
-            ensure(app, run, text, before).await
+        None => ensure(app, project, run, &texts.wanted, before).await,
+        Some(text) if run.mentioned == head && !says_so(run, &texts.wanted) => {
+            ensure(app, project, run, text, before).await
         }
         Some(_) => {
-            ensure(app, run, &texts.wanted, before).await?;
-            if run.progress_digest.as_ref() == Some(&digest(&texts.wanted)) {
-                run.mentioned = head;
+            // Written with the comment that mentions, so that whoever reads it knows that it does.
+            let earlier = std::mem::replace(&mut run.mentioned, head);
+            let told = ensure(app, project, run, &texts.wanted, before).await;
+            if !says_so(run, &texts.wanted) {
+                run.mentioned = earlier;
             }
-            Ok(())
+            told
         }
     }
 }
@@ -157,13 +171,15 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
         checks_claimed: run.said.as_ref().and_then(|said| said.checks_passed),
         plan: run.said.as_ref().and_then(|said| said.plan.clone()),
         used: words::comments::used(run, &app.policy),
+        edited_by: None,
     }
 }
 
+/// Hexadecimal digits of a text's digest: it only tells a text from the one before.
+const DIGITS: usize = 16;
+
 /// Equal for equal text.
 fn digest(text: &str) -> String {
-    /// Hexadecimal digits: it only tells a text from the one before.
-    const DIGITS: usize = 16;
     format!("{:x}", Sha256::digest(text.as_bytes()))[..DIGITS].to_owned()
 }
 
@@ -177,8 +193,9 @@ pub(super) fn weight(text: &str, record: &Record) -> String {
 /// refusal would be refused again.
 ///
 /// `before` is the stage that the run leaves only with the write that follows.
-pub(super) async fn ensure(
+async fn ensure(
     app: &App,
+    project: &str,
     run: &mut Run,
     text: &str,
     before: Option<&Stage>,
@@ -196,7 +213,7 @@ pub(super) async fn ensure(
         return Ok(());
     }
     let told = Run { progress_digest: Some(wanted.clone()), ..run.clone() };
-    match write(app, run, &record(&told).attached_to(text)).await {
+    match write(app, project, run, &record(&told).attached_to(text)).await {
         Ok(true) => run.progress_digest = Some(wanted),
         Ok(false) => {}
         Err(why) => {
@@ -209,10 +226,32 @@ pub(super) async fn ensure(
     Ok(())
 }
 
-async fn write(app: &App, run: &mut Run, text: &str) -> Result<bool, ado::Error> {
+/// Keeps in the comment's footer what must outlive our memory, and leaves its words alone. Where the comment is the
+/// memory, saving does so anyway.
+pub(super) async fn keep(app: &App, run: &mut Run, seen: &Observation) -> Result<(), ado::Error> {
+    let said = run.progress_digest.as_ref().and_then(|known| known.get(..DIGITS));
+    let (Some(said), Some(id), true) = (said, run.progress_comment, app.store.keeps_beats()) else {
+        return Ok(());
+    };
+    let wanted = format!("{said}{}", Record::of(run).weight());
+    if run.progress_digest.as_ref() == Some(&wanted) {
+        return Ok(());
+    }
+    let project = project(run, seen).to_owned();
+    let comments = app.ado.comments(&project, run.id.item).await?;
+    // One that is not there was deleted by a person, or is not shown yet.
+    let Some(comment) = comments.iter().find(|comment| comment.id == id) else { return Ok(()) };
+    let told = Run { progress_digest: Some(wanted.clone()), ..run.clone() };
+    let text = words::record::renewed(&comment.stored, &told, &Record::of(&told));
+    if write(app, &project, run, &text).await? {
+        run.progress_digest = Some(wanted);
+    }
+    Ok(())
+}
+
+async fn write(app: &App, project: &str, run: &mut Run, text: &str) -> Result<bool, ado::Error> {
     let me = app.me().await?;
     let item = run.id.item;
-    let project = &run.repository.project;
     if run.progress_comment.is_none() {
         let comments = app.ado.comments(project, item).await?;
         // The oldest of ours for this run: should there ever be two, everybody keeps to the same one.

@@ -50,6 +50,10 @@ async fn reopen(app: &App, run: &Run) -> Result<Option<Run>, Failure> {
     if found.is_none_or(|found| found.status != PullRequestStatus::Active) {
         return Ok(None);
     }
+    // It was declined by deleting its branch, and that stands: the service keeps such a pull request active.
+    if app.ado.branch(&run.repository, &run.branch()).await?.is_none() {
+        return Ok(None);
+    }
     let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(None) };
     let states = app.states(&item.project, &item.kind).await?;
     // What people do to the item outranks what they do to the pull request.

@@ -100,8 +100,10 @@ pub(super) fn ceiling(app: &App) -> Ceiling {
 /// comment. Probe: our own comments.
 pub(super) async fn tell(app: &App, run: &Run, complaint: &RulesComplaint) -> Result<Applied, ado::Error> {
     let me = app.me().await?;
-    let (project, item) = (&run.repository.project, run.id.item);
     let key = complaint.key();
+    // Its repository may be in another project than the item.
+    let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(Applied::Done) };
+    let (project, item) = (&item.project, item.id);
     let comments = app.ado.comments(project, item).await?;
     if comments.iter().any(|comment| comment.author.id == me.id && comment.text.contains(&key)) {
         return Ok(Applied::Done);

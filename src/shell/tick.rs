@@ -424,21 +424,22 @@ async fn tell(
     decision: &Decision,
     before: Option<&Stage>,
 ) -> Result<(), crate::ado::Error> {
-    // Cold looks know less than the comment already says; they must not take it back.
-    if seen.checks.known().is_none()
-        && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. }))
-    {
-        return Ok(());
-    }
     // On stop, workers end and nothing else happens.
     if app.policy.brake == Brake::Stop {
         return Ok(());
     }
-    // Nor does a look that could not see: it would take the comment back and forth.
-    if matches!(
-        decision,
-        Decision::Wait(WaitReason::Gap(_) | WaitReason::StaleItem | WaitReason::LookAgain(_))
-    ) {
+    // What is doubted has to outlive our memory, or there is never a second look; the words stay as they are, because
+    // a look that could not see would take them back and forth.
+    if let Decision::Wait(WaitReason::LookAgain(_)) = decision {
+        return progress::keep(app, next, seen).await;
+    }
+    if matches!(decision, Decision::Wait(WaitReason::Gap(_) | WaitReason::StaleItem)) {
+        return Ok(());
+    }
+    // Cold looks know less than the comment already says; they must not take it back.
+    if seen.checks.known().is_none()
+        && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. }))
+    {
         return Ok(());
     }
     // It was brought up to date before people were asked; after a loss of memory we would know less.

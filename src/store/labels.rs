@@ -21,8 +21,8 @@ use super::{Error, Intent, Note, Ring, RingOutcome, RunStore, Saved};
 use crate::{
     ado::{Client, Connection, ItemComment, Wiql, Written},
     domain::{
-        CommentId, ExecutorId, Generation, IdentityId, LabelNames, Outcome, Run, RunId, Stage, WorkItem,
-        WorkItemId,
+        CommentId, ExecutorId, Generation, IdentityId, LabelNames, Outcome, Revision, Run, RunId, Stage,
+        WorkItem, WorkItemId,
     },
     words::{Marker, Record, record},
 };
@@ -54,6 +54,9 @@ pub struct Labels {
 struct Held {
     runs: BTreeMap<RunId, Kept>,
     words: BTreeMap<RunId, String>,
+    /// Comments as they were read at this revision of their item: each change of a comment makes a new one, so that
+    /// a list of runs which is asked for again reads none of them twice.
+    comments: BTreeMap<WorkItemId, (Revision, Vec<ItemComment>)>,
     rings: Vec<Ring>,
 }
 
@@ -99,7 +102,15 @@ impl Labels {
     /// Comments of our identity with a marker, whichever executor's: a later claim of another one replaces ours.
     async fn marked(&self, item: &WorkItem) -> Result<Vec<(Marker, ItemComment)>, Error> {
         let me = self.me().await?;
-        let comments = self.ado.comments(&item.project, item.id).await?;
+        let known = self.held().comments.get(&item.id).filter(|(at, _)| *at == item.revision).cloned();
+        let comments = match known {
+            Some((_, comments)) => comments,
+            None => {
+                let read = self.ado.comments(&item.project, item.id).await?;
+                self.held().comments.insert(item.id, (item.revision, read.clone()));
+                read
+            }
+        };
         let own = comments.into_iter().filter(|comment| comment.author.id == me);
         let marked = own.filter_map(|comment| Some((Marker::find(&comment.stored)?, comment)));
         Ok(marked.filter(|(marker, _)| marker.run.item == item.id).collect())

@@ -127,6 +127,8 @@ axis! {
         WordsAfterNoQuestion, AnswerInReview, StrangersReview, ReviewBeforeQuestion, ReviewAfterNoQuestion, TakenBack,
         ClaimedAnew,
     }
+    /// Whether another executor took the run over, where that was looked at.
+    Successor { NotAsked, None, There, Unknown }
     /// What a part that is missing is.
     Hole { Unknown, NotAsked }
 }

@@ -6,7 +6,7 @@ use super::{
         Seen, Verdict, WaitReason, catch_up,
         deadline::Deadline,
         decide,
-        given::{Given, Item, Pr, Spend, Voice, World, handed_over, years_later},
+        given::{Given, Item, Pr, Spend, Successor, Voice, World, handed_over, years_later},
         needed_gap, plan,
         trace::{Match, rung_holds, trace},
         verdict::verdict,
@@ -43,6 +43,11 @@ pub(super) fn obeys_the_laws(given: &Given) -> Decision {
         return decision;
     }
     case.moves_legally();
+    case.gives_way();
+    if case.gave_way() {
+        // Every word and deed of people is for whoever has the run now.
+        return decision;
+    }
     case.starts_one_worker_at_most();
     case.obeys_the_brake();
     case.obeys_people();
@@ -151,6 +156,38 @@ impl Case<'_> {
             self,
             (after.len() > before.len()) == self.decision.starts_turn(),
             "a turn is reserved when one starts"
+        );
+    }
+
+    fn gave_way(&self) -> bool {
+        match self.given.successor {
+            Successor::There | Successor::Unknown => true,
+            Successor::NotAsked | Successor::None => false,
+        }
+    }
+
+    /// Whoever was replaced owns neither label nor pull request: it ends its workers and lets go, and nothing else. Whoever
+    /// may have been does nothing until it knows.
+    fn gives_way(&self) {
+        let is_allowed = |effect: &Effect| match (self.given.successor, effect) {
+            (Successor::There, Effect::StopWorkers | Effect::Release { outcome: Outcome::Superseded }) => {
+                true
+            }
+            (Successor::Unknown, effect) => {
+                // The operator's brake is about the container, not about the run.
+                *effect == Effect::StopWorkers && self.policy.brake == Brake::Stop
+            }
+            (Successor::NotAsked | Successor::None, _) => true,
+            (Successor::There, _) => false,
+        };
+        law!(self, self.plan.effects.iter().all(is_allowed), "a replaced owner touches nothing");
+        law!(self, !self.gave_way() || !self.decision.starts_turn(), "a replaced owner begins nothing");
+        let is_over = *self.decision == Decision::Close(Outcome::Superseded);
+        let may_close = self.policy.brake != Brake::Stop;
+        law!(
+            self,
+            self.given.successor != Successor::There || !may_close || is_over,
+            "a replaced owner lets go at once"
         );
     }
 
@@ -457,29 +494,15 @@ impl Case<'_> {
     fn waits_idly_and_not_for_ever(&self) {
         let Decision::Wait(reason) = self.decision else { return };
         law!(self, self.plan.effects.is_empty() && self.plan.next == *self.caught, "a wait does nothing");
-        let is_somebodys = match reason {
+        // Everything else has to end by itself; so has whatever reason is new.
+        let is_somebodys = matches!(
+            reason,
             WaitReason::Brake(_)
-            | WaitReason::Over
-            | WaitReason::Paused(_)
-            | WaitReason::AskedPeople
-            | WaitReason::NotResumed(_) => true,
-            WaitReason::Gap(_)
-            | WaitReason::StaleItem
-            | WaitReason::LookAgain(_)
-            | WaitReason::StepRunning { .. }
-            | WaitReason::BackingOff { .. }
-            | WaitReason::Unheard { .. }
-            | WaitReason::QuietPeriod { .. }
-            | WaitReason::NotCurrentYet
-            | WaitReason::ChecksRunning
-            | WaitReason::TargetRed
-            | WaitReason::AwaitingApproval
-            | WaitReason::NoChecks
-            | WaitReason::AwaitingReview { .. }
-            | WaitReason::Outage { .. }
-            | WaitReason::DaySpent { .. }
-            | WaitReason::Cold => false,
-        };
+                | WaitReason::Over
+                | WaitReason::Paused(_)
+                | WaitReason::AskedPeople
+                | WaitReason::NotResumed(_)
+        );
         let later = self.at(&self.plan.next, self.seen, years_later(self.now));
         law!(self, is_somebodys || name(&later) != name(self.decision), "no wait is for ever");
     }

@@ -97,10 +97,16 @@ pub(crate) struct TestResult {
     pub(crate) message: String,
 }
 
+/// What a line of a log says after `mark`, if it begins with it: the echo of a command that would print one says nothing.
+fn marked<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
+    let (_, said) = line.split_once(' ')?;
+    said.trim_start().strip_prefix(mark)
+}
+
 /// Lines of a log that stand for what a publishing task would have found in a result file: `##[test]passed NAME`,
 /// `##[test]failed NAME: message`, `##[test]skipped NAME`.
 fn published(lines: &[String]) -> Vec<TestResult> {
-    let told = lines.iter().filter_map(|line| line.split_once("##[test]")).map(|(_, told)| told);
+    let told = lines.iter().filter_map(|line| marked(line, "##[test]"));
     told.filter_map(|told| {
         let (word, rest) = told.split_once(' ')?;
         let outcome = match word {
@@ -278,14 +284,13 @@ impl World {
         step.finished = Some(now);
         step.result = Some(result);
         let lines = step.lines.read().map(|lines| lines.clone()).unwrap_or_default();
-        let marked = |mark: &str| -> Vec<String> {
-            let texts =
-                lines.iter().filter_map(|line| line.split_once(mark)).map(|(_, text)| text.trim().to_owned());
+        let issues = |mark: &str| -> Vec<String> {
+            let texts = lines.iter().filter_map(|line| marked(line, mark)).map(|text| text.trim().to_owned());
             // The agent caps the issues of one task.
             texts.take(10).collect()
         };
-        step.errors = marked("##[error]");
-        step.warnings = marked("##[warning]");
+        step.errors = issues("##[error]");
+        step.warnings = issues("##[warning]");
     }
 
     pub(crate) fn finish_build(&mut self, id: i64, result: &'static str) {

@@ -46,10 +46,13 @@ impl World {
             )));
         }
         let mut save = self.edit(id)?;
-        let process = self.projects.get(&item.project).map(|project| project.process).unwrap_or_default();
+        let project = self.moved_to(document)?.unwrap_or_else(|| item.project.clone());
+        let process = self.projects.get(&project).map(|project| project.process).unwrap_or_default();
         let kind = item.text("System.WorkItemType").to_owned();
-        let target = Target { project: &item.project, process, kind: &kind, item: Some(Arc::clone(&item)) };
+        let target = Target { project: &project, process, kind: &kind, item: Some(Arc::clone(&item)) };
         self.play(&target, document, &mut save, flags, by)?;
+        let spelled = self.projects.get(&project).map(|project| project.name.clone());
+        save.fields.insert("System.TeamProject".into(), json!(spelled));
         if flags.validate_only {
             return Ok(());
         }
@@ -59,7 +62,24 @@ impl World {
             return Err(conflict());
         }
         self.save_item(id, save, by);
+        if let Some(item) = self.item_mut(id) {
+            item.project = project;
+        }
         Ok(())
+    }
+
+    /// The id of the project that a patch moves an item to. The id of the item, its discussion and its links stay; area
+    /// and iteration are paths of the new project and have to come in the same patch.
+    fn moved_to(&self, document: &Value) -> Result<Option<String>, Problem> {
+        let operations = document.as_array().map_or(&[][..], Vec::as_slice);
+        let moves = operations.iter().rev().find(|operation| {
+            let path = operation["path"].as_str().unwrap_or_default();
+            let is_write = operation["op"].as_str().is_some_and(|op| !op.eq_ignore_ascii_case("test"));
+            is_write && path.eq_ignore_ascii_case("/fields/System.TeamProject")
+        });
+        let Some(moves) = moves else { return Ok(None) };
+        let name = moves["value"].as_str().unwrap_or_default();
+        Ok(Some(self.project(name)?.id.clone()))
     }
 
     /// Plays a patch on nothing and saves the first revision. `None` when only validated.
@@ -300,6 +320,10 @@ impl World {
         };
         if reference == "System.History" {
             save.history = stored.as_str().map(str::to_owned);
+            return Ok(());
+        }
+        if reference == "System.ChangedBy" {
+            save.changed_by = Some(stored);
             return Ok(());
         }
         save.fields.insert(reference, stored);

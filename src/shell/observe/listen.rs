@@ -107,13 +107,19 @@ fn said(me: &IdentityId) -> impl Fn(ado::ItemComment) -> Remark {
     }
 }
 
-/// Adds what can only be asked once the rest is known: whose word lets a run go on.
+/// Adds what can only be asked once the rest is known: whose word lets a run go on, and who edited its text.
 pub(super) async fn vouch(app: &App, run: &Run, seen: &mut Observation) {
     let Seen::Known(ItemSeen::Here { item, .. }) = &seen.item else { return };
+    let id = item.id;
     if !matches!(run.stage, Stage::Escalated { .. }) {
+        // Whether the text that an agent works on is still the one that people see. In review nobody works on it, and
+        // each word of ours would cost a read; the next turn asks.
+        let is_worked_on = matches!(run.stage, Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. });
+        if is_worked_on && has_news(run, item) {
+            seen.text_changes = known(app.ado.text_changes(id).await, Source::Item);
+        }
         return;
     }
-    let id = item.id;
     if has_news(run, item) && item.labels.has(&app.policy.labels.ready) {
         seen.labelled = known(app.ado.labelled_by(id, &app.policy.labels.ready).await, Source::Item);
     }

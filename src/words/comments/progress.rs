@@ -14,6 +14,11 @@ use crate::{
 };
 use jiff::Timestamp;
 
+/// What an edit means, and what a person does who wants it to count.
+const EDITED: &str = "The agent goes on with the text as it was approved, and does not read the new one. If the new text \
+    shall be worked on, end this run by taking its label off; then a trusted person reads the text and labels the item \
+    again.";
+
 /// A plan is a list; longer ones are evidence. Two thousand are kept with the run, and cannot have grown.
 const MAX_PLAN: usize = 2_100;
 
@@ -63,6 +68,8 @@ pub struct ProgressNote {
     pub plan: Option<String>,
     /// What was used up so far; see [`used`].
     pub used: Option<String>,
+    /// Who edited the item after its text was approved.
+    pub edited_by: Option<String>,
 }
 
 /// The progress comment as data.
@@ -121,6 +128,9 @@ impl Progress {
     pub fn of(run: &Run, links: &Links, mut note: ProgressNote) -> Self {
         if let (None, Stage::Escalated { reason, .. }) = (&note.sentence, &run.stage) {
             note.sentence = Some(reason.clone());
+        }
+        if let (Some(edit), false) = (&run.edited, run.is_closed()) {
+            note.edited_by = Some(edit.by.name.clone());
         }
         Self {
             heading: heading(run),
@@ -207,6 +217,10 @@ pub fn progress(progress: &Progress) -> String {
     out.push("</ul>".to_owned());
     if let Some(sentence) = &note.sentence {
         out.push(format!("<p>{}</p>", foreign(sentence, MAX_SENTENCE)));
+    }
+    if let Some(name) = &note.edited_by {
+        let name = foreign(name, MAX_INLINE);
+        out.push(format!("<p>{name} edited this work item after it was approved. {EDITED}</p>"));
     }
     if let Some(Waiting { whom, until }) = &note.waiting {
         let until =

@@ -51,6 +51,7 @@ fn a_fix_under_way_with_everything_to_tell() {
         checks_claimed: Some(true),
         plan: Some("1. look\n2. change a < b".into()),
         used: Some("7 tokens (+ 3 cached), 0.02 USD, 3 min of agents' work".into()),
+        edited_by: Some("Ana <b>".into()),
     };
     insta::assert_snapshot!(progress(&Progress::of(&fixing(), &links(), note)), @r#"
     <p><b>An agent is working on this, turn 2: fix-forward.</b></p>
@@ -64,6 +65,7 @@ fn a_fix_under_way_with_everything_to_tell() {
     <li>☐ done</li>
     </ul>
     <p>Check `build` failed on 01234567: attempt 1 of 5.</p>
+    <p>Ana &lt;b&gt; edited this work item after it was approved. The agent goes on with the text as it was approved, and does not read the new one. If the new text shall be worked on, end this run by taking its label off; then a trusted person reads the text and labels the item again.</p>
     <p>Waiting for the agent until 2026-09-21 15:00 UTC.</p>
     <p>Measured: branch agent/4711-r12 at 01234567, 2 files, +10 −3.</p>
     <p>Used so far: 7 tokens (+ 3 cached), 0.02 USD, 3 min of agents&#39; work.</p>

@@ -2,7 +2,10 @@
 
 use crate::{
     stories::cost::in_review,
-    world::{Memory, World},
+    world::{
+        Memory, World,
+        harsh::{Program, pause},
+    },
 };
 use jiff::SignedDuration;
 use roundsman::decide::record::Record;
@@ -21,7 +24,6 @@ async fn heard(server: &MockServer) -> Vec<Value> {
     posts.iter().map(|post| post.body_json().unwrap()).collect()
 }
 
-/// Also N2.
 #[tokio::test]
 async fn n01_a_receiver_that_is_down_costs_a_later_try_and_no_run() {
     let mut world = World::new().await;
@@ -56,6 +58,45 @@ async fn n01_a_receiver_that_is_down_costs_a_later_try_and_no_run() {
     assert!(key.starts_with(&format!("{run}/needs-human@")), "run and transition: {key}");
     assert_eq!((&told[0]["kind"], &told[0]["attempts"]), (&"needs-human".into(), &1.into()));
     assert_eq!(ntfy.received_requests().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn n02_a_ring_that_was_heard_and_not_noted_comes_again_under_the_same_key() {
+    let mut world = World::new().await;
+    if !world.keeps_a_file("what is still to be rung is kept in the file") {
+        return;
+    }
+    let webhook = receiver(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
+    world.set("ROUNDSMAN_DOORBELL_WEBHOOK", &webhook.uri());
+    world.agent("echo 'Which greeting?' > \"$ROUNDSMAN_OUT/question.md\"");
+    let item = world.ask().await;
+    let mut is_killed = false;
+    for _ in 0..400 {
+        let _ = world.poll().await;
+        let mut watcher = world.start(Program::Watcher);
+        while !watcher.is_over() {
+            if !heard(&webhook).await.is_empty() {
+                is_killed = watcher.kill();
+            }
+            pause(5).await;
+        }
+        if is_killed {
+            break;
+        }
+        pause(30).await;
+    }
+    let first = heard(&webhook).await;
+    assert!(is_killed && first.len() == 1, "it died right after it rang: {first:#?}");
+    webhook.reset().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&webhook).await;
+    for _ in 0..3 {
+        world.passes(SignedDuration::from_mins(2));
+        let _ = world.tick().await;
+    }
+    let again = heard(&webhook).await;
+    assert_eq!(again.len(), 1, "once more, and then it is noted: {again:#?}");
+    assert_eq!(again[0]["key"], first[0]["key"], "by which whoever listens knows it");
+    world.assert_once(item);
 }
 
 #[tokio::test]

@@ -3,13 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use crate::world::{World, line};
+use crate::world::{Memory, World, line};
 use jiff::SignedDuration;
 use roundsman::{
     domain::{Outcome, Stage},
     emulator::{Fault, NewPipeline},
 };
-use std::fs;
+use std::{collections::BTreeSet, fs};
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 /// Changes something in every turn, and keeps what it was told in a turn that is not the first.
 const GOOD: &str = "if test \"$ROUNDSMAN_TURN_KIND\" != implement; then cp \"$ROUNDSMAN_BRIEF\" \"$WORLD/brief\"; fi\n\
@@ -88,6 +89,20 @@ async fn ci01_a_test_that_fails_now_and_then_is_run_once_more_and_no_agent_is_ca
 }
 
 #[tokio::test]
+async fn a_test_that_never_failed_on_the_target_is_not_called_flaky() {
+    let mut world = with_pipeline(SHOP).await;
+    let (emulator, pipeline) = (world.universe.emulator.clone(), world.universe.pipeline);
+    emulator.run_pipeline(pipeline, "refs/heads/main", &world.universe.owner).unwrap();
+    emulator.idle().await;
+    touch(&world, "red");
+    world.ask().await;
+    world.until_there("brief").await;
+    let brief = fs::read_to_string(world.home().join("brief")).unwrap();
+    assert!(brief.contains("Shop.Basket") && brief.contains("boom"), "{brief}");
+    assert!(validations(&world).iter().all(|build| build.attempt == 1));
+}
+
+#[tokio::test]
 async fn ci02_a_repository_without_a_pipeline_is_never_called_green() {
     let mut world = with_pipeline("true").await;
     world.universe.emulator.drop_policy(world.universe.emulator.policies()[0]);
@@ -149,6 +164,9 @@ async fn ci05_runs_wait_while_the_target_fails_the_same_way_and_go_on_once_it_is
     )
     .await;
     world.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "2");
+    let bell = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&bell).await;
+    world.set("ROUNDSMAN_DOORBELL_WEBHOOK", &bell.uri());
     let (emulator, pipeline) = (world.universe.emulator.clone(), world.universe.pipeline);
     touch(&world, "broken");
     emulator.run_pipeline(pipeline, "refs/heads/main", &world.universe.owner).unwrap();
@@ -158,6 +176,13 @@ async fn ci05_runs_wait_while_the_target_fails_the_same_way_and_go_on_once_it_is
         |world: &World| items.iter().all(|item| says(world, *item, "the target branch fails the same way"));
     world.go(waits).await;
     world.assert_quiet().await;
+    let rung: Vec<serde_json::Value> =
+        bell.received_requests().await.unwrap().iter().map(|post| post.body_json().unwrap()).collect();
+    let keys: BTreeSet<&str> = rung.iter().filter_map(|ring| ring["key"].as_str()).collect();
+    assert_eq!(keys.len(), 1, "one notice for all that wait: {rung:#?}");
+    assert_eq!(rung[0]["cause"], "target-red", "{rung:#?}");
+    // Whoever forgets what was rung may ring again, under the same key.
+    assert!(rung.len() == 1 || world.memory() != Memory::Sqlite, "{rung:#?}");
 
     fs::remove_file(world.home().join("broken")).unwrap();
     let _ = world.tick().await;
@@ -424,6 +449,27 @@ async fn e21_a_policy_that_comes_in_the_middle_of_a_run_is_named() {
     let _ = world.tick().await;
     assert!(says(&world, item, "Comment requirements"), "{:#?}", world.comments(item));
     assert!(says(&world, item, "Minimum number of reviewers"), "the policy that remains is named");
+}
+
+#[tokio::test]
+async fn e21_a_build_that_becomes_required_in_the_middle_of_a_run_has_to_be_green_too() {
+    let mut world = with_pipeline("true").await;
+    let item = world.ask().await;
+    let pull = world.until_green().await;
+    assert!(says(&world, item, "checks (passed)"), "{:#?}", world.comments(item));
+    let universe = world.universe.clone();
+    let script = format!("test -e '{}'", world.home().join("brief").display());
+    let lint = NewPipeline::new("lint", &["sh", "-c", &script]);
+    let lint = universe.emulator.create_pipeline(&universe.repository, lint);
+    universe.emulator.require_build(&universe.repository, "refs/heads/main", lint, true);
+    // What was green is not any more: the new policy asks about the same head.
+    world.until_there("brief").await;
+    let brief = fs::read_to_string(world.home().join("brief")).unwrap();
+    assert!(brief.contains("its checks fail") && brief.contains("test -e"), "{brief}");
+    world.go(|world| world.universe.emulator.pull_request(pull).unwrap().iterations == 2).await;
+    world.go(|world| says(world, item, "checks (passed)")).await;
+    assert_eq!(turns(&world).await, 2, "{:#?}", world.run().await.turns);
+    world.assert_quiet().await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::world::{
     harsh::{Dice, Program, number, pause, steps_below},
 };
 use jiff::SignedDuration;
+use roundsman::emulator::Fault;
 use std::{
     path::PathBuf,
     thread::{self, JoinHandle},
@@ -237,4 +238,78 @@ async fn people_are_answered_although_publish_died_after_its_push() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_publish_killed_before_its_push_is_done_again_without_its_agent() {
     publish_killed(1, false).await;
+}
+
+/// Kills the watcher right after one effect of procedure: it is done, and nobody heard that it was. With and without the
+/// memory it is not done again.
+async fn killed_after(settings: &[&str], operation: &str, is_done: impl Fn(&World, i64) -> bool) {
+    for forgets in [false, true] {
+        let mut world = World::new().await;
+        world.agent("printf 'A line.\\n' >> README.md; echo changed");
+        for name in settings {
+            world.set(name, "yes");
+        }
+        let emulator = world.universe.emulator.clone();
+        emulator.require_work_item_link(&world.universe.repository, "refs/heads/main", true);
+        let item = world.ask().await;
+        world.go(|world| !world.universe.emulator.pull_requests().is_empty()).await;
+        let pull = emulator.pull_requests()[0].id;
+        if settings.is_empty() {
+            emulator.unlink_pull_request(item, pull, &world.universe.owner).unwrap();
+        }
+        let count = || emulator.request_log().iter().filter(|seen| seen.operation == operation).count();
+        let before = count();
+        emulator.fault(Fault::on(operation).slow_answer(Duration::from_secs(60)));
+        let mut is_killed = false;
+        for _ in 0..400 {
+            let mut watcher = world.start(Program::Watcher);
+            while !watcher.is_over() {
+                if is_done(&world, pull) {
+                    is_killed = watcher.kill();
+                }
+                pause(5).await;
+            }
+            if is_killed {
+                break;
+            }
+            pause(30).await;
+        }
+        assert!(is_killed && is_done(&world, pull), "it died right after {operation}");
+        if forgets {
+            world.forget();
+        }
+        world.until_green().await;
+        for _ in 0..4 {
+            let _ = world.tick().await;
+        }
+        assert!(is_done(&world, pull));
+        assert_eq!(count(), before + 1, "{operation} was done once");
+        assert_eq!(world.run().await.turns.len(), 1);
+        world.assert_once(item);
+        world.assert_quiet().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_killed_after_publishing_a_draft_publishes_it_once() {
+    killed_after(&["ROUNDSMAN_POLICY_DRAFT"], "pull request: update", |world, pull| {
+        world.universe.emulator.pull_request(pull).is_some_and(|pull| !pull.draft)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_killed_after_arming_auto_complete_arms_it_once() {
+    killed_after(&["ROUNDSMAN_POLICY_AUTO_COMPLETE"], "pull request: update", |world, pull| {
+        world.universe.emulator.pull_request(pull).is_some_and(|pull| pull.auto_complete.is_some())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watcher_killed_after_linking_the_item_links_it_once() {
+    killed_after(&[], "work item: update", |world, pull| {
+        world.universe.emulator.pull_request(pull).is_some_and(|pull| !pull.work_items.is_empty())
+    })
+    .await;
 }

@@ -89,6 +89,39 @@ async fn a_group_is_its_people_and_theirs_and_no_service() {
 }
 
 #[tokio::test]
+async fn a_label_in_somebody_elses_name_counts_for_nobody() {
+    let world = roomy().await;
+    let emulator = world.universe.emulator.clone();
+    let owner = world.universe.owner.clone();
+    let stranger = emulator.create_identity("Stranger", "stranger@fabrikam.example", IdentityKind::Person);
+    let service = emulator.create_identity("Migration", "migration@fabrikam.example", IdentityKind::Build);
+    let items = [&stranger, &service].map(|forger| {
+        emulator.allow_bypass_rules(forger, true);
+        let item = file(&world, &[], &owner);
+        emulator.tag_as(item, "ready-for-agent", &owner, forger).unwrap();
+        item
+    });
+    // By its owner, and then put on again by nobody whom anybody trusts.
+    let again = file(&world, &["ready-for-agent"], &owner);
+    emulator.untag(again, "ready-for-agent", &stranger).unwrap();
+    emulator.tag(again, "ready-for-agent", &stranger).unwrap();
+    // Whoever may label may also keep others off: a claim without a record of ours is nobody's, and for people.
+    let claimed = file(&world, &["ready-for-agent"], &owner);
+    emulator.tag(claimed, "agent-in-progress", &stranger).unwrap();
+    let report = rehearse(&world).await;
+    for item in items {
+        let why = &line(&report, item).why;
+        assert!(why.contains("another account"), "{report:#?}");
+    }
+    assert!(line(&report, again).why.contains("not on the list"), "{report:#?}");
+    assert_eq!(line(&report, claimed).what, "refused", "{report:#?}");
+    let _ = world.poll().await;
+    let _ = world.tick().await;
+    assert!(world.runs().await.is_empty());
+    assert!(world.agent_branches().is_empty());
+}
+
+#[tokio::test]
 async fn the_watcher_hears_the_people_of_a_group() {
     let mut world = World::new().await;
     world.agent(&format!(
@@ -207,6 +240,23 @@ async fn a_repository_is_found_by_link_label_area_or_default_and_never_guessed()
         let why = &line(&report, item).why;
         assert!(why.contains("two repositories") && named.iter().all(|name| why.contains(name)), "{why}");
     }
+}
+
+#[tokio::test]
+async fn an_item_whose_repository_is_in_another_project_is_told_where_it_is() {
+    let mut world = World::new().await;
+    world.agent(GOOD);
+    let emulator = world.universe.emulator.clone();
+    emulator.create_project("Second");
+    emulator.create_repository("Second", "shop", &[SeedFile::new("README.md", "x\n")]).unwrap();
+    world.set("ROUNDSMAN_INTAKE_REPOSITORIES", "Second/shop");
+    let _ = world.tick().await;
+    let item = file(&world, &["ready-for-agent", "repo:Second/shop"], &world.universe.owner);
+    world.go(|world| !world.universe.emulator.pull_requests().is_empty()).await;
+    let _ = world.tick().await;
+    let told = world.comments(item);
+    assert!(told.len() == 1 && told[0].contains("✓ <a") && told[0].contains("pull request !"), "{told:#?}");
+    assert!(emulator.unknown_requests().is_empty(), "{:#?}", emulator.unknown_requests());
 }
 
 #[tokio::test]

@@ -277,7 +277,9 @@ async fn m09_a_backlog_of_ten_thousand_starts_few_and_starves_nobody() {
     // Nothing more can be claimed today: then nothing more is read either.
     world.set("ROUNDSMAN_INTAKE_MAX_CLAIMS_PER_DAY", "2");
     let full = world.poll().await;
-    assert!(full.reads <= 4, "{} reads: {:#?}", full.reads, full.calls);
+    // Without a file three lists of runs are asked of the items, and the comments of each run once.
+    let most = if world.memory() == Memory::Labels { 12 } else { 4 };
+    assert!(full.reads <= most, "{} reads: {:#?}", full.reads, full.calls);
     assert!(full.lines.len() <= 200 && full.writes == 0);
     assert!(full.lines[0].why.contains("claimed today"), "{:#?}", full.lines[0]);
 }

@@ -5,7 +5,7 @@
 
 use crate::world::World;
 use roundsman::domain::{Stage, TurnKind};
-use std::{fs, time::Duration};
+use std::fs;
 
 const GOOD: &str = "printf 'A line.\\n' >> README.md; echo changed";
 
@@ -35,15 +35,16 @@ async fn the_agent_sees_no_token_of_azure_devops() {
 async fn what_an_agent_leaves_running_is_ended() {
     let (mut world, _) = asked(&format!(
         "setsid sh -c 'while :; do date > \"'$WORLD'/alive\"; sleep 0.05; done' > /dev/null 2>&1 &\n\
-         while test ! -e \"$WORLD/alive\"; do sleep 0.05; done; {GOOD}"
+         while test ! -e \"$WORLD/alive\" -o ! -e \"$WORLD/go\"; do sleep 0.05; done; {GOOD}"
     ))
     .await;
+    world.until_there("alive").await;
+    // Its command line names the world's directory, as long as it lives.
+    let lives = |world: &World| world.orphans().iter().any(|line| line.contains("while :; do date"));
+    assert!(lives(&world), "{:#?}", world.orphans());
+    fs::write(world.home().join("go"), "").unwrap();
     world.until_green().await;
-    let alive = world.home().join("alive");
-    fs::remove_file(&alive).unwrap();
-    // Twenty of its periods; it would have written in the first.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(!alive.exists(), "it still writes");
+    assert!(!lives(&world), "{:#?}", world.orphans());
 }
 
 #[tokio::test]
