@@ -66,7 +66,7 @@ async fn n02_a_ring_that_was_heard_and_not_noted_comes_again_under_the_same_key(
     if !world.keeps_a_file("what is still to be rung is kept in the file") {
         return;
     }
-    let webhook = receiver(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
+    let webhook = receiver(ResponseTemplate::new(200).set_delay(Duration::from_mins(1))).await;
     world.set("ROUNDSMAN_DOORBELL_WEBHOOK", &webhook.uri());
     world.agent("echo 'Which greeting?' > \"$ROUNDSMAN_OUT/question.md\"");
     let item = world.ask().await;

@@ -259,7 +259,7 @@ async fn killed_after(settings: &[&str], operation: &str, is_done: impl Fn(&Worl
         }
         let count = || emulator.request_log().iter().filter(|seen| seen.operation == operation).count();
         let before = count();
-        emulator.fault(Fault::on(operation).slow_answer(Duration::from_secs(60)));
+        emulator.fault(Fault::on(operation).slow_answer(Duration::from_mins(1)));
         let mut is_killed = false;
         for _ in 0..400 {
             let mut watcher = world.start(Program::Watcher);

@@ -81,17 +81,17 @@ async fn nothing_is_uploaded_unless_the_operator_wants_it() {
 
 #[tokio::test]
 async fn whatever_is_lost_on_the_way_one_file_hangs_there() {
-    let faults: [(&str, fn() -> Fault, usize); 5] = [
-        ("the upload was lost", || Fault::on(UPLOAD).lost(), 2),
-        ("its answer was lost", || Fault::on(UPLOAD).answer_lost(), 2),
-        ("it was refused for now", || Fault::on(UPLOAD).unavailable(), 2),
-        ("the write was lost", || Fault::on(UPDATE).lost(), 1),
-        ("its answer was lost, too", || Fault::on(UPDATE).answer_lost(), 1),
+    let faults = [
+        ("the upload was lost", Fault::on(UPLOAD).lost(), 2),
+        ("its answer was lost", Fault::on(UPLOAD).answer_lost(), 2),
+        ("it was refused for now", Fault::on(UPLOAD).unavailable(), 2),
+        ("the write was lost", Fault::on(UPDATE).lost(), 1),
+        ("its answer was lost, too", Fault::on(UPDATE).answer_lost(), 1),
     ];
     for (what, fault, uploads) in faults {
         let mut world = World::new().await;
         let item = at_work(&mut world, ASKS).await;
-        world.universe.emulator.fault(fault());
+        world.universe.emulator.fault(fault);
         goes_on(&world);
         let told = world.until_handed(item).await;
         assert_eq!(world.universe.emulator.faults_waiting(), 0, "{what}");
