@@ -86,10 +86,6 @@ const LONG_FILES: &[(&str, &str)] = &[
         "one table of what a case is given; it grows with the axes, and each is read alone",
     ),
     ("src/decide/tables.rs", "rows of one table"),
-    (
-        "src/domain/run.rs",
-        "the record of a run with what is asked of it; what it counts wants a file of its own",
-    ),
 ];
 
 /// What fits into one head.
