@@ -1,6 +1,9 @@
 //! Decisions as sentences, and what each of them begins.
 
-use super::{Decision, Obedience, Proceed, ResumeCause, StopCause, procedure::Procedure, reason};
+use super::{
+    Decision, EscalateReason, Obedience, Proceed, ResumeCause, StopCause, WaitReason, procedure::Procedure,
+    reason,
+};
 use crate::domain::Trigger;
 use std::fmt;
 
@@ -87,6 +90,38 @@ impl fmt::Display for Proceed {
 }
 
 impl Decision {
+    /// What it waits for, if it waits.
+    pub fn waits_for(&self) -> Option<&WaitReason> {
+        match self {
+            Self::Wait(reason) => Some(reason),
+            Self::StopWorkers(_)
+            | Self::Proceed(_)
+            | Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Obey(_)
+            | Self::Resume(_)
+            | Self::Escalate(_)
+            | Self::Close(_) => None,
+        }
+    }
+
+    /// Why people are asked, if they are.
+    pub fn asks_why(&self) -> Option<&EscalateReason> {
+        match self {
+            Self::Escalate(reason) => Some(reason),
+            Self::Wait(_)
+            | Self::StopWorkers(_)
+            | Self::Proceed(_)
+            | Self::Redispatch(_)
+            | Self::FixForward(_)
+            | Self::Respond(_)
+            | Self::Obey(_)
+            | Self::Resume(_)
+            | Self::Close(_) => None,
+        }
+    }
+
     /// Whether it reserves a turn: spends an attempt.
     pub fn starts_turn(&self) -> bool {
         match self {

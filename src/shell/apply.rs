@@ -317,7 +317,7 @@ async fn hand_to_people(
     seen: &Observation,
 ) -> Result<Applied, ApplyError> {
     let labels = &app.policy.labels;
-    let links = progress::links_seen(app, run, seen);
+    let links = progress::links_seen(run, seen);
     let escalation = Escalation {
         reason: reason.to_owned(),
         tried: words::comments::tried(run),
@@ -382,7 +382,7 @@ async fn release(app: &App, run: &Run, outcome: Outcome) -> Result<Applied, Appl
     let owns_label = !matches!(run.stage, Stage::Escalated { .. }) && outcome != Outcome::Superseded;
     let lost: Vec<&str> =
         if owns_label { vec![&labels.in_progress, &labels.stop] } else { vec![&labels.human] };
-    let history = words::comments::closing_history(run, outcome, &progress::links(app, run));
+    let history = words::comments::closing_history(run, outcome, &progress::links(run));
     let wanted = |item: &WorkItem, done: Option<&String>| {
         let loses = lost.iter().any(|label| item.labels.has(label)) && outcome != Outcome::Superseded;
         let closes = done.filter(|done| !item.state.eq_ignore_ascii_case(done));

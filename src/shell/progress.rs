@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// What the comment should say now. Nothing in it changes with the clock.
 pub(super) fn text(app: &App, run: &Run, told: Option<(&Decision, &Observation)>) -> String {
     let note = told.map(|(decision, seen)| note(app, run, decision, seen)).unwrap_or_default();
-    let links = told.map_or_else(|| links(app, run), |(_, seen)| links_seen(app, run, seen));
+    let links = told.map_or_else(|| links(run), |(_, seen)| links_seen(run, seen));
     words::comments::progress(&Progress::of(run, &links, note))
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Texts {
 /// What the comment should say now.
 pub(super) fn texts(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Texts {
     let note = note(app, run, decision, seen);
-    let links = links_seen(app, run, seen);
+    let links = links_seen(run, seen);
     let render = |note: ProgressNote| words::comments::progress(&Progress::of(run, &links, note));
     let unmentioned = note.needs_person.then(|| render(ProgressNote { needs_person: false, ..note.clone() }));
     Texts { project: project(run, seen).to_owned(), wanted: render(note), unmentioned }
@@ -73,9 +73,8 @@ pub(super) async fn tell(
 }
 
 /// Where people can look.
-pub(super) fn links(app: &App, run: &Run) -> Links {
+pub(super) fn links(run: &Run) -> Links {
     let base = run.repository.clone_url.trim_end_matches('/');
-    let _ = app;
     Links {
         pull_request: run.pull_request.map(|id| format!("{base}/pullrequest/{id}")),
         branch: run.pushed.as_ref().map(|_| format!("{base}?version=GB{}", run.branch())),
@@ -84,7 +83,7 @@ pub(super) fn links(app: &App, run: &Run) -> Links {
 }
 
 /// Where people can look, the failing build included.
-pub(super) fn links_seen(app: &App, run: &Run, seen: &Observation) -> Links {
+pub(super) fn links_seen(run: &Run, seen: &Observation) -> Links {
     let failing = match (seen.checks.known(), &run.pushed) {
         (Some(checks), Some(pushed)) => match verdict(checks, &pushed.head) {
             Verdict::Failing(failing) => failing.builds.first().copied(),
@@ -100,7 +99,7 @@ pub(super) fn links_seen(app: &App, run: &Run, seen: &Observation) -> Links {
     // Repositories stand below their project, in every address that the service gives.
     let project = run.repository.clone_url.split_once("/_git/").map(|(project, _)| project);
     let build = failing.zip(project).map(|(id, project)| format!("{project}/_build/results?buildId={id}"));
-    Links { build, ..links(app, run) }
+    Links { build, ..links(run) }
 }
 
 fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
@@ -115,47 +114,14 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
         },
         (_, _) => Checks::NotYet,
     };
-    let (sentence, needs_person) = match decision {
-        // The hand-over mentions: one mail is enough.
-        Decision::Escalate(reason) => (Some(reason.to_string()), false),
-        Decision::Wait(reason @ (WaitReason::AwaitingReview { .. } | WaitReason::NoChecks)) => {
-            (Some(reason.to_string()), true)
-        }
-        Decision::Wait(
-            reason @ (WaitReason::Paused(_)
-            | WaitReason::TargetRed
-            | WaitReason::AwaitingApproval
-            | WaitReason::Outage { .. }
-            | WaitReason::DaySpent { .. }),
-        ) => (Some(reason.to_string()), false),
-        Decision::Wait(_)
-        | Decision::StopWorkers(_)
-        | Decision::Proceed(_)
-        | Decision::Redispatch(_)
-        | Decision::FixForward(_)
-        | Decision::Respond(_)
-        | Decision::Obey(_)
-        | Decision::Resume(_)
-        | Decision::Close(_) => (None, false),
+    let (sentence, needs_person) = said(decision);
+    // Fetch and publish take seconds.
+    let is_short = |reason: &&WaitReason| {
+        matches!(reason, WaitReason::StepRunning { .. })
+            && run.current_turn().is_none_or(|(_, step)| step != Step::Agent)
     };
-    let waiting = match decision {
-        // Fetch and publish take seconds.
-        Decision::Wait(WaitReason::StepRunning { .. })
-            if run.current_turn().is_none_or(|(_, step)| step != Step::Agent) =>
-        {
-            None
-        }
-        Decision::Wait(reason) => words::comments::waiting(reason, &app.policy),
-        Decision::StopWorkers(_)
-        | Decision::Proceed(_)
-        | Decision::Redispatch(_)
-        | Decision::FixForward(_)
-        | Decision::Respond(_)
-        | Decision::Obey(_)
-        | Decision::Resume(_)
-        | Decision::Escalate(_)
-        | Decision::Close(_) => None,
-    };
+    let waits_for = decision.waits_for().filter(|reason| !is_short(reason));
+    let waiting = waits_for.and_then(|reason| words::comments::waiting(reason, &app.policy));
     let changed = run.pushed.as_ref().and_then(|pushed| {
         let made =
             |turn: &&TurnRecord| matches!(&turn.end, Some(TurnEnd::Pushed { head }) if *head == pushed.head);
@@ -172,6 +138,36 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
         plan: run.said.as_ref().and_then(|said| said.plan.clone()),
         used: words::comments::used(run, &app.policy),
         edited_by: None,
+    }
+}
+
+/// What people should know of it, and whether it is somebody's move. The hand-over mentions by itself: one mail is enough.
+fn said(decision: &Decision) -> (Option<String>, bool) {
+    if let Some(reason) = decision.asks_why() {
+        return (Some(reason.to_string()), false);
+    }
+    let Some(reason) = decision.waits_for() else { return (None, false) };
+    match reason {
+        WaitReason::AwaitingReview { .. } | WaitReason::NoChecks => (Some(reason.to_string()), true),
+        WaitReason::Paused(_)
+        | WaitReason::TargetRed
+        | WaitReason::AwaitingApproval
+        | WaitReason::Outage { .. }
+        | WaitReason::DaySpent { .. } => (Some(reason.to_string()), false),
+        WaitReason::Gap(_)
+        | WaitReason::StaleItem
+        | WaitReason::LookAgain(_)
+        | WaitReason::Unheard { .. }
+        | WaitReason::BackingOff { .. }
+        | WaitReason::Brake(_)
+        | WaitReason::Over
+        | WaitReason::StepRunning { .. }
+        | WaitReason::AskedPeople
+        | WaitReason::NotResumed(_)
+        | WaitReason::QuietPeriod { .. }
+        | WaitReason::NotCurrentYet
+        | WaitReason::ChecksRunning
+        | WaitReason::Cold => (None, false),
     }
 }
 

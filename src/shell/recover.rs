@@ -220,7 +220,12 @@ async fn rebuild(
     if let Some(run) = recorded {
         if run.is_closed() {
             return match left {
-                Some(left) => left.is_over(app, OVER).await,
+                Some(left) => {
+                    // Remembered again as what it is: what it left here is removed in its time, not kept for ever.
+                    // Superseded means that another copy was first.
+                    let _ = app.store.open(&Run { generation: Generation::NEW, ..run }).await?;
+                    left.is_over(app, OVER).await
+                }
                 None if is_claimed => Ok(Rebuilt::Orphan(format!(
                     "its run {} is over; a person takes `{}` off",
                     marker.run, app.policy.labels.in_progress

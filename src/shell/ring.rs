@@ -19,7 +19,7 @@ pub(super) fn transition(from: &Run, to: &Run) -> Option<RingKind> {
 
 /// One ring for each receiver that wants to hear of it: what one of them does not take holds up no other.
 pub(super) fn rings(app: &App, kind: RingKind, run: &Run, said: &str, cause: Option<Cause>) -> Vec<Ring> {
-    let link = progress::links(app, run).pull_request;
+    let link = progress::links(run).pull_request;
     // Found as it was left, after a loss of memory: all of them for that one reason.
     let asked_before =
         || (kind != RingKind::Done).then(|| Cause::Reason { reason: "asked-before".to_owned() });
@@ -28,7 +28,7 @@ pub(super) fn rings(app: &App, kind: RingKind, run: &Run, said: &str, cause: Opt
 
 /// The one notice for all runs that wait for the same red target branch: they share its key.
 pub(super) fn target_red(app: &App, run: &Run, signature: &str) -> Vec<Ring> {
-    let link = progress::links(app, run).pull_request;
+    let link = progress::links(run).pull_request;
     for_all(app, &words::doorbell::target_red(run, signature, link, app.now))
 }
 

@@ -219,18 +219,7 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
             }
         };
         let moved = acted.next.stage != stored.stage;
-        let why = match &decision {
-            Decision::Escalate(reason) => Some(cause(&stored, &seen, reason)),
-            Decision::Wait(_)
-            | Decision::StopWorkers(_)
-            | Decision::Proceed(_)
-            | Decision::Redispatch(_)
-            | Decision::FixForward(_)
-            | Decision::Respond(_)
-            | Decision::Obey(_)
-            | Decision::Resume(_)
-            | Decision::Close(_) => None,
-        };
+        let why = decision.asks_why().map(|reason| cause(&stored, &seen, reason));
         match remember(app, &stored, acted.next, &said, why).await {
             Ok(Some(saved)) => stored = saved,
             Ok(None) => {
