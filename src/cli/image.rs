@@ -298,12 +298,12 @@ fn variable(surroundings: &Surroundings, name: &str) -> Option<String> {
     found.map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
 }
 
-/// The program that becomes `roundsman-worker`: the one of that name beside us, which may be linked statically, or we
-/// ourselves.
+/// The program that becomes `roundsman-worker`: a worker beside us that is linked statically, because it starts in any
+/// image, else whoever plays the worker here. A worker of a checkout may be older than we are.
 fn own_program(surroundings: &Surroundings) -> PathBuf {
-    let own = surroundings.host.worker.first().map(PathBuf::from).unwrap_or_default();
-    let beside = own.with_file_name("roundsman-worker");
-    if beside.is_file() { beside } else { own }
+    let plays = surroundings.host.worker.first().map(PathBuf::from).unwrap_or_default();
+    let beside = plays.with_file_name("roundsman-worker");
+    if context::is_static(&beside) { beside } else { plays }
 }
 
 /// What a demo's image is made from, in a few characters. Time and size stand for the program's bytes, which are too

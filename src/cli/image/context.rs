@@ -80,6 +80,11 @@ impl Programs {
     }
 }
 
+/// Whether this is a program that needs no C library of the system that it runs on.
+pub(super) fn is_static(program: &Path) -> bool {
+    head(program).and_then(|head| Program::read(&head)).is_some_and(|program| program.is_static)
+}
+
 fn head(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path).ok()?.take(HEAD).read_to_end(&mut bytes).ok()?;
