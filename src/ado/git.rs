@@ -153,15 +153,15 @@ impl Client {
         path: &str,
         top: u32,
     ) -> Result<Vec<CommitId>, Error> {
-        // Paging is asked for without the prefix: the prefixed names are reported to be ignored.
+        // The documented name, which is reported to be ignored: then a page of 100 comes, and the rest is not looked at.
         let call = Call::get(Operation::Commits, &in_repository(repository, &["commits"]), STABLE)
             .with("searchCriteria.itemPath", format!("/{}", path.trim_start_matches('/')))
             .with("searchCriteria.itemVersion.version", branch)
             .with("searchCriteria.itemVersion.versionType", "branch")
-            .with("$top", top);
+            .with("searchCriteria.$top", top);
         let list: List<git::CommitReference> = self.json(&call).await?;
         let mut commits = Vec::new();
-        for one in list.entries() {
+        for one in list.entries().take(top as usize) {
             commits.push(one.commit_id.unwrap_or_default().parse().map_err(|_| {
                 let message = "not a commit id".to_owned();
                 self.after_answer(&call, ErrorKind::Malformed { at: "commitId".into(), message })

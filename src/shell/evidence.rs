@@ -3,8 +3,9 @@
 //!
 //! Protocol. Key: the file's name, made of run and newest turn. Probe: the label that says that people were asked, and for
 //! those who are asked again about the same turn the item's own links. Arbiter: the item's revision, because the link
-//! travels in the one write that asks people; so there is no state in which the comment tells of a file that is not there. The upload before it has no arbiter and needs none: what nobody links nobody sees. Whatever fails
-//! here never keeps people from being asked.
+//! travels in the one write that asks people; so there is no state in which the comment tells of a file that is not there.
+//! The upload before it has no arbiter and needs none: what nobody links nobody sees. Whatever fails here never keeps
+//! people from being asked.
 //!
 //! The worker redacted everything when it was written. It is redacted again with what only this process knows: the token
 //! that it has now, and the addresses and keys of doorbells.

@@ -348,18 +348,20 @@ async fn a_new_item_is_one_patch_on_its_type_with_its_link() {
 #[tokio::test]
 async fn versions_of_a_file_are_asked_for_by_path_and_branch() {
     let id = "0123456789abcdef0123456789abcdef01234567";
-    let list = json!({ "count": 1, "value": [{ "commitId": id, "comment": "x" }] });
+    let one = json!({ "commitId": id, "comment": "x" });
+    // A service that ignores how many were asked for.
+    let list = json!({ "count": 3, "value": [one, one, one] });
     let server = server(vec![answer(200, &list), answer(200, &json!({ "content": "a = 1" }))]).await;
     let (client, main) = (client(&server), roundsman::domain::BranchName::new("main"));
-    let found = client.commits_of(&repository(), &main, ".roundsman.toml", 20).await.expect("commits");
-    assert_eq!(found[0].as_str(), id);
+    let found = client.commits_of(&repository(), &main, ".roundsman.toml", 2).await.expect("commits");
+    assert_eq!((found.len(), found[0].as_str()), (2, id));
     let text = client.file_at(&repository(), ".roundsman.toml", &found[0]).await.expect("a file");
     assert_eq!(text.as_deref(), Some("a = 1"));
     let requests = requests(&server).await;
     let asked = |name| query(&requests[0], name);
     assert_eq!(asked("searchCriteria.itemPath").as_deref(), Some("/.roundsman.toml"));
     assert_eq!(asked("searchCriteria.itemVersion.version").as_deref(), Some("main"));
-    assert_eq!(asked("$top").as_deref(), Some("20"));
+    assert_eq!(asked("searchCriteria.$top").as_deref(), Some("2"));
     assert_eq!(query(&requests[1], "versionDescriptor.version").as_deref(), Some(id));
     assert_eq!(query(&requests[1], "versionDescriptor.versionType").as_deref(), Some("commit"));
 }
