@@ -187,7 +187,7 @@ impl DockerRuntime {
             Err(failure) => return Err(failure.into()),
         }
         match self.create(spec).await? {
-            Some(wish) => self.launch(spec, handover, wish).await,
+            Some(wish) => Box::pin(self.launch(spec, handover, wish)).await,
             None => {
                 Err(Error::Unusable(format!("somebody else is starting {name} as well; the next look tells")))
             }
@@ -207,7 +207,7 @@ impl DockerRuntime {
             return Err(Error::Weakened { name: wish.name, lines });
         }
         if gated {
-            network::open(engine, &names, spec, &wish.network).await?;
+            Box::pin(network::open(engine, &names, spec, &wish.network)).await?;
         }
 
         let mut attached = engine.attach(&wish.name).await?;
@@ -358,10 +358,10 @@ impl Runtime for DockerRuntime {
         if self.engine.inspect(&name).await?.is_none()
             && let Some(wish) = self.create(&spec).await?
         {
-            self.launch(&spec, handover, wish).await?;
+            Box::pin(self.launch(&spec, handover, wish)).await?;
             return Ok(Started::New);
         }
-        self.adopt(&spec, handover).await?;
+        Box::pin(self.adopt(&spec, handover)).await?;
         Ok(Started::Adopted)
     }
 

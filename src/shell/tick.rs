@@ -151,7 +151,7 @@ pub(super) async fn visit(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line
         return line(&stored, "superseded", "another process of ours is with this run".into());
     };
     let id = stored.id;
-    let visited = rounds(app, fleet, stored).await;
+    let visited = Box::pin(rounds(app, fleet, stored)).await;
     settled(app, id, visited).await
 }
 
@@ -260,7 +260,7 @@ pub(super) async fn lay_hand(app: &App, run: &Run, hand: Hand) -> Result<Line, F
         return Ok(line(run, "superseded", "another process of ours is with this run; try again".into()));
     };
     let stored = app.store.load(run.id).await?.unwrap_or_else(|| run.clone());
-    let laid = laid(app, &stored, hand).await?;
+    let laid = Box::pin(laid(app, &stored, hand)).await?;
     Ok(settled(app, stored.id, laid).await)
 }
 

@@ -144,14 +144,14 @@ impl World {
     }
 
     pub(crate) async fn poll(&self) -> Report {
-        poll::poll(&self.app().await, Mode::Real).await
+        Box::pin(poll::poll(&self.app().await, Mode::Real)).await
     }
 
     pub(crate) async fn tick(&self) -> Report {
         if self.memory == Memory::Forgetful {
             self.lose_memory();
         }
-        tick::tick(&self.app().await, Mode::Real).await
+        Box::pin(tick::tick(&self.app().await, Mode::Real)).await
     }
 
     /// Polls and ticks, lets the reviewer look and builds end, until `done` or until nothing has come of 400 rounds.
