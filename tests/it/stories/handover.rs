@@ -75,7 +75,7 @@ async fn nothing_is_uploaded_unless_the_operator_wants_it() {
     world.vars.remove("ROUNDSMAN_POLICY_ATTACH_EVIDENCE");
     goes_on(&world);
     let told = world.until_handed(item).await;
-    assert!(told.contains("evidence: the operator's `roundsman show"), "{told}");
+    assert!(told.contains("evidence: the operator's <code>roundsman show"), "{told}");
     assert_eq!((calls(&world, UPLOAD), files(&world, item)), (0, Vec::new()));
 }
 
@@ -223,7 +223,7 @@ async fn people_are_asked_without_a_file_that_is_refused() {
         goes_on(&world);
         let told = world.until_handed(item).await;
         assert!(
-            told.contains("evidence: it could not be attached; the operator's `roundsman show"),
+            told.contains("evidence: it could not be attached; the operator's <code>roundsman show"),
             "{told}"
         );
         assert!(told.contains("Which of the two?"), "{told}");
