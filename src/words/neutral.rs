@@ -77,7 +77,7 @@ pub fn sentence(text: &str, max: usize) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());
     while let Some((before, code, after)) = first_code(rest) {
         out.push_str(&html(before));
-        out.push_str(&format!("<code>{}</code>", html(code)));
+        out.extend(["<code>", &html(code), "</code>"]);
         rest = after;
     }
     out + &html(rest)

@@ -81,7 +81,7 @@ impl World {
         let script = format!("#!/bin/sh\nWORLD='{}'\n{script}\n", self.home().display());
         fs::write(&path, script).expect("a script");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
-        let search = std::env::var("PATH").expect("a search path");
+        let search = std::env::var_os("PATH").expect("a search path").to_string_lossy().into_owned();
         self.set("PATH", &format!("{}:{search}", bin.display()));
         self.set("ROUNDSMAN_AGENT_ENVIRONMENT", "PATH");
         self.set("ROUNDSMAN_AGENT_NAME", "opencode");
