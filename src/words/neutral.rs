@@ -70,6 +70,37 @@ pub fn html(text: &str) -> String {
     out
 }
 
+/// A sentence of ours with foreign words in it, inside an HTML text of ours. What a sentence puts between backticks is
+/// code: HTML would show the backticks.
+pub fn sentence(text: &str, max: usize) -> String {
+    let text = cap(plain(text).trim(), max);
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());
+    while let Some((before, code, after)) = first_code(rest) {
+        out.push_str(&html(before));
+        out.extend(["<code>", &html(code), "</code>"]);
+        rest = after;
+    }
+    out + &html(rest)
+}
+
+/// The first words of one line between two single backticks, with what stands around them. Rows of backticks are
+/// somebody's fence and stay.
+fn first_code(text: &str) -> Option<(&str, &str, &str)> {
+    let bytes = text.as_bytes();
+    let is_tick = |at: usize| bytes.get(at) == Some(&b'`');
+    let is_single = |at: &usize| is_tick(*at) && !is_tick(at + 1) && !at.checked_sub(1).is_some_and(is_tick);
+    let mut singles = (0..bytes.len()).filter(is_single);
+    let mut open = singles.next()?;
+    for close in singles {
+        let code = &text[open + 1..close];
+        if !code.contains(['\n', '`']) {
+            return Some((&text[..open], code, &text[close + 1..]));
+        }
+        open = close;
+    }
+    None
+}
+
 /// Foreign text as one line of at most `max` characters.
 pub fn line(text: &str, max: usize) -> String {
     cap(&plain(text).split_whitespace().collect::<Vec<_>>().join(" "), max)
@@ -329,6 +360,21 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_shows_no_backticks_of_ours() {
+        for (from, to) in [
+            ("the check `a < b` failed", "the check <code>a &lt; b</code> failed"),
+            ("`ä`, `b` and `c", "<code>ä</code>, <code>b</code> and `c"),
+            ("it says:\n```\nlet a;\n``` `b`", "it says:<br>```<br>let a;<br>``` <code>b</code>"),
+            ("a ` b\nc `d`", "a ` b<br>c <code>d</code>"),
+            ("`<script>` `#1`", "<code>&lt;script&gt;</code> <code># 1</code>"),
+            ("``", "``"),
+        ] {
+            assert_eq!(sentence(from, 100), to);
+        }
+        assert_eq!(sentence("`abc`", 4), "`ab…");
+    }
+
+    #[test]
     fn cuts_respect_characters() {
         assert_eq!(cap("äöü", 3), "äöü");
         assert_eq!(cap("äöüß", 3), "äö…");
@@ -344,6 +390,7 @@ mod tests {
             assert_eq!(Found::in_text(&plain(&fake)), None);
             assert_eq!(Found::in_text(&html(&plain(&fake))), None);
             assert_eq!(Found::in_text(&markdown(&fake)), None);
+            assert_eq!(Found::in_text(&sentence(&format!("`{fake}`"), 1_000)), None);
         }
     }
 
@@ -357,6 +404,9 @@ mod tests {
                 let is_seen = !plain.contains("<!--") && !plain.contains(['\u{200b}', '\u{202e}']);
                 prop_assert!(is_seen);
             }
+            let coded = sentence(&text, 1_000);
+            let bare = coded.replace("<code>", "`").replace("</code>", "`");
+            prop_assert_eq!(bare, html(out.trim()));
             let pairs: Vec<char> = out.chars().collect();
             prop_assert!(!pairs.windows(2).any(|w| matches!(w[0], '#' | '!') && w[1].is_ascii_digit()));
             let quoted = quote_block(&text);

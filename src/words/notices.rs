@@ -34,7 +34,7 @@ impl RulesComplaint {
 /// The notice about such a version.
 pub fn bad_rules(run: &Run, complaint: &RulesComplaint) -> String {
     let to = run.requested_by.as_ref().map(|who| format!("{}: ", mention(who))).unwrap_or_default();
-    let why = neutral::html(&neutral::cap(neutral::plain(&complaint.why).trim(), MAX_WHY));
+    let why = neutral::sentence(&complaint.why, MAX_WHY);
     let holds = match &complaint.held {
         Some(commit) => format!("The version of commit {} holds until it is repaired.", commit.short()),
         None => {
@@ -75,7 +75,7 @@ mod tests {
             held: Some(head()),
         };
         insta::assert_snapshot!(bad_rules(&run(), &complaint), @r##"
-        <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>.roundsman.toml at 01234567</b> (Fabrikam Fiber/web, main) cannot be obeyed: unknown field `runn`<br>&lt;b&gt;</p>
+        <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>.roundsman.toml at 01234567</b> (Fabrikam Fiber/web, main) cannot be obeyed: unknown field <code>runn</code><br>&lt;b&gt;</p>
         <p>The version of commit 01234567 holds until it is repaired.</p>
         "##);
         assert!(bad_rules(&run(), &complaint).contains(&complaint.key()), "it is found again");

@@ -50,7 +50,7 @@ impl Notice<'_> {
     }
 
     fn written(&self, heading: &str, reason: &str, person: Option<&Identity>, resume: &str) -> String {
-        let reason = neutral::html(&neutral::cap(neutral::plain(reason).trim(), MAX_SENTENCE));
+        let reason = neutral::sentence(reason, MAX_SENTENCE);
         let mut out = vec![format!("<p><b>{heading}:</b> {reason}.</p>")];
         if let Some(person) = person {
             out.push(format!("<p>{}: it is your move.</p>", comments::mention(person)));

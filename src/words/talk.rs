@@ -93,13 +93,10 @@ fn sentence(text: &str) -> String {
 }
 
 fn html(lines: &[String], note: &Note) -> String {
-    let mut out: Vec<String> = lines.iter().map(|line| format!("<p>{}</p>", foreign(line))).collect();
+    let mut out: Vec<String> =
+        lines.iter().map(|line| format!("<p>{}</p>", neutral::sentence(line, MAX_SENTENCE))).collect();
     out.push(format!("<hr>\n<p>{}</p>", neutral::html(&note::render(note))));
     out.join("\n")
-}
-
-fn foreign(text: &str) -> String {
-    neutral::html(&neutral::cap(neutral::plain(text).trim(), MAX_SENTENCE))
 }
 
 /// The answer in the discussion of the work item, HTML.

@@ -5,7 +5,7 @@
 
 use super::{
     agent::{Session, Why},
-    child::{self, Call, End},
+    child::{self, Call, End, Ended},
     evidence::{self, CallNote, EVENTS_CAP, LOG_CAP, Sink},
     machine::{self, Instant, now, text},
     memory, meter,
@@ -308,15 +308,28 @@ impl Session<'_> {
         if self.call.version.is_empty() {
             return String::new();
         }
-        let Ok(environment) = self.environment(Why::Plan, Path::new("/dev/null")) else {
-            return String::new();
-        };
+        self.let_print(&self.call.version, &self.job.directory, VERSION_LIMIT, None)
+            .map(|ended| self.job.clean(&String::from_utf8_lossy(&ended.stdout), VERSION))
+            .unwrap_or_default()
+    }
+
+    /// Lets the agent's program say something that is not work: its version, a conversation. It gets the environment of a
+    /// call that may write nothing. None when there is none to give.
+    pub(super) fn let_print(
+        &self,
+        command: &[String],
+        directory: &Path,
+        patience: Duration,
+        most_bytes: Option<u64>,
+    ) -> Option<Ended> {
+        let environment = self.environment(Why::Plan, Path::new("/dev/null")).ok()?;
         let mut bounds = self.bounds();
-        bounds.deadline = bounds.deadline.min(now() + VERSION_LIMIT);
+        bounds.deadline = bounds.deadline.min(now() + patience);
+        bounds.output_bytes = most_bytes.unwrap_or(bounds.output_bytes);
         let ended = child::run(Call {
-            command: &self.call.version,
+            command,
             environment: &environment,
-            directory: &self.job.directory,
+            directory,
             input: Vec::new(),
             log: None,
             watch: None,
@@ -324,7 +337,7 @@ impl Session<'_> {
             bounds,
         });
         files::kill_marked(&self.job.directory);
-        self.job.clean(&String::from_utf8_lossy(&ended.stdout), VERSION)
+        Some(ended)
     }
 
     /// Waits before another try, no longer than there is time, and not when somebody wants us to stop.

@@ -8,11 +8,11 @@
 //! Knows nothing about when going on is wise: the shell decided that, and fetch wrote it where no agent writes.
 
 use super::{
-    agent::{Session, Why},
-    child::{self, Call, End},
+    agent::Session,
+    child::End,
     fetch::GOES_ON,
     job::Job,
-    machine::{self, now, text},
+    machine::{self, text},
     memory::{self, Conversation},
 };
 use crate::{
@@ -193,21 +193,7 @@ impl Session<'_> {
             "{session_file}" => Some(Value::Text(file)),
             _ => None,
         });
-        let environment = self.environment(Why::Plan, Path::new("/dev/null")).ok()?;
-        let mut bounds = self.bounds();
-        bounds.deadline = bounds.deadline.min(now() + PATIENCE);
-        bounds.output_bytes = LIMIT;
-        let ended = child::run(Call {
-            command: &command,
-            environment: &environment,
-            directory: &self.job.spec.places.workspace,
-            input: Vec::new(),
-            log: None,
-            watch: None,
-            capture: true,
-            bounds,
-        });
-        files::kill_marked(&self.job.directory);
+        let ended = self.let_print(&command, &self.job.spec.places.workspace, PATIENCE, Some(LIMIT))?;
         (ended.end == End::Exited(0)).then_some(ended.stdout)
     }
 }

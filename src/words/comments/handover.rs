@@ -75,15 +75,17 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    fn told(&self, run: &Run) -> String {
+    pub(super) fn told(&self, run: &Run) -> String {
         let id = run.id;
         match self {
-            Self::WithOperator => format!("evidence: the operator's `roundsman show {id}`"),
+            Self::WithOperator => format!("evidence: the operator's <code>roundsman show {id}</code>"),
             Self::Attached(name) => format!("evidence: attached as {}", foreign(name, MAX_INLINE)),
             Self::NoTurn => "evidence: none, because no turn began".to_owned(),
             Self::Gone => "evidence: nothing is left that could be attached".to_owned(),
             Self::NotAttached => {
-                format!("evidence: it could not be attached; the operator's `roundsman show {id}` has it")
+                format!(
+                    "evidence: it could not be attached; the operator's <code>roundsman show {id}</code> has it"
+                )
             }
         }
     }
@@ -124,7 +126,7 @@ pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &Lab
     let to: Vec<String> = to.into_iter().map(mention).collect();
     let to = if to.is_empty() { String::new() } else { format!("{}: ", to.join(", ")) };
     // It quotes what the agent asks or answers: nobody can answer half a question.
-    let reason = foreign(&escalation.reason, MAX_SENTENCE + MAX_AGENT_TEXT);
+    let reason = neutral::sentence(&escalation.reason, MAX_SENTENCE + MAX_AGENT_TEXT);
     let mut out = vec![format!("<p>{to}<b>this run needs a person.</b> {reason}</p>")];
     if let Some(text) = escalation.agent_text.as_deref().filter(|text| !text.trim().is_empty()) {
         let text = foreign(text, MAX_AGENT_TEXT);

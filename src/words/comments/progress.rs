@@ -216,7 +216,7 @@ pub fn progress(progress: &Progress) -> String {
     }
     out.push("</ul>".to_owned());
     if let Some(sentence) = &note.sentence {
-        out.push(format!("<p>{}</p>", foreign(sentence, MAX_SENTENCE)));
+        out.push(format!("<p>{}</p>", neutral::sentence(sentence, MAX_SENTENCE)));
     }
     if let Some(name) = &note.edited_by {
         let name = foreign(name, MAX_INLINE);

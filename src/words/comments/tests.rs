@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    decide::{Down, Pause, WaitReason},
+    decide::{Down, EscalateReason, Pause, WaitReason, budget::Limit},
     domain::{
         AgentFailure, DiffStat, FailedTask, IdentityId, LabelNames, Policy, Stage, Step, TurnEnd, Usage,
     },
@@ -64,7 +64,7 @@ fn a_fix_under_way_with_everything_to_tell() {
     <li>☐ review</li>
     <li>☐ done</li>
     </ul>
-    <p>Check `build` failed on 01234567: attempt 1 of 5.</p>
+    <p>Check <code>build</code> failed on 01234567: attempt 1 of 5.</p>
     <p>Ana &lt;b&gt; edited this work item after it was approved. The agent goes on with the text as it was approved, and does not read the new one. If the new text shall be worked on, end this run by taking its label off; then a trusted person reads the text and labels the item again.</p>
     <p>Waiting for the agent until 2026-09-21 15:00 UTC.</p>
     <p>Measured: branch agent/4711-r12 at 01234567, 2 files, +10 −3.</p>
@@ -149,7 +149,7 @@ fn endings() {
     <ul>
     <li>turn 2, fix-forward: pushed 01234567</li>
     </ul>
-    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567 · evidence: the operator's `roundsman show 4711-r12`.</p>
+    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567 · evidence: the operator's <code>roundsman show 4711-r12</code>.</p>
     <p>To go on with this run: answer with a comment here or in a thread of the pull request, or put the label ready-for-agent on the work item again, or write /agent resume in a comment. What you write here before is read by the next turn. To take it over yourself: remove the label ready-for-human; what was pushed stays.</p>
     <hr>
     <p>roundsman-note 4711-r12 · asks yes · end</p>
@@ -211,11 +211,35 @@ fn a_hand_over_tells_what_was_tried_what_fails_and_what_it_cost() {
     <li>Build › Test: error: &lt;b&gt;2 of 7&lt;/b&gt; tests failed</li>
     </ul>
     <p>Used so far: 3600 tokens (+ 0 cached), 3.75 USD, 1 h 20 min of agents&#39; work, earlier runs of this work item included.</p>
-    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567 · evidence: the operator's `roundsman show 4711-r12`.</p>
+    <p>Where to look: <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a> · <a href="https://dev.azure.com/o/p/_build/results?buildId=9">the failing build</a> · branch agent/4711-r12 at 01234567 · evidence: the operator's <code>roundsman show 4711-r12</code>.</p>
     <p>To go on with this run: put the label ready-for-agent on the work item again, or write /agent resume in a comment. What you write here before is read by the next turn. To take it over yourself: remove the label ready-for-human; what was pushed stays.</p>
     <hr>
     <p>roundsman-note 4711-r12 · asks no · end</p>
     "##);
+}
+
+#[test]
+fn html_of_ours_shows_no_backticks() {
+    let reasons = [
+        EscalateReason::CheckBroken { name: "CI".into() },
+        EscalateReason::NoBuildAgent { pipeline: "CI".into() },
+        EscalateReason::BudgetExceeded(Limit::UnknownPrice),
+        EscalateReason::Refused { rules: vec!["`ci.yml` is protected".into()] },
+    ];
+    for reason in reasons {
+        let reason = reason.to_string();
+        assert!(reason.contains('`'), "a log shows it so: {reason}");
+        let asks = Escalation { reason: reason.clone(), ..Escalation::default() };
+        let told = escalated(&fixing(), &asks, &links(), &LabelNames::default());
+        let note = ProgressNote { sentence: Some(reason), ..ProgressNote::default() };
+        let stands = progress(&Progress::of(&fixing(), &links(), note));
+        for html in [told, stands] {
+            assert!(!html.contains('`') && html.contains("<code>"), "{html}");
+        }
+    }
+    for evidence in [Evidence::WithOperator, Evidence::NotAttached] {
+        assert!(!evidence.told(&fixing()).contains('`'));
+    }
 }
 
 #[test]
@@ -293,7 +317,7 @@ fn only_web_addresses_become_links() {
 proptest! {
     #[test]
     fn no_foreign_text_adds_a_tag_a_mention_or_a_marker(
-        text in "(<|>|&|\"|'|\n|@|·|#1|x| |roundsman 1-r1 |</p>|<!--|data-vss-mention){0,30}",
+        text in "(<|>|&|\"|'|`|\n|@|·|#1|x| |roundsman 1-r1 |</p>|<!--|data-vss-mention){0,30}",
     ) {
         let mut run = fixing();
         run.requested_by = Some(Identity { id: IdentityId::new(&text), name: text.clone() });
@@ -326,7 +350,7 @@ proptest! {
             prop_assert!(!rendered.contains("data-vss-mention="));
             for tag in rendered.split('<').skip(1) {
                 let name = tag.trim_start_matches('/').split(['>', ' ']).next().unwrap();
-                prop_assert!(["p", "b", "ul", "li", "a", "br", "hr", "blockquote", "details", "summary"].contains(&name), "{}", tag);
+                prop_assert!(["p", "b", "ul", "li", "a", "br", "hr", "code", "blockquote", "details", "summary"].contains(&name), "{}", tag);
             }
         }
     }

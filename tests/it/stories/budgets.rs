@@ -6,36 +6,24 @@
 use crate::world::{World, line};
 use jiff::SignedDuration;
 use roundsman::domain::{TurnKind, WorkerState};
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::fs;
 
 /// A change that passes all checks.
 const GOOD: &str = "printf 'A line.\\n' >> README.md";
 
 /// From now on the agent is `opencode`, which is this script, and then says that it used 1000 tokens for so many dollars.
 fn metered(world: &mut World, script: &str, dollars: &str) {
-    let bin = world.home().join("bin");
-    fs::create_dir_all(&bin).unwrap();
     let step = |reason: &str| {
         format!(
             r#"echo '{{"type":"step_finish","sessionID":"ses_1","part":{{"reason":"{reason}","tokens":{{"input":900,"output":100}},"cost":{dollars}}}}}'"#
         )
     };
-    let script = format!(
-        "#!/bin/sh\nif [ \"$1\" != run ]; then echo 1; exit; fi\nWORLD='{}'\n\
-         step() {{ {}; }}\necho \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/calls\"\n{script}\n{}\n",
-        world.home().display(),
+    world.opencode(&format!(
+        "if [ \"$1\" != run ]; then echo 1; exit; fi\n\
+         step() {{ {}; }}\necho \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/calls\"\n{script}\n{}",
         step("tool-calls"),
         step("stop"),
-    );
-    let path = bin.join("opencode");
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let search = std::env::var_os("PATH").unwrap().to_string_lossy().into_owned();
-    world.set("PATH", &format!("{}:{search}", bin.display()));
-    world.set("ROUNDSMAN_AGENT_ENVIRONMENT", "PATH");
-    world.set("ROUNDSMAN_AGENT_NAME", "opencode");
-    world.set("ROUNDSMAN_AGENT_COMMAND", "");
-    world.set("ROUNDSMAN_AGENT_PLAN_FIRST", "no");
+    ));
 }
 
 /// Kinds of the turns in which the agent was called, in order.

@@ -1,6 +1,7 @@
 //! The memory is lost: the store's file is deleted, at every stage. Azure DevOps, git and the executor know the rest.
 
 use crate::world::{World, harsh::pause};
+use jiff::SignedDuration;
 use roundsman::{
     decide::Hand,
     domain::{Run, Stage, Step, TurnNumber},
@@ -92,6 +93,25 @@ async fn a_memory_lost_after_the_answer_does_not_answer_again() {
     let (mut world, item) = begun().await;
     let answered = |run: &Run| run.turns.len() > 1 && matches!(run.stage, Stage::InReview { .. });
     forgotten_at(&mut world, item, answered).await;
+}
+
+/// Nothing in Azure DevOps leads to a run that is over; what it left on the executor does.
+#[tokio::test]
+async fn a_memory_lost_after_the_end_keeps_nothing_on_the_executor_for_ever() {
+    let (mut world, item) = begun().await;
+    world.set("ROUNDSMAN_RUNTIME_RETENTION", "7d");
+    world.survives(item).await;
+    let left = world.run_dir().await;
+    assert!(left.exists(), "people may still want to look at it");
+    world.forget();
+    world.passes(SignedDuration::from_hours(6 * 24));
+    let _ = world.tick().await;
+    assert!(left.exists(), "its time is not up");
+    world.passes(SignedDuration::from_hours(2 * 24));
+    let _ = world.tick().await;
+    assert!(!left.exists(), "{:#?}", world.runs().await);
+    world.assert_survived(item).await;
+    world.assert_quiet().await;
 }
 
 #[tokio::test]

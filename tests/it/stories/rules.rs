@@ -45,8 +45,8 @@ async fn the_repositorys_rules_reach_the_brief_and_protect_paths() {
     ));
     let item = world.ask().await;
     let told = world.until_handed(item).await;
-    assert!(told.contains("`bin/greet` is protected by the repository&#39;s own rules"), "{told}");
-    assert!(told.contains("`.roundsman.toml` is protected"), "{told}");
+    assert!(told.contains("<code>bin/greet</code> is protected by the repository&#39;s own rules"), "{told}");
+    assert!(told.contains("<code>.roundsman.toml</code> is protected"), "{told}");
     let brief = brief(&world);
     assert!(brief.contains("Write like a sailor.") && brief.contains("$ROUNDSMAN_IN/context/docs/house.md"));
     assert_eq!(fs::read_to_string(world.home().join("house")).unwrap(), "The house.\n");

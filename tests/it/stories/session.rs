@@ -5,7 +5,7 @@
 
 use crate::world::World;
 use roundsman::domain::Stage;
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::fs;
 
 /// What it says when it is called without being asked for anything else; `$session` is empty in a new conversation.
 const OPENCODE: &str = r#"talk="$HOME/.local/share/opencode/talk"
@@ -23,19 +23,8 @@ echo '{"type":"step_finish","sessionID":"ses_1","part":{"reason":"stop","tokens"
 
 /// From now on the agent is that script, which then does `work`.
 fn talks(world: &mut World, work: &str) {
-    let bin = world.home().join("bin");
-    fs::create_dir_all(&bin).unwrap();
     fs::create_dir_all(world.home().join("calls")).unwrap();
-    let path = bin.join("opencode");
-    let script = format!("#!/bin/sh\nWORLD='{}'\n{OPENCODE}{work}\n", world.home().display());
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    let search = std::env::var_os("PATH").unwrap().to_string_lossy().into_owned();
-    world.set("PATH", &format!("{}:{search}", bin.display()));
-    world.set("ROUNDSMAN_AGENT_ENVIRONMENT", "PATH");
-    world.set("ROUNDSMAN_AGENT_NAME", "opencode");
-    world.set("ROUNDSMAN_AGENT_COMMAND", "");
-    world.set("ROUNDSMAN_AGENT_PLAN_FIRST", "no");
+    world.opencode(&format!("{OPENCODE}{work}"));
 }
 
 /// What the agent got in a call, from 0: session, what it remembers, what it was told.

@@ -245,9 +245,17 @@ impl World {
         let comments = self.comments(item);
         let progress = comments.iter().filter(|text| roundsman::words::Marker::find(text).is_some()).count();
         assert_eq!(progress, 1, "{comments:#?}");
+        assert!(!comments.iter().any(|text| own_words(text).contains('`')), "HTML: {comments:#?}");
         let unknown = self.universe.emulator.unknown_requests();
         assert!(unknown.is_empty(), "{unknown:#?}");
     }
+}
+
+/// A comment of ours without what it quotes.
+fn own_words(html: &str) -> String {
+    let (first, quotes) = html.split_once("<blockquote>").unwrap_or((html, ""));
+    let after = quotes.split("<blockquote>").filter_map(|quote| quote.split_once("</blockquote>"));
+    after.fold(first.to_owned(), |words, (_, more)| words + more)
 }
 
 /// Where all exchanges with this world are recorded, for whoever holds them against the service's own documents.

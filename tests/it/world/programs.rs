@@ -7,7 +7,7 @@ use roundsman::{
     domain::{Run, Stage, WorkerState},
     shell::report::{Line, Report},
 };
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 /// How a program ended.
 #[derive(Debug)]
@@ -70,6 +70,22 @@ impl World {
         fs::write(&path, script).expect("a script");
         self.set("ROUNDSMAN_AGENT_NAME", "command");
         self.set("ROUNDSMAN_AGENT_COMMAND", &format!("sh '{}'", path.display()));
+        self.set("ROUNDSMAN_AGENT_PLAN_FIRST", "no");
+    }
+
+    /// From now on the agent is `opencode`, played by this shell script; it finds the world's directory in `$WORLD`.
+    pub(crate) fn opencode(&mut self, script: &str) {
+        let bin = self.home().join("bin");
+        fs::create_dir_all(&bin).expect("a directory");
+        let path = bin.join("opencode");
+        let script = format!("#!/bin/sh\nWORLD='{}'\n{script}\n", self.home().display());
+        fs::write(&path, script).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+        let search = std::env::var_os("PATH").expect("a search path").to_string_lossy().into_owned();
+        self.set("PATH", &format!("{}:{search}", bin.display()));
+        self.set("ROUNDSMAN_AGENT_ENVIRONMENT", "PATH");
+        self.set("ROUNDSMAN_AGENT_NAME", "opencode");
+        self.set("ROUNDSMAN_AGENT_COMMAND", "");
         self.set("ROUNDSMAN_AGENT_PLAN_FIRST", "no");
     }
 
