@@ -77,13 +77,13 @@ fn commit_all(session: &Session<'_>) -> Result<Committed, GitError> {
         match fitted(session, &tip, &one)? {
             Ok((mode, content)) => {
                 let object =
-                    printed(git.local_with(workspace, &["hash-object", "-w", "--stdin"], content)?);
+                    printed(&git.local_with(workspace, &["hash-object", "-w", "--stdin"], content)?);
                 let entry = format!("{mode},{object},{}", one.path);
                 git.local(workspace, &["update-index", "--cacheinfo", &entry])?;
-                let tree = printed(git.local(workspace, &["write-tree"])?);
+                let tree = printed(&git.local(workspace, &["write-tree"])?);
                 let message = rewrite::message_of(&message(&one), job.spec.run, job.spec.turn.work());
                 let arguments = ["commit-tree", &tree, "-p", tip.as_str(), "-F", "-"];
-                let made = printed(git.local_with(workspace, &arguments, message.into_bytes())?);
+                let made = printed(&git.local_with(workspace, &arguments, message.into_bytes())?);
                 tip = made.parse().map_err(|_| git.refusal("commit-tree", "it printed no commit"))?;
                 outcome.made.push((one, tip.clone()));
             }
@@ -180,8 +180,8 @@ fn message(one: &Suggestion) -> String {
     format!("Apply a suggestion to {path}\n\nSuggested-by: {by}")
 }
 
-fn printed(output: Vec<u8>) -> String {
-    String::from_utf8_lossy(&output).trim().to_owned()
+fn printed(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).trim().to_owned()
 }
 
 impl Session<'_> {
