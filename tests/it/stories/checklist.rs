@@ -6,8 +6,10 @@
 use crate::world::World;
 use jiff::SignedDuration;
 use roundsman::{
+    decide::Hand,
     domain::Stage,
     emulator::{Fault, Identity, IdentityKind},
+    shell::hands::lay_hand,
     words::Marker,
 };
 
@@ -152,16 +154,20 @@ async fn a_look_that_sees_less_leaves_the_list_as_it_stands() {
 #[tokio::test]
 async fn an_operator_who_holds_a_run_takes_nothing_back() {
     let (mut world, item, _) = in_review(|_| {}).await;
-    let id = world.run().await.id.to_string();
     world.passes(COLD);
     assert_settled(&mut world, item, &[REVIEWERS]).await;
-    for hand in ["pause", "resume"] {
-        let ended = world.program("roundsman", &[hand, &id]).await;
-        assert_eq!(ended.code, 0, "{ended:#?}");
-        let text = comment(&world, item);
-        assert_eq!(open(&world, item), [REVIEWERS], "{hand}: {text}");
-        assert!(text.contains("checks (passed)"), "{hand}: {text}");
+    // Close looks and others take turns.
+    for _ in 0..3 {
+        world.passes(SignedDuration::from_mins(1));
+        for hand in [Hand::Pause, Hand::Resume] {
+            let laid = lay_hand(&world.app().await, &world.run().await, hand).await.unwrap();
+            assert!(!laid.failed, "{laid:#?}");
+            let text = comment(&world, item);
+            assert_eq!(open(&world, item), [REVIEWERS], "{hand:?}: {text}");
+            assert!(text.contains("checks (passed)"), "{hand:?}: {text}");
+        }
     }
+    assert_settled(&mut world, item, &[REVIEWERS]).await;
 }
 
 #[tokio::test]
