@@ -59,6 +59,7 @@ pub mod record;
 mod red;
 pub mod resume;
 mod stuck;
+pub mod suggest;
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]

@@ -122,6 +122,21 @@ pub struct Place {
     pub line: Option<u32>,
     /// The last line of several.
     pub last_line: Option<u32>,
+    /// What of these lines was selected, where the service tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Columns>,
+    /// Number of the iteration in whose version of the file the lines are counted, where the service tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iteration: Option<u32>,
+}
+
+/// The part of its lines that a selection covers. The service's documents count columns from 0, its pages from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Columns {
+    /// Where it begins, in the first line.
+    pub from: u32,
+    /// The first column after it, in the last line.
+    pub to: u32,
 }
 
 /// Status of a thread.

@@ -30,6 +30,7 @@ pub use look::{
     BuildSnapshot, CommentSnapshot, FileSnapshot, ItemSnapshot, PullSnapshot, ThreadSnapshot, TimelineEntry,
 };
 pub use people::{NewItem, Refused};
+pub use pull_people::Selection;
 pub use record::{Calls, Logged};
 pub use setup::{Identity, IdentityKind, NewPipeline, RepositoryHandle, SeedFile, Token};
 pub use state::process::Process;

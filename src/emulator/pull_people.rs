@@ -3,6 +3,24 @@
 use super::{Emulator, people::Refused, setup::Identity, wire::NOBODY};
 use serde_json::{Map, json};
 
+/// What a person selected in the newest version of a file before writing a comment.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'a> {
+    /// The file.
+    pub file: &'a str,
+    /// First and last line, from 1.
+    pub lines: (u32, u32),
+    /// First column, and the first one after the selection, from 1 as the page counts; none = the whole lines.
+    pub columns: Option<(u32, u32)>,
+}
+
+impl<'a> Selection<'a> {
+    /// One line, as a click on its number selects it.
+    pub fn line(file: &'a str, line: u32) -> Self {
+        Self { file, lines: (line, line), columns: None }
+    }
+}
+
 impl Emulator {
     /// Opens a thread, on a line of a file or on the whole; answers the thread's id.
     pub fn comment_pull_request(
@@ -12,16 +30,55 @@ impl Emulator {
         place: Option<(&str, u32)>,
         by: &Identity,
     ) -> Result<i64, Refused> {
-        let context = place.map(|(file, line)| {
-            let path = format!("/{}", file.trim_start_matches('/'));
-            json!({"filePath": path, "rightFileStart": {"line": line, "offset": 1}, "rightFileEnd": {"line": line, "offset": 2}})
-        });
+        match place {
+            Some((file, line)) => self.comment_on(pull, text, Selection::line(file, line), by),
+            None => self.acting(|world| {
+                let text = [text.to_owned()];
+                world.create_thread(pull, &text, Some("active"), None, None, Map::new(), &by.id)
+            }),
+        }
+    }
+
+    /// Opens a thread on what was selected of a file; answers the thread's id.
+    pub fn comment_on(
+        &self,
+        pull: i64,
+        text: &str,
+        selected: Selection<'_>,
+        by: &Identity,
+    ) -> Result<i64, Refused> {
+        let Selection { file, lines: (first, last), columns } = selected;
+        let file = file.trim_start_matches('/');
         self.acting(|world| {
-            let newest = world.pull(pull, None)?.iterations.len();
-            let iteration = context.is_some().then(|| {
-                json!({"changeTrackingId": 1, "iterationContext": {"firstComparingIteration": 1, "secondComparingIteration": newest}})
+            let (newest, whole) = {
+                let pull = world.pull(pull, None)?;
+                let git = world.git(&pull.repository);
+                let entry = pull.iterations.last().and_then(|newest| git.entry(&newest.source, file));
+                let content = entry.and_then(|(id, ..)| git.blob(&id).ok()).unwrap_or_default();
+                let content = String::from_utf8_lossy(&content).into_owned();
+                let end = content.lines().nth(last.saturating_sub(1) as usize).unwrap_or_default();
+                (pull.iterations.len(), (1, end.encode_utf16().count() + 1))
+            };
+            let (from, to) = columns.map_or(whole, |(from, to)| (from as usize, to as usize));
+            let context = json!({
+                "filePath": format!("/{file}"),
+                "rightFileStart": {"line": first, "offset": from},
+                "rightFileEnd": {"line": last, "offset": to},
             });
-            world.create_thread(pull, &[text.to_owned()], Some("active"), context, iteration, Map::new(), &by.id)
+            let iteration = json!({
+                "changeTrackingId": 1,
+                "iterationContext": {"firstComparingIteration": 1, "secondComparingIteration": newest},
+            });
+            let text = [text.to_owned()];
+            world.create_thread(
+                pull,
+                &text,
+                Some("active"),
+                Some(context),
+                Some(iteration),
+                Map::new(),
+                &by.id,
+            )
         })
     }
 

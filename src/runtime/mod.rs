@@ -126,6 +126,8 @@ pub enum Left {
     Question,
     /// `proposals.json`: a list of [`Proposal`], made by the worker from what the agent left.
     Proposals,
+    /// `suggestions.json`: a list of [`Suggested`](crate::domain::Suggested), made by the worker.
+    Suggestions,
 }
 
 /// Work that an agent proposes to do later. Foreign text, redacted and bounded.
@@ -147,6 +149,7 @@ impl Left {
             Self::Reply(thread) => format!("replies/{thread}.md"),
             Self::Question => "question.md".into(),
             Self::Proposals => "proposals.json".into(),
+            Self::Suggestions => "suggestions.json".into(),
         }
     }
 }

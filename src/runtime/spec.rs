@@ -3,7 +3,7 @@
 //! Pure data, made by the shell, stored beside the worker, read by `worker`. Additive only: a worker of an older
 //! image refuses a [`SCHEMA`] that it does not know.
 
-use crate::domain::{BranchName, CommitId, Rules, RunId, Step, Turn, TurnNumber};
+use crate::domain::{BranchName, CommitId, Rules, RunId, Step, Suggestions, Turn, TurnNumber};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
@@ -33,6 +33,10 @@ pub struct WorkerSpec {
     /// writes it to `<input>/goes-on.json`, which no agent can write. None = the conversation begins afresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goes_on: Option<GoesOn>,
+    /// What reviewers suggested to the letter; only the fetch step has it, and writes it to `<input>/suggestions.json`. The
+    /// agent step commits what still fits before the agent is called.
+    #[serde(default, skip_serializing_if = "Suggestions::is_nothing")]
+    pub suggestions: Suggestions,
     /// How the agent is called; only the agent step has it.
     pub agent: Option<AgentCall>,
     /// Who commits: identical input gives identical commits.

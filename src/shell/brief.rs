@@ -11,8 +11,11 @@ use crate::{
     ado::{self, LogEnd},
     agents::{self, Wanted},
     decide,
-    decide::{Command, budget::Left},
-    domain::{BuildId, Ceiling, Choices, Link, Run, Step, Trigger, Turn, TurnEnd, TurnKind, WorkItemId},
+    decide::{Command, budget::Left, suggest},
+    domain::{
+        Awaiting, BuildId, Ceiling, Choices, IdentityId, Link, Run, Step, Suggestions, Thread, Trigger, Turn,
+        TurnEnd, TurnKind, WorkItemId,
+    },
     runtime::{
         self,
         environment::Decision,
@@ -25,7 +28,7 @@ use crate::{
         house,
     },
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Lines of a log that the agent gets to see; the end is where the cause is.
 const LOG_TAIL_LINES: u32 = 200;
@@ -60,9 +63,11 @@ pub(super) async fn spec(
         Step::Agent => executor::environment(app, run, turn).await?,
         Step::Fetch | Step::Publish => Decision::default(),
     };
-    let (brief, goes_on) = match step {
-        Step::Fetch => brief(app, run, turn, in_force).await?,
-        Step::Agent | Step::Publish => (briefs::environment(&environment.told), None),
+    let Texts { brief, goes_on, suggestions } = match step {
+        Step::Fetch => texts(app, run, turn, in_force).await?,
+        Step::Agent | Step::Publish => {
+            Texts { brief: briefs::environment(&environment.told), ..Texts::default() }
+        }
     };
     let settings = &app.settings;
     let wall = match step {
@@ -91,6 +96,7 @@ pub(super) async fn spec(
         },
         brief,
         goes_on,
+        suggestions,
         agent: match step {
             Step::Agent => Some(agent(app, &choices)?),
             Step::Fetch | Step::Publish => None,
@@ -231,13 +237,18 @@ async fn around(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result
     Ok(around)
 }
 
-/// The whole brief, and what is told in its place to an agent that goes on with its conversation.
-async fn brief(
-    app: &App,
-    run: &Run,
-    turn: &Turn,
-    in_force: &InForce,
-) -> Result<(String, Option<GoesOn>), ApplyError> {
+/// What a turn is about.
+#[derive(Default)]
+struct Texts {
+    /// The whole brief.
+    brief: String,
+    /// What is told in its place to an agent that goes on with its conversation.
+    goes_on: Option<GoesOn>,
+    /// What can be committed without the agent.
+    suggestions: Suggestions,
+}
+
+async fn texts(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<Texts, ApplyError> {
     let item = app.ado.work_item_text(run.id.item, run.text_revision()).await?;
     let question = question(app, run, turn).await;
     let around = Around { question, ..around(app, run, turn, in_force).await? };
@@ -259,6 +270,7 @@ async fn brief(
         (write(task), goes_on)
     };
     let attempt = run.spent(turn.kind).max(1);
+    let mut suggestions = Suggestions::default();
     let (text, goes_on) = match &turn.trigger {
         Trigger::WorkItem { .. } => both(&briefs::implement),
         Trigger::FailingChecks { builds, signature, head } => {
@@ -276,7 +288,8 @@ async fn brief(
             let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
             let threads = app.ado.threads(&run.repository, pull_request).await?;
             let policy = app.policy_for(trust::authors(&threads)).await;
-            both(&|task| briefs::respond(task, &threads, awaiting, &policy.trusted))
+            suggestions = suggested(app, run, (&threads, awaiting), &policy.trusted).await?;
+            both(&|task| briefs::respond(task, &threads, awaiting, &policy.trusted, &suggestions))
         }
         Trigger::Answer { words } => both(&|task| briefs::answered(task, words)),
         Trigger::Conflict { .. } => both(&|task| briefs::conflict(task, &run.target)),
@@ -284,7 +297,27 @@ async fn brief(
     let key = turn.trigger.key();
     let is_again = run.turns.iter().any(|record| record.number < turn.number && record.trigger == key);
     let is_lost = is_again || turn.kind == TurnKind::Redispatch;
-    Ok((if is_lost { briefs::redispatch(&text) } else { text }, goes_on))
+    Ok(Texts { brief: if is_lost { briefs::redispatch(&text) } else { text }, goes_on, suggestions })
+}
+
+/// What of a review can be committed without the agent. The iterations are asked for only where something is suggested.
+async fn suggested(
+    app: &App,
+    run: &Run,
+    (threads, awaiting): (&[Thread], &[Awaiting]),
+    trusted: &BTreeSet<IdentityId>,
+) -> Result<Suggestions, ApplyError> {
+    let suggests = |asked: &Awaiting| {
+        let thread = threads.iter().find(|thread| thread.id == asked.thread);
+        thread.is_some_and(|thread| !suggest::blocks(thread, *asked, trusted).is_empty())
+    };
+    match run.pull_request.filter(|_| awaiting.iter().any(suggests)) {
+        Some(id) => {
+            let heads = app.ado.iterations(&run.repository, id).await?;
+            Ok(suggest::suggestions(threads, awaiting, trusted, &heads))
+        }
+        None => Ok(Suggestions::default()),
+    }
 }
 
 /// What the agent asked, in the first turn after people let it go on. A file of the executor; whoever lost it was told the

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     ado::{self, Written},
     domain::{
-        Awaiting, CommentId, IdentityId, Notice, OwnWord, ResolveThreads, Run, Said, Thread, ThreadId,
-        ThreadStatus, Trigger, Turn,
+        Awaiting, CommentId, IdentityId, Notice, OwnWord, ResolveThreads, Run, Said, Suggested, Thread,
+        ThreadId, ThreadStatus, Trigger, Turn,
     },
     runtime::Left,
     words::{self, footer},
@@ -28,13 +28,17 @@ pub(super) async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Ap
     let own = said(&threads, me);
     let head = run.pushed.as_ref().map(|pushed| &pushed.head);
     let moved = head != turn.base.as_ref();
+    let suggested = if moved { suggested(app, run, turn).await? } else { Vec::new() };
     for asked in awaiting {
         let Some(thread) = threads.iter().find(|thread| thread.id == asked.thread) else { continue };
         if !is_answered(thread, *asked, &own, me) {
             let left = app.runtime.left(run.id, turn.work(), &Left::Reply(asked.thread)).await?;
+            let own_commit = suggested.iter().find(|one| one.thread == asked.thread).map(|one| &one.commit);
             let text = match (left, head) {
-                (Some(left), Some(head)) if moved => words::comments::reply_to_thread(&left, head),
-                (None, Some(head)) if moved => words::comments::reply_without_agent_text(head),
+                (left, Some(head)) if moved => match own_commit {
+                    Some(commit) => words::comments::reply_to_suggestion(&left.unwrap_or_default(), commit),
+                    None => words::comments::reply_to_thread(&left.unwrap_or_default(), head),
+                },
                 (left, _) => words::comments::nothing_changed_reply(&left.unwrap_or_default()),
             };
             let text = footer::signed(&text, run.id, Said::Answer { to: asked.comment, changed: moved });
@@ -58,6 +62,13 @@ pub(super) async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Ap
         }
     }
     Ok(Applied::Done)
+}
+
+/// Which suggestions of its reviewers a turn committed as they stood.
+async fn suggested(app: &App, run: &Run, turn: &Turn) -> Result<Vec<Suggested>, ApplyError> {
+    let left = app.runtime.left(run.id, turn.work(), &Left::Suggestions).await?;
+    // Written by the worker. What cannot be read is not named; the commits are there.
+    Ok(left.and_then(|left| serde_json::from_str(&left).ok()).unwrap_or_default())
 }
 
 /// By its key; a word of ours without one was said by an older version.

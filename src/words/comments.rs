@@ -13,7 +13,7 @@ pub use handover::{Escalation, Evidence, closed, closing_history, escalated, han
 pub use progress::{
     Checks, Mark, Progress, ProgressNote, ProgressStep, Waiting, claim_history, progress, used, waiting,
 };
-pub use replies::{nothing_changed_reply, reminder, replaced_by, reply_to_thread, reply_without_agent_text};
+pub use replies::{nothing_changed_reply, reminder, replaced_by, reply_to_suggestion, reply_to_thread};
 
 use super::neutral;
 use crate::domain::{Identity, Outcome, Run};

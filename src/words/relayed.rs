@@ -37,6 +37,7 @@ proptest! {
             pull_request::description(&run(), &whole),
             pull_request::description(&run(), &short).replace("# 99", ""),
             comments::reply_to_thread(&text, &head()),
+            comments::reply_to_suggestion(&text, &head()),
             comments::nothing_changed_reply(&text),
             notices::proposal_title(&text),
             // Entities and tags of our own HTML are no numbers of items and no mentions.

@@ -15,6 +15,7 @@ use super::{
     machine::{self, now, text},
     memory::Conversation,
     prompts, room,
+    suggest::{self, Committed},
 };
 use crate::{
     agents::stream::Verdict,
@@ -49,6 +50,7 @@ pub(super) fn run(job: &Job) -> (AgentResult, Usage) {
     left::clean(job);
     left::gather_proposals(job);
     session.settle(&result);
+    session.tell_suggestions();
     session.leave_evidence(match &result {
         AgentResult::Worked { .. } => "worked",
         AgentResult::NothingChanged { .. } => "nothing changed",
@@ -122,6 +124,17 @@ impl Reason {
     }
 }
 
+/// What stands on the base after an agent was called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Nothing.
+    Nothing,
+    /// What stood there before: changes that reviewers suggested.
+    Given,
+    /// More.
+    Done,
+}
+
 /// One agent step.
 pub(super) struct Session<'a> {
     pub(super) job: &'a Job,
@@ -131,6 +144,8 @@ pub(super) struct Session<'a> {
     pub(super) workspace: Repo,
     pub(super) base: CommitId,
     pub(super) target: CommitId,
+    /// What was committed before the agent was called.
+    pub(super) suggestions: Committed,
     pub(super) tidy_left: u32,
     pub(super) call: &'a AgentCall,
     pub(super) version: String,
@@ -179,6 +194,7 @@ impl<'a> Session<'a> {
             workspace: Repo::checkout(&places.workspace),
             base,
             target,
+            suggestions: Committed::default(),
             tidy_left: job.spec.limits.tidy_calls,
             call,
             version: String::new(),
@@ -207,14 +223,16 @@ impl<'a> Session<'a> {
         let brief = fs::read_to_string(job.spec.places.input.join("brief.md"))
             .map_err(|e| self.fail(AgentFailure::Infrastructure, &format!("brief.md: {e}")))?;
         self.red_before = checks::before(self)?;
+        self.suggestions = suggest::commit(self)?;
         let red = prompts::red_before(&self.red_before);
-        self.brief = self.complete(&format!("{brief}{red}{}", job.spec.brief));
-        let told = if self.call.plan_first {
-            Told { fresh: self.plan()?, again: prompts::implement_plan() }
+        let suggested = prompts::suggestions(&self.suggestions);
+        self.brief = self.complete(&format!("{brief}{red}{suggested}{}", job.spec.brief));
+        self.news = self.news.take().map(|news| format!("{news}{suggested}"));
+        if self.suggestions.is_everything {
+            job.say("the review is suggestions and nothing else: they are committed, and no agent is called");
         } else {
-            Told { fresh: self.brief.clone(), again: self.news.clone().unwrap_or_default() }
-        };
-        self.ask(Why::Implement, &told)?;
+            self.work()?;
+        }
         let mut repairs_left = job.spec.limits.repairs;
         let mut review = None;
         let (checks_passed, red_before) = loop {
@@ -223,15 +241,15 @@ impl<'a> Session<'a> {
                 let summary = self.outcome.summary.clone();
                 return Err(self.fail(AgentFailure::Agent, &summary));
             }
-            if !self.has_work()? {
-                return if room::is_used_up(self.job) {
-                    // Nothing was changed because nothing could be.
-                    Err(self.fail_agent("the agent"))
-                } else if self.last == Verdict::Answered {
-                    Ok(AgentResult::NothingChanged { answer: self.answer(), replies: self.replies() })
-                } else {
-                    Err(self.fail_agent("the agent"))
-                };
+            let left = self.what_is_left().map_err(|e| self.broken(&e))?;
+            if left != Work::Done && !self.suggestions.is_everything {
+                // Nothing may have been changed because nothing could be.
+                if room::is_used_up(self.job) || self.last != Verdict::Answered {
+                    return Err(self.fail_agent("the agent"));
+                }
+            }
+            if left == Work::Nothing {
+                return Ok(AgentResult::NothingChanged { answer: self.answer(), replies: self.replies() });
             }
             self.gate()?;
             let found = match checks::run(self)? {
@@ -269,6 +287,16 @@ impl<'a> Session<'a> {
             review,
             cut: None,
         })
+    }
+
+    /// Asks for the work itself, after a plan where one is wanted.
+    fn work(&mut self) -> Result<(), AgentResult> {
+        let told = if self.call.plan_first {
+            Told { fresh: self.plan()?, again: prompts::implement_plan() }
+        } else {
+            Told { fresh: self.brief.clone(), again: self.news.clone().unwrap_or_default() }
+        };
+        self.ask(Why::Implement, &told)
     }
 
     /// Puts all commits into the bundle, and measures them.
@@ -356,7 +384,7 @@ impl<'a> Session<'a> {
     /// Planning must not change anything. An agent that did is not believed to have planned only, and not punished
     /// either: the workspace is put back.
     fn undo_what_planning_changed(&self) -> Result<(), GitError> {
-        self.put_back(&self.base)
+        self.put_back(self.given())
     }
 
     /// Makes the workspace what it was at `commit`, on our branch, without anything beside it.
@@ -438,12 +466,12 @@ impl<'a> Session<'a> {
 
     /// The commit that counts: where the agent stands; or our branch, if it left without taking its work along.
     pub(super) fn tip(&self, git: &Git) -> Result<CommitId, GitError> {
-        let head = git.commit(&self.workspace, "HEAD")?.filter(|head| *head != self.base);
+        let head = git.commit(&self.workspace, "HEAD")?.filter(|head| head != self.given());
         match head {
             Some(head) => Ok(head),
             None => Ok(git
                 .commit(&self.workspace, &self.job.spec.source.branch.full())?
-                .unwrap_or(self.base.clone())),
+                .unwrap_or_else(|| self.given().clone())),
         }
     }
 
@@ -461,9 +489,21 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn has_work(&self) -> Result<bool, AgentResult> {
-        let tip = self.tip(&self.git).map_err(|e| self.broken(&e))?;
-        Ok(tip != self.base || !self.status(&self.git).map_err(|e| self.broken(&e))?.is_empty())
+    /// What the agent was given: the base, with suggested changes on top.
+    fn given(&self) -> &CommitId {
+        self.suggestions.made.last().map_or(&self.base, |(_, commit)| commit)
+    }
+
+    fn what_is_left(&self) -> Result<Work, GitError> {
+        let tip = self.tip(&self.git)?;
+        let is_clean = self.status(&self.git)?.is_empty();
+        Ok(if is_clean && tip == self.base {
+            Work::Nothing
+        } else if is_clean && tip == *self.given() {
+            Work::Given
+        } else {
+            Work::Done
+        })
     }
 
     fn question(&self) -> Result<(), AgentResult> {

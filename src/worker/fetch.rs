@@ -20,6 +20,8 @@ const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", ".github/copilot-inst
 const CONTEXT: &str = "context";
 /// Below `/in`: what to tell an agent that goes on with its conversation.
 pub(super) const GOES_ON: &str = "goes-on.json";
+/// Below `/in`: what reviewers suggested to the letter.
+pub(super) const SUGGESTIONS: &str = "suggestions.json";
 /// Our branch as fetched.
 const OWN: &str = "refs/roundsman/own";
 
@@ -138,6 +140,11 @@ fn hand_over(git: &Git, repo: &Repo, job: &Job, base: &CommitId, target: &Commit
     if let Some(goes_on) = &job.spec.goes_on {
         let text = serde_json::to_vec_pretty(goes_on).map_err(|e| e.to_string())?;
         machine::write(input.join(GOES_ON), &text).map_err(failed)?;
+    }
+
+    if !job.spec.suggestions.is_nothing() {
+        let text = serde_json::to_vec_pretty(&job.spec.suggestions).map_err(|e| e.to_string())?;
+        machine::write(input.join(SUGGESTIONS), &text).map_err(failed)?;
     }
 
     let files = files_of(git, repo, target)?;

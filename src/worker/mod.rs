@@ -52,6 +52,7 @@ mod rewrite;
 mod room;
 mod scripted;
 mod secrets;
+mod suggest;
 
 use crate::domain::{Step, StepResult};
 use std::{

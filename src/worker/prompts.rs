@@ -3,7 +3,7 @@
 //!
 //! The brief itself comes from outside and is not changed.
 
-use super::checks::RedBefore;
+use super::{checks::RedBefore, suggest::Committed};
 use crate::words::neutral;
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -92,6 +92,34 @@ pub(super) fn red_before(red: &[RedBefore]) -> String {
                 neutral::quote_block(neutral::last_bytes(output, MOST_OUTPUT))
             );
         }
+    }
+    told
+}
+
+/// What became of suggested changes; nothing where there were none.
+pub(super) fn suggestions(outcome: &Committed) -> String {
+    let Committed { made, left, is_everything: _ } = outcome;
+    if made.is_empty() && left.is_empty() {
+        return String::new();
+    }
+    let mut told = "\n## Suggested changes\n".to_owned();
+    if !made.is_empty() {
+        told.push_str(
+            "\nThese are committed already, to the letter. Do not make them again. See whether anything must follow from them, \
+             and take one back only if it is wrong, with the reason in your answer:\n\n",
+        );
+    }
+    for (one, commit) in made {
+        let _ = writeln!(told, "- thread {}, comment {}: commit {}", one.thread, one.comment, commit.short());
+    }
+    if !left.is_empty() {
+        told.push_str(
+            "\nThese could not be applied as they stand. Do what they mean, as a commit of its own each, and say so in your \
+             answer:\n\n",
+        );
+    }
+    for (one, why) in left {
+        let _ = writeln!(told, "- thread {}, comment {}: {}", one.thread, one.comment, why.words());
     }
     told
 }

@@ -129,8 +129,9 @@ fn added_lines(patch: &[u8]) -> Vec<u8> {
     added
 }
 
-/// The message with our trailers, without forged ones and without words that switch builds off.
-fn message_of(message: &str, run: RunId, turn: TurnNumber) -> String {
+/// The message with our trailers, without forged ones and without words that switch builds off. Applied again, it changes
+/// nothing.
+pub(super) fn message_of(message: &str, run: RunId, turn: TurnNumber) -> String {
     // First what cannot be seen, or a marker could be put together from what is left.
     let message = neutral::plain(message).replace('\t', " ");
     let message = SKIP.replace_all(&message, "(marker removed)");

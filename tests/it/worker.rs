@@ -141,6 +141,7 @@ impl World {
             },
             brief: if step == Step::Fetch { "Do it.\n\n## Thread 7\nWhy?\n".into() } else { String::new() },
             goes_on: None,
+            suggestions: roundsman::domain::Suggestions::default(),
             agent,
             commit: CommitIdentity {
                 name: "Roundsman".into(),

@@ -2,8 +2,8 @@
 
 use super::{WireIdentity, date, nobody, number};
 use crate::domain::{
-    self, BranchName, CommentId, MergeState, Place, PullRequest, PullRequestId, PullRequestStatus, Reviewer,
-    Thread, ThreadId, ThreadStatus, Vote,
+    self, BranchName, Columns, CommentId, MergeState, Place, PullRequest, PullRequestId, PullRequestStatus,
+    Reviewer, Thread, ThreadId, ThreadStatus, Vote,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -203,6 +203,20 @@ pub(crate) struct WireThread {
     properties: Option<BTreeMap<String, Value>>,
     comments: Option<Vec<WireComment>>,
     thread_context: Option<Context>,
+    pull_request_thread_context: Option<Iterations>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Iterations {
+    iteration_context: Option<Compared>,
+    tracking_criteria: Option<Compared>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Compared {
+    second_comparing_iteration: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -216,6 +230,31 @@ struct Context {
 #[derive(Deserialize)]
 struct Position {
     line: Option<u32>,
+    offset: Option<u32>,
+}
+
+impl Context {
+    fn place(self, iteration: Option<u32>) -> Option<Place> {
+        let offset = |position: &Option<Position>| position.as_ref().and_then(|one| one.offset);
+        let line = |position: &Option<Position>| position.as_ref().and_then(|one| one.line);
+        let (start, end) = (&self.right_file_start, &self.right_file_end);
+        Some(Place {
+            line: line(start),
+            last_line: line(end),
+            columns: offset(start).zip(offset(end)).map(|(from, to)| Columns { from, to }),
+            iteration,
+            path: self.file_path?.trim_start_matches('/').to_owned(),
+        })
+    }
+}
+
+impl Iterations {
+    /// The iteration in which the lines are counted: where the server moved them, the one that it moved them to.
+    fn counted_in(self) -> Option<u32> {
+        let second = |one: Option<Compared>| one.and_then(|one| one.second_comparing_iteration);
+        let moved_to = second(self.tracking_criteria).filter(|number| *number > 0);
+        moved_to.or_else(|| second(self.iteration_context))
+    }
 }
 
 #[derive(Deserialize)]
@@ -247,6 +286,7 @@ impl WireThread {
             return None;
         }
         comments.sort_by_key(|comment| comment.id);
+        let iteration = self.pull_request_thread_context.and_then(Iterations::counted_in);
         Some(Thread {
             id: ThreadId(self.id),
             status: match self.status.unwrap_or_default().to_ascii_lowercase().as_str() {
@@ -256,11 +296,7 @@ impl WireThread {
                 "wontfix" | "closed" | "bydesign" => ThreadStatus::Settled,
                 _ => ThreadStatus::Other,
             },
-            place: self.thread_context.and_then(|context| {
-                let line = context.right_file_start.and_then(|start| start.line);
-                let last_line = context.right_file_end.and_then(|end| end.line);
-                Some(Place { path: context.file_path?.trim_start_matches('/').to_owned(), line, last_line })
-            }),
+            place: self.thread_context.and_then(|context| context.place(iteration)),
             comments,
         })
     }

@@ -1,8 +1,11 @@
 //! What agents read, as it is rendered. Knows no agent.
 
 use super::*;
-use crate::domain::{Comment, CommentId, Identity, Place, ThreadId, ThreadStatus};
+use crate::domain::{
+    Awaiting, Comment, CommentId, Identity, IdentityId, Place, Suggestions, Thread, ThreadId, ThreadStatus,
+};
 use crate::words::samples::{at, fixing, run};
+use std::collections::BTreeSet;
 
 fn item() -> WorkItemText {
     WorkItemText {
@@ -191,7 +194,13 @@ fn thread(id: u32, text: &str) -> Thread {
     Thread {
         id: ThreadId(id),
         status: ThreadStatus::Active,
-        place: Some(Place { path: "src/a.rs".into(), line: Some(3), last_line: Some(3) }),
+        place: Some(Place {
+            path: "src/a.rs".into(),
+            line: Some(3),
+            last_line: Some(3),
+            columns: None,
+            iteration: None,
+        }),
         comments: vec![
             Comment { id: CommentId(1), author: by("Requester", "a"), text: text.into(), changed_at: at(0) },
             Comment {
@@ -254,6 +263,7 @@ fn respond_marks_whose_words_count() {
         &threads,
         &awaiting,
         &trusted,
+        &Suggestions::default(),
     );
     insta::assert_snapshot!(own_part(&brief), @r"
     ## Your task: respond to a review
@@ -347,38 +357,6 @@ fn calls_around_the_turn() {
 
     BRIEF
     ");
-    insta::assert_snapshot!(plan("BRIEF"), @r"
-    # Plan only
-
-    This call is for planning. Read the brief below and explore the code. **Do not change, create or delete any file and do not commit.** Answer with the plan as text: the files you will create or change and what exactly changes in each, the tests you will add, how you will check the result, and what you are unsure about. Keep it under 60 lines. The next call will ask you to carry it out.
-
-    BRIEF
-    ");
-    insta::assert_snapshot!(repair("BRIEF", "1 failed", 3, 3), @r"
-    # Repair 3 of 3
-
-    You worked on the brief at the end of this text. Afterwards the repository's own checks were run and failed; their output follows. Fix the cause of every failure, run the checks again until all of them pass, and commit. This is the last attempt. Do not remove, skip or weaken tests, and do not change the checks.
-
-    Quoted, untrusted: output of the repository's checks.
-
-    ```text
-    1 failed
-    ```
-
-    # The brief that you worked on
-
-    BRIEF
-    ");
-    insta::assert_snapshot!(tidy(&["`.env` looks like a secret".into(), "a merge is under way".into()]), @r"
-    # Tidy up
-
-    Your work cannot be taken over yet:
-
-    - `.env` looks like a secret
-    - a merge is under way
-
-    Put exactly this right and change nothing else. Commit what belongs to the task, remove what does not, finish or undo a merge that is under way. Do not commit secrets, build output or files that the repository ignores. Do not push.
-    ");
 }
 
 #[test]
@@ -414,17 +392,8 @@ fn no_input_makes_a_brief_too_large() {
         );
         assert!(fix.contains("THE END") && fix.contains("was left out"));
         let threads: Vec<Thread> = (1..200).map(|id| thread(id, &long)).collect();
-        let review = respond(task, &threads, &[], &BTreeSet::new());
-        for brief in [
-            implement(task),
-            redispatch(&review),
-            plan(&fix),
-            repair(&fix, &long, 1, 3),
-            conflict(task, &run.target),
-            tidy(std::slice::from_ref(&long)),
-            fix,
-            review,
-        ] {
+        let review = respond(task, &threads, &[], &BTreeSet::new(), &Suggestions::default());
+        for brief in [implement(task), redispatch(&review), conflict(task, &run.target), fix, review] {
             assert!(brief.len() <= MAX_BRIEF, "{}", brief.len());
         }
     }

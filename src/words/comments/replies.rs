@@ -12,8 +12,16 @@ pub fn reply_to_thread(agent_text: &str, commit: &CommitId) -> String {
     }
 }
 
-/// Answer to a reviewer for whom the agent left no words, Markdown.
-pub fn reply_without_agent_text(commit: &CommitId) -> String {
+/// Answer to a reviewer whose suggestion was committed as it stands, Markdown.
+pub fn reply_to_suggestion(agent_text: &str, commit: &CommitId) -> String {
+    let done = format!("Your suggestion is commit {}, to the letter.", commit.short());
+    match quoted_agent_text(agent_text) {
+        Some(text) => format!("{done} The agent writes:\n\n{text}"),
+        None => done,
+    }
+}
+
+fn reply_without_agent_text(commit: &CommitId) -> String {
     format!(
         "Commit {} was made with this thread in view, but the agent left no answer of its own. Please check whether it \
          settles the point.",

@@ -297,6 +297,12 @@ fn answers_to_reviewers() {
     > &lt;b>@ requester&lt;/b>
     ");
     insta::assert_snapshot!(reply_to_thread(" \u{200b}", &head()), @"Commit 01234567 was made with this thread in view, but the agent left no answer of its own. Please check whether it settles the point.");
+    insta::assert_snapshot!(reply_to_suggestion("And its test.", &head()), @r#"
+    Your suggestion is commit 01234567, to the letter. The agent writes:
+
+    > And its test.
+    "#);
+    insta::assert_snapshot!(reply_to_suggestion("", &head()), @"Your suggestion is commit 01234567, to the letter.");
     insta::assert_snapshot!(nothing_changed_reply("It is right as it is."), @r"
     No change was made for this. The agent writes:
 

@@ -298,6 +298,7 @@ impl Bench for DockerBench {
             },
             brief: if step == Step::Fetch { "Do it.\n".into() } else { String::new() },
             goes_on: None,
+            suggestions: roundsman::domain::Suggestions::default(),
             agent: (step == Step::Agent).then(|| AgentCall {
                 name: "command".into(),
                 command: ["sh", "-c", program].map(str::to_owned).to_vec(),

@@ -49,14 +49,6 @@ fn merge_status(world: &World, pull: i64) -> String {
     world.universe.emulator.pull_request(pull).unwrap().merge_status
 }
 
-/// Parents of the pull request's head and of the target, as git knows them.
-fn git(world: &World, arguments: &[&str]) -> String {
-    let bare = world.home().join("azure-devops").join(format!("{}.git", world.universe.repository.id));
-    let output = std::process::Command::new("git").arg("-C").arg(bare).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 async fn is_checked(world: &mut World, pull: i64) {
     world
         .go(|world| {
@@ -123,8 +115,8 @@ async fn j02_reviewers_come_before_a_conflict_and_both_are_served() {
 
     // Only forward, and the merge is one: ours and the target's, although publish wrote our commits anew.
     let shown = emulator.pull_request(pull).unwrap();
-    git(&world, &["merge-base", "--is-ancestor", &before, &shown.head]);
-    let merge = git(&world, &["rev-list", "--merges", "--parents", "-n1", &shown.head]);
+    world.git(&["merge-base", "--is-ancestor", &before, &shown.head]);
+    let merge = world.git(&["rev-list", "--merges", "--parents", "-n1", &shown.head]);
     let target = emulator.head(&world.universe.repository, MAIN).unwrap();
     assert_eq!(merge.split(' ').count(), 3, "{merge}");
     assert!(merge.ends_with(&target), "the target is its second parent: {merge}");
@@ -137,7 +129,7 @@ async fn j02_reviewers_come_before_a_conflict_and_both_are_served() {
 async fn j02_a_conflict_that_goes_away_by_itself_costs_no_turn() {
     let (mut world, item) = asked(TITLE).await;
     let pull = world.until_green().await;
-    let title = git(&world, &["show", "main:README.md"]);
+    let title = world.git(&["show", "main:README.md"]);
     world.set("ROUNDSMAN_KILL_SWITCH", "on");
     lands(&world, "A person was here");
     assert_eq!(merge_status(&world, pull), "conflicts");
@@ -249,7 +241,7 @@ async fn j06_an_agent_that_cuts_its_clone_short_loses_nothing() {
     let (mut world, item) = asked(&format!("git rev-parse HEAD > .git/shallow; {GOOD}")).await;
     let pull = world.until_green().await;
     let head = world.universe.emulator.pull_request(pull).unwrap().head;
-    git(&world, &["merge-base", "--is-ancestor", "main", &head]);
+    world.git(&["merge-base", "--is-ancestor", "main", &head]);
     world.assert_once(item);
 }
 

@@ -24,6 +24,7 @@ mod road;
 mod rules;
 mod second;
 mod session;
+mod suggestions;
 mod takeover;
 mod tricks;
 mod twins;

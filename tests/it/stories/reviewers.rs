@@ -8,7 +8,7 @@ use roundsman::{
     domain::{Stage, Step, TurnKind, WorkerState},
     emulator::{Fault, Identity, IdentityKind, ThreadSnapshot},
 };
-use std::{fs, path::Path};
+use std::fs;
 
 /// Answers every thread of which the story told, with a commit of its own for each turn.
 const ANSWERING: &str = "if test \"$ROUNDSMAN_TURN_KIND\" = respond; then\n\
@@ -409,18 +409,4 @@ async fn reviewers_are_reminded_once_whatever_becomes_of_answer_and_memory() {
         world.assert_quiet().await;
         world.assert_once(item);
     }
-}
-
-#[tokio::test]
-async fn a_suggested_change_reaches_the_agent_with_its_lines() {
-    let (mut world, _, pull) = answering().await;
-    let reviewer = world.universe.reviewer.clone();
-    let text = "Louder:\n```suggestion\n# GREET\n```";
-    let place = Some(("/README.md", 1));
-    let thread = world.universe.emulator.comment_pull_request(pull, text, place, &reviewer).unwrap();
-    knows(&world, thread);
-    world.go(|world| ours(world, pull, thread).len() == 1).await;
-    let brief = fs::read_to_string(Path::new(world.home()).join("brief")).unwrap();
-    assert!(brief.contains("Comment 1 is a suggested change.** Replace line 1 of `README.md`"), "{brief}");
-    assert!(brief.matches("# GREET").count() == 2, "in the comment and as the lines: {brief}");
 }

@@ -73,6 +73,15 @@ impl World {
         self.set("ROUNDSMAN_AGENT_PLAN_FIRST", "no");
     }
 
+    /// What git says in the repository of the pretend service.
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        let bare = self.home().join("azure-devops").join(format!("{}.git", self.universe.repository.id));
+        let output = std::process::Command::new("git").arg("-C").arg(bare).args(arguments).output();
+        let output = output.expect("git runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
     /// Files an item for a watched world; answers its id.
     pub(crate) async fn ask(&self) -> i64 {
         let _ = self.tick().await;
