@@ -11,7 +11,8 @@ use super::{
     verdict::{Verdict, awaits_approval, owed_by_people, unfinished, verdict},
 };
 use crate::domain::{
-    MergeState, Policy, PolicyKind, PullRequest, PullRequestStatus, Run, Stage, ThreadStatus, Vote,
+    MergeState, Policy, PolicyEvaluation, PolicyKind, PullRequest, PullRequestStatus, Run, Stage,
+    ThreadStatus, Vote,
 };
 
 /// One thing that has to be settled before the merge.
@@ -48,8 +49,8 @@ pub enum Item {
         agent: usize,
         /// Those that await people.
         people: usize,
-        /// Whether a branch policy asks that all are settled.
-        is_policy: bool,
+        /// Branch policies that ask for all of them to be settled.
+        policies: Vec<String>,
     },
 }
 
@@ -105,11 +106,7 @@ pub fn checklist(run: &Run, seen: &Observation, policy: &Policy) -> Option<Vec<I
     // The policy about discussions is told with them.
     let (settling, other): (Vec<_>, Vec<_>) = owed_by_people(&checks.evaluations)
         .partition(|e| e.kind == PolicyKind::CommentResolution && has_threads);
-    let mut names: Vec<String> = other.into_iter().map(|e| e.name.clone()).collect();
-    names.sort();
-    names.dedup();
-
-    let mut list: Vec<Item> = names.into_iter().map(|name| Item::Policy { name }).collect();
+    let mut list: Vec<Item> = names(&other).into_iter().map(|name| Item::Policy { name }).collect();
     list.extend(open.is_draft.then_some(Item::Draft));
     // A trial merge of another head says nothing about ours.
     if open.head.as_ref() == Some(head) {
@@ -127,7 +124,7 @@ pub fn checklist(run: &Run, seen: &Observation, policy: &Policy) -> Option<Vec<I
     };
     list.extend(lacking.map(Item::Checks));
     list.extend(votes(open));
-    list.extend(has_threads.then_some(Item::Threads { agent, people, is_policy: !settling.is_empty() }));
+    list.extend(has_threads.then(|| Item::Threads { agent, people, policies: names(&settling) }));
     Some(list)
 }
 
@@ -138,6 +135,13 @@ pub fn says(reason: &WaitReason, item: &Item) -> bool {
         (WaitReason::NoChecks, Item::Checks(Open::None))
             | (WaitReason::AwaitingApproval, Item::Checks(Open::AwaitingApproval))
     )
+}
+
+fn names(policies: &[&PolicyEvaluation]) -> Vec<String> {
+    let mut names: Vec<String> = policies.iter().map(|e| e.name.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn merge(state: MergeState) -> Option<Item> {

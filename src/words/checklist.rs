@@ -15,7 +15,7 @@ pub fn line(item: &Item) -> String {
         Item::Against { name, is_rejection: true } => format!("{name} rejected it"),
         Item::Against { name, is_rejection: false } => format!("{name} voted to wait for the author"),
         Item::Unvoted { name } => format!("{name} is a required reviewer and has not voted"),
-        Item::Threads { agent, people, is_policy } => threads(*agent, *people, *is_policy),
+        Item::Threads { agent, people, policies } => threads(*agent, *people, policies),
     }
 }
 
@@ -32,7 +32,7 @@ fn checks(open: &Open) -> String {
     }
 }
 
-fn threads(agent: usize, people: usize, is_policy: bool) -> String {
+fn threads(agent: usize, people: usize, policies: &[String]) -> String {
     let total = agent + people;
     let open = if total == 1 {
         "1 discussion is not settled".into()
@@ -44,8 +44,12 @@ fn threads(agent: usize, people: usize, is_policy: bool) -> String {
         (0, _) => "people's move".into(),
         (agent, people) => format!("{agent} the agent's move, {people} people's"),
     };
-    let asked = if is_policy { ", and a policy asks for that" } else { "" };
-    format!("{open} ({whose}){asked}")
+    let open = format!("{open} ({whose})");
+    if policies.is_empty() {
+        open
+    } else {
+        format!("{open}; the policy {} waits for that", policies.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -56,7 +60,10 @@ mod tests {
     #[test]
     fn every_thing_has_its_sentence() {
         let against = |is_rejection| Item::Against { name: "Eva".into(), is_rejection };
-        let threads = |agent, people, is_policy| Item::Threads { agent, people, is_policy };
+        let threads = |agent, people, policies: &[&str]| {
+            let policies = policies.iter().map(|name| (*name).to_owned()).collect();
+            Item::Threads { agent, people, policies }
+        };
         let list = [
             Item::Policy { name: "Minimum number of reviewers".into() },
             Item::Draft,
@@ -73,9 +80,9 @@ mod tests {
             against(true),
             against(false),
             Item::Unvoted { name: "Zoe".into() },
-            threads(1, 0, false),
-            threads(0, 1, true),
-            threads(2, 3, true),
+            threads(1, 0, &[]),
+            threads(0, 1, &["Comment requirements"]),
+            threads(2, 3, &["A", "B"]),
         ];
         assert_snapshot!(list.iter().map(line).collect::<Vec<_>>().join("\n"), @r#"
         people still have to satisfy the policy Minimum number of reviewers
@@ -94,8 +101,8 @@ mod tests {
         Eva voted to wait for the author
         Zoe is a required reviewer and has not voted
         1 discussion is not settled (the agent's move)
-        1 discussion is not settled (people's move), and a policy asks for that
-        5 discussions are not settled (2 the agent's move, 3 people's), and a policy asks for that
+        1 discussion is not settled (people's move); the policy Comment requirements waits for that
+        5 discussions are not settled (2 the agent's move, 3 people's); the policy A, B waits for that
         "#);
     }
 }

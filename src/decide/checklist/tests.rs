@@ -6,7 +6,7 @@ use crate::{
         Gap, Seen, Source,
         given::{At, Ck, Given, Pr, Talk, World, build, commit, evaluation, reviewer},
     },
-    domain::{Brake, BuildState, CommentId, PolicyEvaluation, PolicyStatus, Reviewer, Thread, ThreadId},
+    domain::{Brake, BuildState, CommentId, PolicyStatus, Reviewer, Thread, ThreadId},
 };
 use insta::assert_snapshot;
 
@@ -150,8 +150,8 @@ fn each_thing_alone() {
     required, no vote            Unvoted { name: "ben" }
     required, approved           nothing
     optional, no vote            nothing
-    awaits us                    Threads { agent: 1, people: 0, is_policy: false }
-    a stranger's                 Threads { agent: 0, people: 1, is_policy: false }
+    awaits us                    Threads { agent: 1, people: 0, policies: [] }
+    a stranger's                 Threads { agent: 0, people: 1, policies: [] }
     settled                      nothing
     "#);
 }
@@ -191,7 +191,7 @@ fn everything_in_its_order_and_nothing_twice() {
     Against { name: "Mia", is_rejection: false }
     Unvoted { name: "Ben" }
     Unvoted { name: "Zoe" }
-    Threads { agent: 1, people: 2, is_policy: true }
+    Threads { agent: 1, people: 2, policies: ["Comment requirements"] }
     "#);
     let first = told(&world);
     pull_request(&mut world).reviewers.reverse();

@@ -81,7 +81,8 @@ async fn what_stands_before_the_merge_is_listed_and_goes_when_it_is_done() {
     let thread = emulator.comment_pull_request(pull, "I do not like it.", None, &passer).unwrap();
     emulator.vote(pull, -10, &passer).unwrap();
     let _ = world.tick().await;
-    let discussion = "1 discussion is not settled (people&#39;s move), and a policy asks for that";
+    let discussion =
+        "1 discussion is not settled (people&#39;s move); the policy Comment requirements waits for that";
     let (rejected, draft) = ("Passer-by rejected it", "it is a draft");
     assert_eq!(open(&world, item), [REVIEWERS, rejected, discussion], "{}", comment(&world, item));
     world.assert_quiet().await;
