@@ -88,8 +88,10 @@ pub fn checklist(run: &Run, seen: &Observation, policy: &Policy) -> Option<Vec<I
     let Stage::InReview { .. } = run.stage else { return None };
     let head = &run.pushed.as_ref()?.head;
     let open = seen.pull_request.known()?.as_ref()?;
-    if open.status != PullRequestStatus::Active {
-        return None;
+    match open.status {
+        // A word that we do not know is not the end of it.
+        PullRequestStatus::Active | PullRequestStatus::Other => {}
+        PullRequestStatus::Completed | PullRequestStatus::Abandoned => return None,
     }
     let checks = seen.checks.known()?;
     let threads = seen.threads.known()?;
