@@ -45,7 +45,8 @@ COPY src ./src
 RUN --mount=type=secret,id=ca,target=/run/ca.crt \
     --mount=type=cache,target=/build/target \
     if [ -s /run/ca.crt ]; then export CARGO_HTTP_CAINFO=/run/ca.crt; fi; \
-    cargo build --release --locked --no-default-features --bins && \
+    cargo build --release --locked --no-default-features \
+        --bin roundsman --bin roundsman-poller --bin roundsman-watcher && \
     mkdir /binaries && \
     cp target/release/roundsman target/release/roundsman-poller target/release/roundsman-watcher /binaries/
 # Static, so that it runs in every image. The target is named even though it is this machine: only then do procedural

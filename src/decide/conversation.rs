@@ -1,5 +1,5 @@
 //! Which threads await us: the newest word in them is a trusted person's, and we have not answered it. What we said
-//! twice. Whether two people pull in opposite directions.
+//! twice. Whether two people pull in opposite directions, or somebody votes without a word.
 //!
 //! System threads and deleted comments never get here (`ado` drops them). Whether a person *may* steer is policy; what
 //! they say is never read here.
@@ -125,8 +125,20 @@ pub fn contradiction(
     })
 }
 
+/// Who voted against it without a word anywhere on the pull request.
+pub fn voted_down_silently(reviewers: &[Reviewer], threads: &[Thread]) -> Option<String> {
+    let is_against = |vote: Vote| match vote {
+        Vote::WaitingForAuthor | Vote::Rejected => true,
+        Vote::Approved | Vote::ApprovedWithSuggestions | Vote::None => false,
+    };
+    reviewers
+        .iter()
+        .find(|reviewer| is_against(reviewer.vote) && !has_spoken(threads, &reviewer.who.id))
+        .map(|reviewer| reviewer.who.name.clone())
+}
+
 /// Whether `who` said anything on the pull request.
-pub fn has_spoken(threads: &[Thread], who: &IdentityId) -> bool {
+fn has_spoken(threads: &[Thread], who: &IdentityId) -> bool {
     threads.iter().any(|thread| thread.comments.iter().any(|comment| comment.author.id == *who))
 }
 

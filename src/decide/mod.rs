@@ -51,6 +51,7 @@ pub mod heard;
 mod listen;
 mod obey;
 pub mod observation;
+mod people;
 pub mod plan;
 pub mod procedure;
 pub mod queue;
@@ -93,14 +94,15 @@ pub use trace::{Match, Rung, trace};
 pub use verdict::{Failing, Verdict, verdict};
 
 use crate::domain::{
-    AgentFailure, CloseOn, CommentId, CommitId, MergeState, Outcome, Policy, PullRequest, PullRequestStatus,
-    Run, Stage, Step, ThreadId, Trigger, TurnKind, Vote, WorkItem, Worker, WorkerState, policy::SETTLE,
+    AgentFailure, CloseOn, CommentId, CommitId, MergeState, Outcome, Policy, PullRequestStatus, Run, Stage,
+    Step, ThreadId, Trigger, TurnKind, Worker, WorkerState, policy::SETTLE,
 };
-use conversation::has_spoken;
+use conversation::voted_down_silently;
 use deadline::{Deadline, later, stray_due_at, stray_stubborn_at};
-use gaps::{is_old, is_stale, needed_gap, stale_gap};
+use gaps::{is_stale, needed_gap, stale_gap};
 use jiff::Timestamp;
 use listen::listen;
+use people::{Ended, paused, people_end_it};
 use turn_state::{TurnState, turn_state};
 
 /// What to do about a run in this tick: exactly one thing, and why.
@@ -436,7 +438,8 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         Verdict::Passing { people, optional } => Some((people, optional)),
     };
     // 16
-    if let Some(name) = voted_down_silently(pull_request, seen) {
+    let silent = |threads: &Vec<_>| voted_down_silently(&pull_request.reviewers, threads);
+    if let Some(name) = seen.threads.known().and_then(silent) {
         return Escalate(EscalateReason::VotedDownSilently { name });
     }
     // 17
@@ -507,65 +510,6 @@ fn status(seen: &Observation) -> Option<PullRequestStatus> {
     seen.pull_request.known()?.as_ref().map(|pr| pr.status)
 }
 
-enum Ended {
-    For(Outcome),
-    Perhaps(Missing),
-    Stale,
-}
-
-/// Rung 3: people took the item back.
-fn people_end_it(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Option<Ended> {
-    let (item, is_over, stop_asked) = match seen.item.known()? {
-        ItemSeen::Gone => {
-            return Some(match run.doubts.item_gone_since {
-                Some(since) if since < now => Ended::For(Outcome::HandedBack),
-                Some(_) | None => Ended::Perhaps(Missing::Item),
-            });
-        }
-        ItemSeen::Here { item, is_over, stop_asked } => (item, *is_over, *stop_asked),
-    };
-    let is_escalated = matches!(run.stage, Stage::Escalated { .. });
-    if is_old(run, item.revision) {
-        // Nothing can be told from it; people who were asked are still asked.
-        return (!is_escalated).then_some(Ended::Stale);
-    }
-    let labels = &policy.labels;
-    let is_asked = item.labels.has(&labels.human);
-    let is_claimed = item.labels.has(&labels.in_progress);
-    let stop_asked = stop_asked || heard::stop_asked(run, seen, policy);
-    let is_stopped = is_over || stop_asked || item.labels.has(&labels.stop);
-    if is_escalated && is_claimed && !is_asked && !is_stopped {
-        // Catching up has found whatever we wrote ourselves; an unread discussion proves nothing.
-        return (heard::claimed_anew(run, seen) == Some(true)).then_some(Ended::For(Outcome::Superseded));
-    }
-    // Swapping the labels is how people say "go on", not "leave it".
-    let goes_on = is_escalated
-        && item.labels.has(&labels.ready)
-        && (seen.labelled.gap().is_some() || resume::is_asked_for(run, seen, policy));
-    let label_gone = if is_escalated { !is_asked && !goes_on } else { !is_claimed };
-    let ended = is_stopped || label_gone || !policy.works_in(&item.project);
-    ended.then_some(Ended::For(Outcome::HandedBack))
-}
-
-fn paused(run: &Run, seen: &Observation, policy: &Policy) -> Option<Pause> {
-    let item: Option<&WorkItem> = match seen.item.known() {
-        Some(ItemSeen::Here { item, .. }) => Some(item),
-        Some(ItemSeen::Gone) | None => None,
-    };
-    let is_draft = seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| pr.is_draft);
-    if item.is_some_and(|item| item.labels.has(&policy.labels.paused)) {
-        Some(Pause::Label)
-    } else if is_draft && !run.drafts(policy.open_as_draft) {
-        Some(Pause::Draft)
-    } else if policy.pause_when_assigned
-        && item.and_then(|item| item.assigned_to.as_ref()).is_some_and(|who| who.id != seen.me)
-    {
-        Some(Pause::Assigned)
-    } else {
-        None
-    }
-}
-
 fn workers(seen: &Observation) -> &[Worker] {
     seen.workers.known().map_or(&[], Vec::as_slice)
 }
@@ -579,18 +523,4 @@ fn running_since(seen: &Observation) -> Option<Timestamp> {
         WorkerState::Running { since } => Some(since),
         WorkerState::Created | WorkerState::Finished(_) | WorkerState::Crashed { .. } => None,
     })
-}
-
-/// Who voted against it without a word anywhere on the pull request.
-fn voted_down_silently(pull_request: &PullRequest, seen: &Observation) -> Option<String> {
-    let threads = seen.threads.known()?;
-    let is_against = |vote: Vote| match vote {
-        Vote::WaitingForAuthor | Vote::Rejected => true,
-        Vote::Approved | Vote::ApprovedWithSuggestions | Vote::None => false,
-    };
-    pull_request
-        .reviewers
-        .iter()
-        .find(|reviewer| is_against(reviewer.vote) && !has_spoken(threads, &reviewer.who.id))
-        .map(|reviewer| reviewer.who.name.clone())
 }

@@ -34,7 +34,8 @@ pub fn suggestions(
         let place = thread.place.as_ref()?;
         let lines = (place.line?, place.last_line.or(place.line)?);
         let (_, seen) = heads.iter().find(|(number, _)| Some(*number) == place.iteration)?;
-        (comment.id == asked.comment && lines.0 >= 1 && lines.0 <= lines.1).then_some(())?;
+        let is_plain = place.path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        (comment.id == asked.comment && is_plain && lines.0 >= 1 && lines.0 <= lines.1).then_some(())?;
         Some(Suggestion {
             thread: thread.id,
             comment: comment.id,
@@ -229,6 +230,9 @@ mod tests {
         assert_eq!(change(&|place| place.iteration = None), [0; 0]);
         assert_eq!(change(&|place| place.iteration = Some(3)), [0; 0], "not listed");
         assert_eq!(change(&|place| place.line = Some(0)), [0; 0]);
+        for path in ["../src/a.rs", "src//a.rs", "", "/src/a.rs"] {
+            assert_eq!(change(&|place| place.path = path.into()), [0; 0], "{path}");
+        }
         assert_eq!(change(&|place| place.last_line = Some(2)), [0; 0], "ends before it begins");
     }
 }

@@ -156,7 +156,7 @@ fn checks(session: &Session<'_>) -> Result<Result<Checks, String>, AgentResult> 
 }
 
 /// The rules that hold: those that we were told, else those of the base revision.
-fn rules(session: &Session<'_>) -> Result<Result<Rules, String>, GitError> {
+pub(super) fn rules(session: &Session<'_>) -> Result<Result<Rules, String>, GitError> {
     match &session.job.spec.rules {
         Some(rules) => Ok(Ok(rules.clone())),
         None => of_base(&session.git, &session.clone, session.base.as_str()),

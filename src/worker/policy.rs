@@ -80,6 +80,17 @@ fn is_protected(path: &str) -> bool {
             && matches!(*name, "tasks.json" | "launch.json" | "settings.json"))
 }
 
+/// Why a path is one that only people change, one sentence for each reason.
+pub(super) fn protection(path: &str, own: &Rules) -> Vec<String> {
+    let everywhere = is_protected(path).then(|| {
+        format!("`{path}` is protected: pipelines, owners, agents, editors and hooks are changed by people")
+    });
+    let here = own
+        .protects(path)
+        .map(|pattern| format!("`{path}` is protected by the repository's own rules (`{pattern}`)"));
+    everywhere.into_iter().chain(here).collect()
+}
+
 /// One sentence per broken rule. `sizes` and `links` belong to objects: bytes of blobs, targets of symbolic links.
 pub(super) fn broken_rules(
     changes: &[Change],
@@ -99,14 +110,7 @@ pub(super) fn broken_rules(
             rules.push(format!("`{}` is a name that cannot be shown as it is", path.escape_debug()));
             continue;
         }
-        if is_protected(path) {
-            rules.push(format!(
-                "`{path}` is protected: pipelines, owners, agents, editors and hooks are changed by people"
-            ));
-        }
-        if let Some(pattern) = own.protects(path) {
-            rules.push(format!("`{path}` is protected by the repository's own rules (`{pattern}`)"));
-        }
+        rules.extend(protection(path, own));
         if change.new_mode != 0 && is_secret_path(path) {
             rules.push(format!("`{path}` looks like a secret"));
         }

@@ -4,7 +4,7 @@
 //! at, and whole lines must have been selected: whether a partial selection means its lines or its characters, nobody can
 //! tell. Everything else stays the agent's. The commits are made as publish makes them, so that their ids last.
 
-use super::{agent::Session, fetch::SUGGESTIONS, git::GitError, rewrite};
+use super::{agent::Session, checks, fetch::SUGGESTIONS, git::GitError, policy, rewrite};
 use crate::{
     domain::{AgentResult, Columns, CommitId, Suggested, Suggestion, Suggestions},
     runtime::{Left, process::files},
@@ -41,6 +41,8 @@ pub(super) enum Misfit {
     Partial,
     /// The lines stand there already.
     Already,
+    /// Only people change this file, or its name looks like a secret: publish would refuse the whole turn.
+    Protected,
 }
 
 impl Misfit {
@@ -52,6 +54,7 @@ impl Misfit {
             Self::NoLines => "the file has no such lines",
             Self::Partial => "only a part of the lines was selected",
             Self::Already => "the lines stand there already",
+            Self::Protected => "only people change this file: do not, and say so",
         }
     }
 }
@@ -126,6 +129,11 @@ fn fitted(
     };
     if now != then {
         return Ok(Err(Misfit::Changed));
+    }
+    // Rules that nobody can read protect nothing; publish sees it the same way.
+    let rules = checks::rules(session)?.unwrap_or_default();
+    if !policy::protection(&one.path, &rules).is_empty() || policy::is_secret_path(&one.path) {
+        return Ok(Err(Misfit::Protected));
     }
     let content = git.local(workspace, &["cat-file", "blob", &format!("{tip}:{}", one.path)])?;
     Ok(replaced(&content, one.lines, one.columns, &one.text).map(|content| (now.0, content)))

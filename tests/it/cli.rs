@@ -217,6 +217,7 @@ macro_rules! demo_stories {
 
 demo_stories! {
     the_demo_plays_review_ping_pong: "review-ping-pong",
+    the_demo_plays_a_suggestion: "suggestion",
     the_demo_plays_a_conflict: "conflict",
     the_demo_plays_a_budget_that_is_spent: "budget-spent",
     the_demo_plays_the_brake: "brake",

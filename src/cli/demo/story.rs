@@ -23,6 +23,8 @@ const MAIN: &str = "refs/heads/main";
 pub(super) enum Story {
     /// Reviewers ask twice, and are answered twice.
     ReviewPingPong,
+    /// A reviewer writes the very line: it becomes a commit, and no agent is called.
+    Suggestion,
     /// The target branch moves under the change, and is merged into it.
     Conflict,
     /// A build fails for reasons of the pipeline, and is run again without an agent.

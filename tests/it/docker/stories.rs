@@ -9,7 +9,7 @@ use crate::world::harsh::Program;
 use jiff::SignedDuration;
 use roundsman::{
     domain::{Outcome, Stage as Rung, Step, TurnEnd, TurnKind, TurnNumber},
-    emulator::Fault,
+    emulator::{Fault, Selection},
 };
 use std::{thread, time::Duration};
 
@@ -39,6 +39,33 @@ async fn a_labelled_item_is_merged_by_containers_and_kept_as_long_as_was_asked()
     _ = stage.world.tick().await;
     stage.assert_bare();
     stage.world.assert_survived(item).await;
+}
+
+#[tokio::test]
+async fn a_suggestion_is_committed_in_the_agents_container_without_the_agent() {
+    let Some(mut stage) = Stage::new().await else { return };
+    stage.agent(GOOD);
+    let item = stage.world.ask().await;
+    let pull = stage.world.until_green().await;
+    let (emulator, reviewer) = (stage.world.universe.emulator.clone(), stage.world.universe.reviewer.clone());
+    let before = emulator.pull_request(pull).unwrap().head;
+    let text = "```suggestion\n# Greeter\n```";
+    let thread = emulator.comment_on(pull, text, Selection::line("README.md", 1), &reviewer).unwrap();
+    let comments = || {
+        let threads = emulator.threads(pull).into_iter();
+        threads.filter(|one| one.id == thread).flat_map(|one| one.comments).collect::<Vec<_>>()
+    };
+    stage.world.go(|_| comments().len() == 2).await;
+    let after = emulator.pull_request(pull).unwrap().head;
+    assert_eq!(
+        stage.world.git(&["rev-parse", &format!("{after}^")]),
+        before,
+        "the agent would have made another"
+    );
+    assert_eq!(stage.world.git(&["show", &format!("{after}:README.md")]).lines().next(), Some("# Greeter"));
+    let said = format!("Your suggestion is commit {}, to the letter.", &after[..8]);
+    assert!(comments()[1].text.starts_with(&said), "{:?}", comments()[1]);
+    stage.world.assert_once(item);
 }
 
 #[tokio::test]

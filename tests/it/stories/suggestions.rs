@@ -89,6 +89,8 @@ async fn a_suggestion_alone_is_a_commit_and_no_call_of_the_agent() {
 async fn suggestions_are_committed_one_by_one_and_the_agent_answers_the_rest() {
     let own = "test \"$ROUNDSMAN_TURN_KIND\" = respond && echo more >> NOTES.md; true\n";
     let (mut world, item, pull) = in_review(&format!("{NOTING}{ANSWERS}{own}")).await;
+    // What a planning call changes is undone, but not what people suggested.
+    world.set("ROUNDSMAN_AGENT_PLAN_FIRST", "yes");
     let (reviewer, owner) = (world.universe.reviewer.clone(), world.universe.owner.clone());
     let before = head(&world, pull);
     let lines = world.git(&["show", &format!("{before}:README.md")]).lines().count();
@@ -189,6 +191,31 @@ async fn half_a_line_is_a_matter_of_judgement() {
     assert_eq!(told(&world, "calls"), "implement implement\nrespond implement\n");
     let made = subjects(&world, &before, &head(&world, pull));
     assert!(made.len() == 1 && !made[0].contains("suggestion"), "{made:?}");
+    world.assert_once(item);
+}
+
+#[tokio::test]
+async fn what_only_people_change_is_not_committed_for_a_suggestion() {
+    let mut world = World::new().await;
+    let files = [SeedFile::new(".roundsman.toml", "[paths]\nprotected = [\"README.md\"]\n")];
+    let (repository, owner) = (world.universe.repository.clone(), world.universe.owner.clone());
+    world.universe.emulator.land(&repository, "refs/heads/main", &files, "Rules", &owner).unwrap();
+    let own = "test \"$ROUNDSMAN_TURN_KIND\" = implement && git checkout -q README.md && echo more >> NOTES.md; true\n";
+    world.agent(&format!("{NOTING}{ANSWERS}{own}"));
+    let item = world.ask().await;
+    let pull = world.until_green().await;
+    let (reviewer, before) = (world.universe.reviewer.clone(), head(&world, pull));
+    let thread = suggests(&world, pull, FIRST, (1, 1), &reviewer);
+    fs::write(world.home().join("threads"), format!("{thread}\n")).unwrap();
+    world.go(|world| ours(world, pull, thread).len() == 1).await;
+    assert!(
+        told(&world, "brief").contains("comment 1: only people change this file"),
+        "{}",
+        told(&world, "brief")
+    );
+    assert!(ours(&world, pull, thread)[0].starts_with("No change was made for this."));
+    assert_eq!(head(&world, pull), before);
+    world.assert_quiet().await;
     world.assert_once(item);
 }
 

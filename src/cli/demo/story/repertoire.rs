@@ -7,6 +7,7 @@ use std::io;
 pub(super) fn plot(story: Story) -> Plot {
     match story {
         Story::ReviewPingPong => review_ping_pong(),
+        Story::Suggestion => suggestion(),
         Story::Conflict => conflict(),
         Story::FlakyBuild => flaky_build(),
         Story::TargetRed => target_red(),
@@ -100,6 +101,39 @@ fn review_ping_pong() -> Plot {
                 merged(scene),
                 turns(scene, "implement, respond, respond"),
                 proof("answered", scene.replies() == 2, format!("{} replies", scene.replies())),
+            ]
+        },
+        ..straight()
+    }
+}
+
+fn suggestion() -> Plot {
+    Plot {
+        title: "a reviewer writes the very line; it becomes a commit, and no agent is called",
+        agent: r#"
+touch "$WORLD/called-for-$ROUNDSMAN_TURN_KIND"
+echo "A line." >> README.md
+"#,
+        acts: vec![
+            Act {
+                when: Scene::is_ready,
+                who: REVIEWER,
+                what: "suggests another first line, and says nothing else",
+                deed: |scene| scene.remarks("```suggestion\n# A line that a person wrote\n```"),
+            },
+            Act { when: |scene| scene.replies() == 1 && scene.is_ready(), ..completes() },
+        ],
+        proves: |scene| {
+            let line = scene.file("README.md").lines().next().unwrap_or_default().to_owned();
+            vec![
+                merged(scene),
+                turns(scene, "implement, respond"),
+                proof("to the letter", line == "# A line that a person wrote", line),
+                proof(
+                    "no agent",
+                    !scene.there("called-for-respond"),
+                    "the agent was called once, to implement",
+                ),
             ]
         },
         ..straight()
