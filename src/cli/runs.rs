@@ -134,6 +134,12 @@ pub(super) async fn explain(app: &App, what: &str, json: bool) -> Exit {
             for rung in explained.way {
                 say(&rung.to_string());
             }
+            if !explained.open.is_empty() {
+                say("What still stands between the pull request and its merge:");
+            }
+            for line in explained.open {
+                say(&format!("  - {line}"));
+            }
             Exit::Ok
         }
         Err(failure) => complain(&failure.to_string(), failure.exit()),

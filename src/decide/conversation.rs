@@ -255,8 +255,10 @@ mod tests {
         }
         let threads = [thread(3, ThreadStatus::Active, comments)];
         let policy = policy(&["ana", "ben"]);
-        let reviewers: Vec<Reviewer> =
-            votes.iter().map(|(name, vote)| Reviewer { who: who(name), vote: *vote }).collect();
+        let reviewers: Vec<Reviewer> = votes
+            .iter()
+            .map(|(name, vote)| Reviewer { who: who(name), vote: *vote, is_required: false })
+            .collect();
         let talk = conversation(&threads, &own, &IdentityId::new("bot"), &policy);
         contradiction(&threads, &own, &talk, &reviewers, &policy)
             .map(|[one, other]| format!("{} against {}", one.name, other.name))

@@ -102,6 +102,10 @@ pub(super) fn who(name: &str) -> Identity {
     Identity { id: IdentityId::new(name), name: name.to_owned() }
 }
 
+pub(super) fn reviewer(name: &str, vote: Vote) -> Reviewer {
+    Reviewer { who: who(name), vote, is_required: false }
+}
+
 pub(super) const ID: RunId = RunId { item: WorkItemId(4711), revision: Revision(12) };
 const AWAITING: Awaiting = Awaiting { thread: ThreadId(3), comment: CommentId(1) };
 
@@ -576,8 +580,7 @@ impl Given {
         match self.pr {
             Pr::None => return None,
             Pr::Current if self.talk == Talk::Opposed => {
-                let ana = Reviewer { who: who("ana"), vote: Vote::Rejected };
-                pr.reviewers = vec![ana, Reviewer { who: who("eva"), vote: Vote::Approved }];
+                pr.reviewers = vec![reviewer("ana", Vote::Rejected), reviewer("eva", Vote::Approved)];
             }
             Pr::Current => {}
             Pr::Stale => pr.head = Some(commit('9')),
@@ -589,7 +592,7 @@ impl Given {
                 pr.auto_complete_by = Some(IdentityId::new("ben"));
                 pr.merge = MergeState::Conflicts;
             }
-            Pr::VotedDown => pr.reviewers = vec![Reviewer { who: who("ben"), vote: Vote::Rejected }],
+            Pr::VotedDown => pr.reviewers = vec![reviewer("ben", Vote::Rejected)],
             Pr::Completed => pr.status = PullRequestStatus::Completed,
             Pr::Abandoned => pr.status = PullRequestStatus::Abandoned,
             Pr::Other => pr.status = PullRequestStatus::Other,

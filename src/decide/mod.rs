@@ -37,6 +37,7 @@ pub mod breaker;
 pub mod budget;
 mod catch_up;
 mod cause;
+pub mod checklist;
 pub mod choices;
 pub mod command;
 pub mod conversation;
@@ -76,6 +77,7 @@ pub use breaker::{Down, Outage};
 pub use budget::FleetFacts;
 pub use catch_up::catch_up;
 pub use cause::cause;
+pub use checklist::checklist;
 pub use command::{Command, Hand};
 pub use gates::gates;
 pub use goes_on::goes_on;
@@ -458,15 +460,8 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
             return Go(Proceed::Do(arm));
         }
     }
-    match await_people(run, policy, now) {
-        Some(decision) => decision,
-        None => {
-            Wait(people.map_or(WaitReason::NoChecks, |(open, optional)| WaitReason::AwaitingReview {
-                open,
-                optional,
-            }))
-        }
-    }
+    let reviewed = |(open, optional)| WaitReason::AwaitingReview { open, optional };
+    await_people(run, policy, now).unwrap_or_else(|| Wait(people.map_or(WaitReason::NoChecks, reviewed)))
 }
 
 /// The first turn, once: a run that lost track of what its first turn came to does not buy it again.

@@ -63,10 +63,9 @@ pub struct Failing {
 /// other services where no policy validates.
 pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
     let gates = || checks.evaluations.iter().filter(|e| e.gates && !e.kind.is_for_people());
-    let fresh = |e: &PolicyEvaluation| e.head.as_ref().is_none_or(|seen| seen == head);
+    let fresh = |e: &PolicyEvaluation| is_about(e, head);
     let state_of = |e: &PolicyEvaluation| named(checks, e).map(|build| build.state);
-    // After a retry its evaluation goes on saying what it said for a while.
-    let is_again = |e: &PolicyEvaluation| state_of(e).is_some_and(BuildState::is_pending);
+    let is_again = |e: &PolicyEvaluation| runs_again(checks, e);
     let is_canceled = |e: &PolicyEvaluation| state_of(e) == Some(BuildState::Canceled);
 
     let red: Vec<&PolicyEvaluation> = gates()
@@ -85,18 +84,9 @@ pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
     if let Some(broken) = gates().find(|e| e.status == PolicyStatus::Broken) {
         return Verdict::Broken { name: broken.name.clone() };
     }
-    let unfinished = |e: &PolicyEvaluation| match e.status {
-        PolicyStatus::Queued | PolicyStatus::Running | PolicyStatus::Other => true,
-        PolicyStatus::Approved | PolicyStatus::Rejected => !fresh(e) || e.is_expired || is_again(e),
-        PolicyStatus::NotApplicable | PolicyStatus::Broken => false,
-    };
-    let is_open = |one: &PostedStatus| match one.state {
-        StatusState::Pending | StatusState::Other => true,
-        StatusState::Succeeded | StatusState::Failed | StatusState::NotApplicable => false,
-    };
-    if gates().any(unfinished)
+    if gates().any(|e| is_unfinished(checks, e, head))
         || newest.iter().any(|b| b.state.is_pending())
-        || statuses.iter().any(|one| is_open(one))
+        || statuses.iter().any(|one| one.state.is_open())
     {
         return Verdict::Pending;
     }
@@ -121,6 +111,39 @@ pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
         (false, true) => Verdict::Pending,
         (false, false) => Verdict::NoChecks,
     }
+}
+
+/// Whether an evaluation speaks of `head`, or of no head at all.
+fn is_about(evaluation: &PolicyEvaluation, head: &CommitId) -> bool {
+    evaluation.head.as_ref().is_none_or(|seen| seen == head)
+}
+
+/// After a retry its evaluation goes on saying what it said for a while.
+fn runs_again(checks: &Checks, evaluation: &PolicyEvaluation) -> bool {
+    named(checks, evaluation).is_some_and(|build| build.state.is_pending())
+}
+
+fn is_unfinished(checks: &Checks, evaluation: &PolicyEvaluation, head: &CommitId) -> bool {
+    match evaluation.status {
+        PolicyStatus::Queued | PolicyStatus::Running | PolicyStatus::Other => true,
+        PolicyStatus::Approved | PolicyStatus::Rejected => {
+            !is_about(evaluation, head) || evaluation.is_expired || runs_again(checks, evaluation)
+        }
+        PolicyStatus::NotApplicable | PolicyStatus::Broken => false,
+    }
+}
+
+/// What [`Verdict::Pending`] waits for, by name: none where nothing has spoken at all.
+pub fn unfinished(checks: &Checks, head: &CommitId) -> Vec<String> {
+    let gates: Vec<_> = checks.evaluations.iter().filter(|e| e.gates && !e.kind.is_for_people()).collect();
+    let statuses = if gates.is_empty() { newest_statuses(checks, head) } else { Vec::new() };
+    let open = gates.into_iter().filter(|e| is_unfinished(checks, e, head)).map(|e| e.name.clone());
+    let builds = newest_of_each(&own_builds(checks, head)).into_iter().filter(|b| b.state.is_pending());
+    let posted = statuses.into_iter().filter(|one| one.state.is_open()).map(|one| one.context.clone());
+    let mut names: Vec<String> = open.chain(builds.map(|b| b.pipeline.clone())).chain(posted).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// The build that a policy's evaluation names, where it was read.
@@ -154,7 +177,7 @@ fn optional_red(evaluations: &[PolicyEvaluation], head: &CommitId) -> Vec<String
     let mut red: Vec<String> = evaluations
         .iter()
         .filter(|e| !e.gates && !e.kind.is_for_people() && e.status == PolicyStatus::Rejected)
-        .filter(|e| e.head.as_ref().is_none_or(|seen| seen == head))
+        .filter(|e| is_about(e, head))
         .map(|e| e.name.clone())
         .collect();
     red.sort();
@@ -164,8 +187,7 @@ fn optional_red(evaluations: &[PolicyEvaluation], head: &CommitId) -> Vec<String
 
 /// The builds that judge `head`.
 pub fn judging(checks: &Checks, head: &CommitId) -> Vec<BuildId> {
-    let fresh = |e: &&PolicyEvaluation| e.head.as_ref().is_none_or(|seen| seen == head);
-    let named = checks.evaluations.iter().filter(|e| e.gates).filter(fresh).filter_map(|e| e.build);
+    let named = checks.evaluations.iter().filter(|e| e.gates && is_about(e, head)).filter_map(|e| e.build);
     let own = newest_of_each(&own_builds(checks, head)).into_iter().map(|build| build.id);
     let mut all: Vec<BuildId> = named.chain(own).collect();
     all.sort_unstable();
@@ -217,18 +239,28 @@ impl BuildState {
     }
 }
 
-fn open_for_people(evaluations: &[PolicyEvaluation]) -> Vec<String> {
+impl StatusState {
+    fn is_open(self) -> bool {
+        match self {
+            Self::Pending | Self::Other => true,
+            Self::Succeeded | Self::Failed | Self::NotApplicable => false,
+        }
+    }
+}
+
+/// Policies that gate and that people have not satisfied yet. How it is merged is chosen by whoever completes.
+pub(super) fn owed_by_people(evaluations: &[PolicyEvaluation]) -> impl Iterator<Item = &PolicyEvaluation> {
     let is_open = |status: PolicyStatus| match status {
         PolicyStatus::Queued | PolicyStatus::Running | PolicyStatus::Rejected | PolicyStatus::Other => true,
         PolicyStatus::Approved | PolicyStatus::NotApplicable | PolicyStatus::Broken => false,
     };
-    let mut open: Vec<String> = evaluations
-        .iter()
-        .filter(|e| {
-            e.gates && e.kind.is_for_people() && e.kind != PolicyKind::MergeStrategy && is_open(e.status)
-        })
-        .map(|e| e.name.clone())
-        .collect();
+    evaluations.iter().filter(move |e| {
+        e.gates && e.kind.is_for_people() && e.kind != PolicyKind::MergeStrategy && is_open(e.status)
+    })
+}
+
+fn open_for_people(evaluations: &[PolicyEvaluation]) -> Vec<String> {
+    let mut open: Vec<String> = owed_by_people(evaluations).map(|e| e.name.clone()).collect();
     open.sort();
     open.dedup();
     open

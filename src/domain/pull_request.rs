@@ -80,6 +80,9 @@ pub struct Reviewer {
     pub who: Identity,
     /// What they said.
     pub vote: Vote,
+    /// Whether it is not merged without them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_required: bool,
 }
 
 /// A vote on a pull request.

@@ -58,7 +58,7 @@ pub(super) async fn claim(
     let known = app.remembered().await?;
     let earlier = known.iter().filter(|earlier| earlier.id.item == item.id && earlier.id != id);
     let run = Run { before: before(earlier), ..run };
-    let text = progress::text(app, &run, None);
+    let text = progress::text(&run);
     let record = Record::of_claim(&run);
     let run = Run { progress_digest: Some(progress::weight(&text, &record)), ..run };
     let labels = &app.policy.labels;

@@ -9,9 +9,9 @@ use super::{
     tick,
 };
 use crate::{
-    decide::{Rung, gates, trace},
+    decide::{Rung, checklist, gates, trace},
     domain::{Run, WorkItemId},
-    words,
+    words::{self, neutral},
 };
 use serde::Serialize;
 
@@ -23,7 +23,14 @@ pub struct Explained {
     pub line: Line,
     /// The way to it, in order. None for a work item that cannot be read.
     pub way: Vec<Rung>,
+    /// What still stands between the pull request and its merge, as the progress comment says it. Empty also where the run
+    /// is not looked at closely just now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<String>,
 }
+
+/// Characters of one line of the list: names in it are people's own.
+const MAX_OPEN: usize = 500;
 
 /// About a run, also one that is closed.
 pub async fn run(app: &App, run: &Run) -> Result<Explained, Failure> {
@@ -31,6 +38,8 @@ pub async fn run(app: &App, run: &Run) -> Result<Explained, Failure> {
     let unheard = Run { heard: None, ..run.clone() };
     let considered = tick::consider(app, None, &unheard).await?;
     let way = trace(&considered.run, &considered.seen, &considered.policy, app.now);
+    let open = checklist(&considered.run, &considered.seen, &considered.policy).unwrap_or_default();
+    let open = open.iter().map(|item| neutral::line(&words::checklist::line(item), MAX_OPEN)).collect();
     let line = Line {
         run: Some(run.id),
         item: run.id.item.0,
@@ -39,7 +48,7 @@ pub async fn run(app: &App, run: &Run) -> Result<Explained, Failure> {
         stage: Some(considered.run.stage.word()),
         failed: false,
     };
-    Ok(Explained { line, way })
+    Ok(Explained { line, way, open })
 }
 
 /// About a work item: the decision about its run if it has one, else about its admission.
@@ -49,7 +58,7 @@ pub async fn item(app: &App, id: WorkItemId) -> Result<Explained, Failure> {
         return run(app, found).await;
     }
     let line = |what, why: String| Line { run: None, item: id.0, what, why, stage: None, failed: false };
-    let nothing = |line| Ok(Explained { line, way: Vec::new() });
+    let nothing = |line| Ok(Explained { line, way: Vec::new(), open: Vec::new() });
     // With its links: they lead to its repository and to what it waits for.
     let Some(found) = app.ado.work_items_with_links(&[id]).await?.into_iter().find(|item| item.id == id)
     else {
@@ -66,10 +75,12 @@ pub async fn item(app: &App, id: WorkItemId) -> Result<Explained, Failure> {
         Found::Good { .. } => Explained {
             line: line("would-claim", "it would be claimed by the next poll".into()),
             way: gates(&found, &load, &app.policy, None),
+            open: Vec::new(),
         },
         Found::Refused(reason) => Explained {
             line: line("refused", reason.to_string()),
             way: gates(&found, &load, &app.policy, Some(&reason)),
+            open: Vec::new(),
         },
     })
 }

@@ -3,17 +3,15 @@
 use super::App;
 use crate::{
     ado::{self, Written},
-    decide::{Decision, ItemSeen, Observation, Verdict, WaitReason, verdict},
-    domain::{Run, Stage, Step, TurnEnd, TurnRecord},
+    decide::{Decision, ItemSeen, Observation, Verdict, WaitReason, checklist, checklist::Item, verdict},
+    domain::{Policy, Run, Stage, Step, TurnEnd, TurnRecord},
     words::{self, Checks, Links, Marker, Progress, ProgressNote, Record},
 };
 use sha2::{Digest, Sha256};
 
-/// What the comment should say now. Nothing in it changes with the clock.
-pub(super) fn text(app: &App, run: &Run, told: Option<(&Decision, &Observation)>) -> String {
-    let note = told.map(|(decision, seen)| note(app, run, decision, seen)).unwrap_or_default();
-    let links = told.map_or_else(|| links(run), |(_, seen)| links_seen(run, seen));
-    words::comments::progress(&Progress::of(run, &links, note))
+/// What the comment says before anything was looked at. Nothing in it changes with the clock.
+pub(super) fn text(run: &Run) -> String {
+    words::comments::progress(&Progress::of(run, &links(run), ProgressNote::default()))
 }
 
 /// The comment with and, where that matters, without the mention of a person.
@@ -27,8 +25,9 @@ pub(super) struct Texts {
 }
 
 /// What the comment should say now.
-pub(super) fn texts(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Texts {
-    let note = note(app, run, decision, seen);
+pub(super) fn texts(app: &App, run: &Run, decision: &Decision, seen: &Observation, policy: &Policy) -> Texts {
+    let open = checklist(run, seen, policy).unwrap_or_default();
+    let note = note(app, run, decision, seen, &open);
     let links = links_seen(run, seen);
     let render = |note: ProgressNote| words::comments::progress(&Progress::of(run, &links, note));
     let unmentioned = note.needs_person.then(|| render(ProgressNote { needs_person: false, ..note.clone() }));
@@ -102,7 +101,13 @@ pub(super) fn links_seen(run: &Run, seen: &Observation) -> Links {
     Links { build, ..links(run) }
 }
 
-fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> ProgressNote {
+/// Whether a look knows everything that the comment of a run in review is made of. What one knows and the next does not
+/// would come and go; so a look that knows less leaves the comment as it stands, and the next close one mends it.
+pub(super) fn knows_all(seen: &Observation) -> bool {
+    seen.checks.known().is_some() && seen.threads.known().is_some()
+}
+
+fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation, open: &[Item]) -> ProgressNote {
     let checks = match (seen.checks.known(), &run.pushed) {
         (Some(checks), Some(pushed)) => match verdict(checks, &pushed.head) {
             Verdict::Failing(_) | Verdict::Broken { .. } | Verdict::Canceled { .. } | Verdict::Partial => {
@@ -114,7 +119,11 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
         },
         (_, _) => Checks::NotYet,
     };
+    let told = without_names(decision, open);
+    let decision = told.as_ref().unwrap_or(decision);
     let (sentence, needs_person) = said(decision);
+    let is_new = |item: &&Item| !decision.waits_for().is_some_and(|reason| checklist::says(reason, item));
+    let open = open.iter().filter(is_new).map(words::checklist::line).collect();
     // Fetch and publish take seconds.
     let is_short = |reason: &&WaitReason| {
         matches!(reason, WaitReason::StepRunning { .. })
@@ -131,6 +140,7 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
         sentence,
         waiting,
         needs_person,
+        open,
         checks,
         changed,
         summary: run.said.as_ref().map(|said| said.summary.clone()),
@@ -138,6 +148,17 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation) -> Progre
         plan: run.said.as_ref().and_then(|said| said.plan.clone()),
         used: words::comments::used(run, &app.policy),
         edited_by: None,
+    }
+}
+
+/// The same wait without the names of what people owe, where the list gives them.
+fn without_names(decision: &Decision, open: &[Item]) -> Option<Decision> {
+    match decision.waits_for() {
+        Some(WaitReason::AwaitingReview { open: _, optional }) if !open.is_empty() => {
+            let optional = optional.clone();
+            Some(Decision::Wait(WaitReason::AwaitingReview { open: Vec::new(), optional }))
+        }
+        Some(_) | None => None,
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn take_over(
     let head = app.ado.branch_head(&old.repository, &old.branch()).await?;
     let executor = app.settings.runtime.executor.clone();
     let run = continuing(&old, id, executor, claim::nonce(app), head.as_ref(), app.now);
-    let text = progress::text(app, &run, None);
+    let text = progress::text(&run);
     let digest = progress::weight(&text, &Record::of(&run));
     let run = Run { progress_digest: Some(digest), ..run };
     let history = Record::of_claim(&run).attached_to(&text);

@@ -190,7 +190,7 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
             Err(why) => return failed(&stored, why.to_string()),
         };
         record::add(app, &stored, &considered);
-        let Considered { run, seen, policy: _, decision } = considered;
+        let Considered { run, seen, policy, decision } = considered;
         tracing::debug!(run.id = %run.id, stage = run.stage.word(), "{decision}");
         let said = decision.to_string();
         if let Some(why) = owes_rest(app, &stored, &run).await {
@@ -201,7 +201,7 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
                 Err(why) => failed(&stored, why),
             };
         }
-        let acted = match act(app, run.clone(), &seen, &decision).await {
+        let acted = match act(app, run.clone(), &seen, &decision, &policy).await {
             Ok(acted) => acted,
             Err(why) => {
                 let said = format!("{said}, but {why}");
@@ -235,16 +235,16 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
             told = (decision.word(), said);
         }
         acts += u32::from(acted.did_something);
-        newest = Some((seen, decision));
+        newest = Some((seen, decision, policy));
         if stored.is_closed() || acts >= MAX_ACTS || !(acted.did_something || moved) {
             break;
         }
     }
     let (what, why) = told;
-    if let Some((seen, decision)) = newest.filter(|_| !stored.is_closed()) {
+    if let Some((seen, decision, policy)) = newest.filter(|_| !stored.is_closed()) {
         let mut next = stored.clone();
         // What cannot be told now is told by the next visit.
-        if tell(app, &mut next, &seen, &decision, None).await.is_ok()
+        if tell(app, &mut next, &seen, &decision, &policy, None).await.is_ok()
             && let Ok(Some(saved)) = remember(app, &stored, next, &why, None).await
         {
             stored = saved;
@@ -265,16 +265,16 @@ pub(super) async fn lay_hand(app: &App, run: &Run, hand: Hand) -> Result<Line, F
 }
 
 async fn laid(app: &App, stored: &Run, hand: Hand) -> Result<Line, Failure> {
-    let Considered { run, seen, .. } = consider(app, None, stored).await?;
+    let Considered { run, seen, policy, decision: _ } = consider(app, None, stored).await?;
     let decision = by_hand(&run, &seen, hand);
     let said = decision.to_string();
-    let mut acted = match act(app, run, &seen, &decision).await {
+    let mut acted = match act(app, run, &seen, &decision, &policy).await {
         Ok(acted) => acted,
         Err(why) => return Ok(failed(stored, format!("{said}, but {why}"))),
     };
     if acted.unsettled.is_none() && !acted.next.is_closed() {
         // What cannot be told now is told by the next visit.
-        if let Err(why) = tell(app, &mut acted.next, &seen, &decision, None).await {
+        if let Err(why) = tell(app, &mut acted.next, &seen, &decision, &policy, None).await {
             tracing::warn!(run.id = %stored.id, "the progress comment could not be brought up to date: {why}");
         }
     }
@@ -294,13 +294,19 @@ struct Acted {
 
 /// Spells the decision out and performs it. The progress comment is brought up to date before the claim is released;
 /// in all other cases at the end of the visit, because each edit is a revision of the item.
-async fn act(app: &App, run: Run, seen: &Observation, decision: &Decision) -> Result<Acted, ApplyError> {
+async fn act(
+    app: &App,
+    run: Run,
+    seen: &Observation,
+    decision: &Decision,
+    policy: &Policy,
+) -> Result<Acted, ApplyError> {
     let plan = plan(&run, decision, app.now);
     let mut next = plan.next;
     for effect in &plan.effects {
         if is_last(effect) {
             // Nobody visits a run that is over: what its comment says now, it says for ever.
-            if let Err(why) = tell(app, &mut next, seen, decision, Some(&run.stage)).await {
+            if let Err(why) = tell(app, &mut next, seen, decision, policy, Some(&run.stage)).await {
                 return Ok(Acted { next: run, did_something: true, unsettled: Some(why.to_string()) });
             }
             match app.store.foretell(&next, &run.stage).await {
@@ -411,6 +417,7 @@ async fn tell(
     next: &mut Run,
     seen: &Observation,
     decision: &Decision,
+    policy: &Policy,
     before: Option<&Stage>,
 ) -> Result<(), crate::ado::Error> {
     // On stop, workers end and nothing else happens.
@@ -425,9 +432,9 @@ async fn tell(
     if matches!(decision, Decision::Wait(WaitReason::Gap(_) | WaitReason::StaleItem)) {
         return Ok(());
     }
-    // Cold looks know less than the comment already says; they must not take it back.
-    if seen.checks.known().is_none()
-        && matches!((decision, &next.stage), (Decision::Wait(_), Stage::InReview { .. }))
+    // Cold looks, and those with a gap, know less than the comment already says; they must not take it back.
+    if !progress::knows_all(seen)
+        && matches!((decision, &next.stage), (Decision::Wait(_) | Decision::Obey(_), Stage::InReview { .. }))
     {
         return Ok(());
     }
@@ -435,7 +442,7 @@ async fn tell(
     if matches!(decision, Decision::Wait(WaitReason::AskedPeople | WaitReason::NotResumed(_))) {
         return Ok(());
     }
-    let texts = progress::texts(app, next, decision, seen);
+    let texts = progress::texts(app, next, decision, seen, policy);
     progress::tell(app, next, &texts, before).await
 }
 

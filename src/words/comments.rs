@@ -82,5 +82,20 @@ fn pull_request_sentence(run: &Run, links: &Links) -> String {
         .unwrap_or_default()
 }
 
+/// How people take the change back, on one line; nothing where there is no pull request. What a revert does not undo
+/// (data, whatever was deployed) nobody here can know, and nothing is said of it.
+fn take_back(run: &Run, links: &Links, is_merged: bool) -> Option<String> {
+    let page = anchor(
+        links.pull_request.as_deref().unwrap_or_default(),
+        &format!("pull request !{}", run.pull_request?),
+    );
+    let when = if is_merged { "" } else { " after the merge" };
+    let target = foreign(&run.target.to_string(), MAX_INLINE);
+    Some(format!(
+        "To take the change back{when}, choose Revert on the page of {page}: it prepares a branch that undoes it, for a pull \
+         request into {target}."
+    ))
+}
+
 #[cfg(test)]
 mod tests;

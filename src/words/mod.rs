@@ -5,6 +5,7 @@
 //! an unchanged comment is never written again. Foreign text goes through [`neutral`] before it stands in ours.
 
 pub mod briefs;
+pub mod checklist;
 pub mod comments;
 pub mod doorbell;
 pub mod evidence;

@@ -115,6 +115,7 @@ pub(crate) struct WireReviewer {
     display_name: Option<String>,
     vote: Option<i32>,
     is_container: Option<bool>,
+    is_required: Option<bool>,
 }
 
 /// Cancels auto-complete, so it also means that nobody has set it.
@@ -181,6 +182,7 @@ impl WireReviewer {
                 -10 => Vote::Rejected,
                 _ => Vote::None,
             },
+            is_required: self.is_required.unwrap_or_default(),
         })
     }
 }

@@ -3,7 +3,8 @@
 use super::{
     super::{
         Decision, Effect, EscalateReason, ItemSeen, Observation, Plan, Proceed, RedispatchCause, ResumeCause,
-        Seen, Verdict, WaitReason, catch_up,
+        Seen, Verdict, WaitReason, catch_up, checklist,
+        checklist::Item as Listed,
         deadline::Deadline,
         decide,
         given::{Given, Item, Pr, Spend, Successor, Voice, World, handed_over, years_later},
@@ -61,6 +62,7 @@ pub(super) fn obeys_the_laws(given: &Given) -> Decision {
     case.stays_escalated();
     case.speaks_once();
     case.is_never_stuck_for_ever();
+    case.lists_what_it_waits_for();
     decision
 }
 
@@ -575,5 +577,23 @@ impl Case<'_> {
                 "asking is not handing back"
             );
         }
+    }
+    /// Whoever waits for people has a list for them, and all that they owe is on it.
+    fn lists_what_it_waits_for(&self) {
+        let Decision::Wait(WaitReason::AwaitingReview { open, .. }) = self.decision else { return };
+        let Some(list) = checklist(self.caught, self.seen, self.policy) else {
+            return law!(
+                self,
+                self.seen.threads.known().is_none(),
+                "only a look that knows less has no list"
+            );
+        };
+        let has = |owed: &String| {
+            list.iter().any(|item| {
+                matches!(item, Listed::Policy { name } if name == owed)
+                    || matches!(item, Listed::Threads { policies, .. } if policies.contains(owed))
+            })
+        };
+        law!(self, open.iter().all(has), "what people owe is listed");
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     super::{neutral, note},
     Links, MAX_AGENT_TEXT, MAX_INLINE, MAX_SENTENCE, anchor, branch, foreign, mention, outcome_sentence,
-    pull_request_sentence,
+    pull_request_sentence, take_back,
 };
 use crate::{
     decide::{Command, Note, reason::failure},
@@ -20,7 +20,13 @@ pub fn closed(run: &Run, outcome: Outcome, links: &Links) -> String {
     if outcome == Outcome::HandedBack {
         return handed_back(run, links);
     }
-    format!("<p>{}{}</p>", outcome_sentence(outcome), pull_request_sentence(run, links))
+    let rest = match outcome {
+        Outcome::Merged => take_back(run, links, true).map(|how| format!(" {how}")).unwrap_or_default(),
+        Outcome::Green | Outcome::Declined | Outcome::HandedBack | Outcome::Superseded => {
+            pull_request_sentence(run, links)
+        }
+    };
+    format!("<p>{}{rest}</p>", outcome_sentence(outcome))
 }
 
 /// The one acknowledgement to a person who took the item back, HTML.

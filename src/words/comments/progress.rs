@@ -2,7 +2,7 @@
 
 use super::{
     super::{marker::Marker, neutral},
-    Links, MAX_AGENT_TEXT, MAX_INLINE, MAX_SENTENCE, anchor, foreign, mention, outcome_sentence,
+    Links, MAX_AGENT_TEXT, MAX_INLINE, MAX_SENTENCE, anchor, foreign, mention, outcome_sentence, take_back,
 };
 use crate::{
     decide::{
@@ -21,6 +21,9 @@ const EDITED: &str = "The agent goes on with the text as it was approved, and do
 
 /// A plan is a list; longer ones are evidence. Two thousand are kept with the run, and cannot have grown.
 const MAX_PLAN: usize = 2_100;
+
+/// Whoever has more than this between a pull request and its merge looks at the pull request itself.
+const MAX_OPEN: usize = 20;
 
 /// Where the checks on our head stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub struct ProgressNote {
     pub waiting: Option<Waiting>,
     /// Whether it is a person's move: then the person who asked is mentioned, because nobody is mailed otherwise.
     pub needs_person: bool,
+    /// What still stands between the pull request and its merge, one line each; see [`crate::decide::checklist()`].
+    pub open: Vec<String>,
     /// Checks on our head.
     pub checks: Checks,
     /// Size of the change, as publish measured it.
@@ -85,6 +90,8 @@ pub struct Progress {
     pub head: Option<CommitId>,
     /// Who is mentioned when it is a person's move.
     pub mention: Option<Identity>,
+    /// How the change is taken back, HTML; from when people can merge it.
+    pub take_back: Option<String>,
     /// The rest.
     pub note: ProgressNote,
     /// The footer.
@@ -137,6 +144,7 @@ impl Progress {
             steps: steps(run, links, note.checks),
             branch: run.branch().to_string(),
             head: run.pushed.as_ref().map(|pushed| pushed.head.clone()),
+            take_back: take_back_from(run, links),
             mention: run.requested_by.clone().filter(|_| note.needs_person),
             note,
             marker: Marker::of(run),
@@ -154,6 +162,23 @@ fn heading(run: &Run) -> String {
         Stage::InReview { .. } => "The agent's change is with checks and reviewers.".into(),
         Stage::Escalated { .. } => "This run needs a person.".into(),
         Stage::Closed { outcome, .. } => outcome_sentence(*outcome).into(),
+    }
+}
+
+/// Told where people merge, and kept where they merged.
+fn take_back_from(run: &Run, links: &Links) -> Option<String> {
+    match run.stage {
+        Stage::InReview { .. } | Stage::Closed { outcome: Outcome::Green, .. } => {
+            take_back(run, links, false)
+        }
+        Stage::Closed { outcome: Outcome::Merged, .. } => take_back(run, links, true),
+        Stage::Claimed
+        | Stage::Working { .. }
+        | Stage::Pushed { .. }
+        | Stage::Escalated { .. }
+        | Stage::Closed { outcome: Outcome::Declined | Outcome::HandedBack | Outcome::Superseded, .. } => {
+            None
+        }
     }
 }
 
@@ -205,7 +230,7 @@ fn steps(run: &Run, links: &Links, checks: Checks) -> Vec<ProgressStep> {
 
 /// The one progress comment of a run, HTML.
 pub fn progress(progress: &Progress) -> String {
-    let Progress { heading, steps, branch, head, mention: person, note, marker } = progress;
+    let Progress { heading, steps, branch, head, mention: person, take_back, note, marker } = progress;
     let mut out = vec![format!("<p><b>{}</b></p>", neutral::html(heading)), "<ul>".to_owned()];
     for ProgressStep { mark, text, link } in steps {
         let text = match link {
@@ -227,6 +252,14 @@ pub fn progress(progress: &Progress) -> String {
             until.as_ref().map(|until| format!(" until {}", foreign(until, MAX_INLINE))).unwrap_or_default();
         out.push(format!("<p>Waiting for {}{until}.</p>", foreign(whom, MAX_INLINE)));
     }
+    if !note.open.is_empty() {
+        out.push("<p>What still stands between the pull request and its merge:</p>\n<ul>".to_owned());
+        let shown = note.open.iter().take(MAX_OPEN).map(|line| foreign(line, MAX_SENTENCE));
+        out.extend(shown.map(|line| format!("<li>{} {line}</li>", Mark::Open.sign())));
+        let more = note.open.len().saturating_sub(MAX_OPEN);
+        out.extend((more > 0).then(|| format!("<li>and {more} more</li>")));
+        out.push("</ul>".to_owned());
+    }
     if let Some(person) = person {
         out.push(format!("<p>{}: it is your move.</p>", mention(person)));
     }
@@ -234,6 +267,9 @@ pub fn progress(progress: &Progress) -> String {
         let changed = note.changed.map(|changed| format!(", {changed}")).unwrap_or_default();
         let sentence = format!("Measured: branch {branch} at {}{changed}.", head.short());
         out.push(format!("<p>{}</p>", neutral::html(&sentence)));
+    }
+    if let Some(how) = take_back {
+        out.push(format!("<p>{how}</p>"));
     }
     if let Some(used) = &note.used {
         out.push(format!("<p>Used so far: {}.</p>", neutral::html(used)));

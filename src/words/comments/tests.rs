@@ -45,6 +45,7 @@ fn a_fix_under_way_with_everything_to_tell() {
         sentence: Some("Check `build` failed on 01234567: attempt 1 of 5.".into()),
         waiting: Some(Waiting { whom: "the agent".into(), until: Some("2026-09-21 15:00 UTC".into()) }),
         needs_person: false,
+        open: vec!["Ana <b> rejected it #99".into(), "it is a draft".into()],
         checks: Checks::Failed,
         changed: Some(DiffStat { files: 2, insertions: 10, deletions: 3 }),
         summary: Some("Fixes #99 <script>x</script> @<d291> ##vso[task]".into()),
@@ -67,6 +68,11 @@ fn a_fix_under_way_with_everything_to_tell() {
     <p>Check <code>build</code> failed on 01234567: attempt 1 of 5.</p>
     <p>Ana &lt;b&gt; edited this work item after it was approved. The agent goes on with the text as it was approved, and does not read the new one. If the new text shall be worked on, end this run by taking its label off; then a trusted person reads the text and labels the item again.</p>
     <p>Waiting for the agent until 2026-09-21 15:00 UTC.</p>
+    <p>What still stands between the pull request and its merge:</p>
+    <ul>
+    <li>☐ Ana &lt;b&gt; rejected it # 99</li>
+    <li>☐ it is a draft</li>
+    </ul>
     <p>Measured: branch agent/4711-r12 at 01234567, 2 files, +10 −3.</p>
     <p>Used so far: 7 tokens (+ 3 cached), 0.02 USD, 3 min of agents&#39; work.</p>
     <p>Claimed by the agent, not verified:</p>
@@ -95,9 +101,37 @@ fn in_review_and_it_is_a_persons_move() {
     </ul>
     <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: it is your move.</p>
     <p>Measured: branch agent/4711-r12 at 01234567.</p>
+    <p>To take the change back after the merge, choose Revert on the page of <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a>: it prepares a branch that undoes it, for a pull request into main.</p>
     <hr>
     <p>roundsman 4711-r12 · executor local · nonce 8f3c9a01 · repository Fabrikam%20Fiber/web · target main · schema 1 · turns implement 1, fix-forward 1</p>
     "##);
+}
+
+#[test]
+fn how_it_is_taken_back_is_told_where_people_merge() {
+    let closed = |outcome| Stage::Closed { outcome, at: at(200) };
+    let told = |stage: Stage| {
+        let run = Run { stage, target: crate::domain::BranchName::new("release/<2>"), ..fixing() };
+        let text = progress(&Progress::of(&run, &links(), ProgressNote::default()));
+        text.lines().find(|line| line.contains("Revert")).map(str::to_owned)
+    };
+    assert_eq!(told(fixing().stage), None);
+    assert_eq!(told(closed(Outcome::Declined)), None);
+    assert_eq!(told(closed(Outcome::Green)), told(Stage::InReview { since: at(100) }));
+    insta::assert_snapshot!(told(closed(Outcome::Green)).unwrap(), @r#"
+    <p>To take the change back after the merge, choose Revert on the page of <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a>: it prepares a branch that undoes it, for a pull request into release/&lt;2&gt;.</p>
+    "#);
+    insta::assert_snapshot!(told(closed(Outcome::Merged)).unwrap(), @r#"
+    <p>To take the change back, choose Revert on the page of <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a>: it prepares a branch that undoes it, for a pull request into release/&lt;2&gt;.</p>
+    "#);
+}
+
+#[test]
+fn a_list_without_end_is_cut() {
+    let open = (1..=25).map(|number| format!("policy {number}")).collect();
+    let run = Run { stage: Stage::InReview { since: at(100) }, ..fixing() };
+    let text = progress(&Progress::of(&run, &links(), ProgressNote { open, ..ProgressNote::default() }));
+    assert!(text.contains("<li>☐ policy 20</li>\n<li>and 5 more</li>\n</ul>"), "{text}");
 }
 
 #[test]
@@ -127,7 +161,7 @@ fn only_the_progress_comment_carries_the_marker() {
 #[test]
 fn endings() {
     insta::assert_snapshot!(closing_history(&fixing(), Outcome::Merged, &links()), @r#"
-    <p>The pull request was merged; this run is done. See <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a>.</p>
+    <p>The pull request was merged; this run is done. To take the change back, choose Revert on the page of <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a>: it prepares a branch that undoes it, for a pull request into main.</p>
     "#);
     insta::assert_snapshot!(handed_back(&fixing(), &links()), @r#"
     <p>A person took this work item back; this run is closed. The agent has stopped. What it pushed stays on agent/4711-r12 at 01234567. See <a href="https://dev.azure.com/o/p/_git/web/pullrequest/57?a=1&amp;b=2">pull request !57</a>.</p>
@@ -325,6 +359,7 @@ proptest! {
             sentence: Some(text.clone()),
             waiting: Some(Waiting { whom: text.clone(), until: Some(text.clone()) }),
             needs_person: true,
+            open: vec![text.clone()],
             summary: Some(text.clone()),
             plan: Some(text.clone()),
             ..ProgressNote::default()

@@ -15,7 +15,7 @@ fn pull_request(id: u32) -> Value {
         "lastMergeSourceCommit": { "commitId": HEAD }, "createdBy": { "id": VSID, "displayName": "Robot" },
         "autoCompleteSetBy": { "id": "00000000-0000-0000-0000-000000000000" }, "title": "t",
         "reviewers": [
-            { "id": VSID, "vote": -5, "displayName": "Somebody" },
+            { "id": VSID, "vote": -5, "displayName": "Somebody", "isRequired": true },
             { "id": "c0000000-0000-0000-0000-000000000001", "vote": -5, "isContainer": true },
         ],
     })
@@ -127,6 +127,7 @@ async fn lists_of_pull_requests_go_on_until_a_page_is_not_full() {
     assert_eq!((first.status, first.merge), (PullRequestStatus::Active, MergeState::Pending));
     assert_eq!((first.auto_complete_by.as_ref(), first.reviewers.len()), (None, 1));
     assert_eq!(first.reviewers[0].vote, Vote::WaitingForAuthor);
+    assert!(first.reviewers[0].is_required);
     assert_eq!(first.head.as_ref().map(ToString::to_string).as_deref(), Some(HEAD));
 
     let requests = requests(&server).await;

@@ -5,6 +5,7 @@ mod bad_input;
 mod bells;
 mod budgets;
 mod catalogue;
+mod checklist;
 mod checks;
 mod cost;
 mod crashes;
