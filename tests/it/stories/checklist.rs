@@ -7,7 +7,6 @@ use crate::world::World;
 use jiff::SignedDuration;
 use roundsman::{
     decide::Hand,
-    domain::Stage,
     emulator::{Fault, Identity, IdentityKind},
     shell::hands::lay_hand,
     words::Marker,
@@ -36,10 +35,7 @@ fn open(world: &World, item: i64) -> Vec<String> {
 async fn in_review(prepare: impl FnOnce(&World)) -> (World, i64, i64) {
     let mut world = World::new().await;
     prepare(&world);
-    world.agent(GOOD);
-    let item = world.ask().await;
-    let pull = world.until_green().await;
-    assert!(matches!(world.stage().await, Stage::InReview { .. }));
+    let (item, pull) = world.brings_to_review(GOOD).await;
     (world, item, pull)
 }
 

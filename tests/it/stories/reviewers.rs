@@ -19,23 +19,15 @@ const GOOD: &str = "printf 'A line.\\n' >> README.md; echo changed";
 /// Longer than a lost request may still arrive.
 const SETTLED: SignedDuration = SignedDuration::from_secs(61);
 
-async fn in_review(script: &str) -> (World, i64, i64) {
-    let mut world = World::new().await;
-    world.agent(script);
-    let item = world.ask().await;
-    let pull = world.until_green().await;
-    assert!(matches!(world.stage().await, Stage::InReview { .. }));
-    (world, item, pull)
-}
-
 /// An agent that answers with a commit.
 async fn answering() -> (World, i64, i64) {
-    in_review(&format!("{ANSWERING}{GOOD}")).await
+    World::in_review(&format!("{ANSWERING}{GOOD}")).await
 }
 
 /// An agent that answers without one.
 async fn explaining() -> (World, i64, i64) {
-    in_review(&format!("{ANSWERING}if test \"$ROUNDSMAN_TURN_KIND\" != respond; then {GOOD}; fi")).await
+    World::in_review(&format!("{ANSWERING}if test \"$ROUNDSMAN_TURN_KIND\" != respond; then {GOOD}; fi"))
+        .await
 }
 
 fn asks(world: &World, pull: i64, text: &str, by: &Identity) -> i64 {
@@ -81,9 +73,10 @@ async fn looks(world: &mut World, times: usize) {
 #[tokio::test]
 async fn e15_words_during_a_turn_are_the_next_turns() {
     let busy = "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done";
-    let (mut world, item, pull) =
-        in_review(&format!("{ANSWERING}if test \"$ROUNDSMAN_TURN_KIND\" = respond; then {busy}; fi\n{GOOD}"))
-            .await;
+    let (mut world, item, pull) = World::in_review(&format!(
+        "{ANSWERING}if test \"$ROUNDSMAN_TURN_KIND\" = respond; then {busy}; fi\n{GOOD}"
+    ))
+    .await;
     let (owner, reviewer) = (world.universe.owner.clone(), world.universe.reviewer.clone());
     let first = asks(&world, pull, "Shorter, please.", &reviewer);
     world.until_there("begun").await;
@@ -190,7 +183,7 @@ async fn e20_words_of_robots_never_await_us() {
 #[tokio::test]
 async fn h18_an_answer_is_short_harmless_and_says_whose_it_is() {
     let stranger = "d291b0c4-a05c-4ea6-8df1-4b41d5f39eff";
-    let (mut world, _, pull) = in_review(&format!(
+    let (mut world, _, pull) = World::in_review(&format!(
         "{GOOD}\nif test \"$ROUNDSMAN_TURN_KIND\" != respond; then exit; fi\n\
          mkdir -p \"$ROUNDSMAN_OUT/replies\"\n\
          for thread in $(cat \"$WORLD/threads\"); do\n\
@@ -215,7 +208,7 @@ async fn h18_an_answer_is_short_harmless_and_says_whose_it_is() {
 /// Also H18: only after the push that it speaks of.
 #[tokio::test]
 async fn h18_nothing_is_answered_with_a_change_that_was_refused() {
-    let (mut world, item, pull) = in_review(&format!(
+    let (mut world, item, pull) = World::in_review(&format!(
         "{ANSWERING}if test \"$ROUNDSMAN_TURN_KIND\" = respond; then echo 'steps: []' > azure-pipelines.yml; exit; fi; {GOOD}"
     ))
     .await;

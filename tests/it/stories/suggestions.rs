@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use roundsman::{
-    domain::{Stage, TurnKind},
+    domain::TurnKind,
     emulator::{Fault, Identity, SeedFile, Selection},
 };
 use std::fs;
@@ -16,15 +16,6 @@ const NOTING: &str = "echo \"$ROUNDSMAN_TURN_KIND $ROUNDSMAN_CALL\" >> \"$WORLD/
 const ANSWERS: &str = "for thread in $(cat \"$WORLD/threads\" 2> /dev/null); do\n\
     echo 'Done so.' > \"$ROUNDSMAN_OUT/replies/$thread.md\"; done\n";
 const FIRST: &str = "```suggestion\n# Greeter\n```";
-
-async fn in_review(script: &str) -> (World, i64, i64) {
-    let mut world = World::new().await;
-    world.agent(script);
-    let item = world.ask().await;
-    let pull = world.until_green().await;
-    assert!(matches!(world.stage().await, Stage::InReview { .. }));
-    (world, item, pull)
-}
 
 fn suggests(world: &World, pull: i64, text: &str, lines: (u32, u32), by: &Identity) -> i64 {
     let selected = Selection { file: "README.md", lines, columns: None };
@@ -58,7 +49,7 @@ async fn kinds(world: &World) -> Vec<TurnKind> {
 
 #[tokio::test]
 async fn a_suggestion_alone_is_a_commit_and_no_call_of_the_agent() {
-    let (mut world, item, pull) = in_review(NOTING).await;
+    let (mut world, item, pull) = World::in_review(NOTING).await;
     let (reviewer, before) = (world.universe.reviewer.clone(), head(&world, pull));
     let thread = suggests(&world, pull, FIRST, (1, 1), &reviewer);
     world.go(|world| ours(world, pull, thread).len() == 1).await;
@@ -88,7 +79,7 @@ async fn a_suggestion_alone_is_a_commit_and_no_call_of_the_agent() {
 #[tokio::test]
 async fn suggestions_are_committed_one_by_one_and_the_agent_answers_the_rest() {
     let own = "test \"$ROUNDSMAN_TURN_KIND\" = respond && echo more >> NOTES.md; true\n";
-    let (mut world, item, pull) = in_review(&format!("{NOTING}{ANSWERS}{own}")).await;
+    let (mut world, item, pull) = World::in_review(&format!("{NOTING}{ANSWERS}{own}")).await;
     // What a planning call changes is undone, but not what people suggested.
     world.set("ROUNDSMAN_AGENT_PLAN_FIRST", "yes");
     let (reviewer, owner) = (world.universe.reviewer.clone(), world.universe.owner.clone());
@@ -158,7 +149,7 @@ async fn what_is_not_as_the_reviewer_saw_it_is_the_agents() {
     let busy = "if test \"$ROUNDSMAN_TURN_KIND\" = respond; then\n\
         touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done\n\
         printf 'Another line.\\n' >> README.md; fi\n";
-    let (mut world, item, pull) = in_review(&format!("{NOTING}{ANSWERS}{busy}")).await;
+    let (mut world, item, pull) = World::in_review(&format!("{NOTING}{ANSWERS}{busy}")).await;
     let (reviewer, before) = (world.universe.reviewer.clone(), head(&world, pull));
     let first =
         world.universe.emulator.comment_pull_request(pull, "One more line.", None, &reviewer).unwrap();
@@ -181,7 +172,7 @@ async fn what_is_not_as_the_reviewer_saw_it_is_the_agents() {
 #[tokio::test]
 async fn half_a_line_is_a_matter_of_judgement() {
     let own = "test \"$ROUNDSMAN_TURN_KIND\" = respond && echo more >> NOTES.md; true\n";
-    let (mut world, item, pull) = in_review(&format!("{NOTING}{ANSWERS}{own}")).await;
+    let (mut world, item, pull) = World::in_review(&format!("{NOTING}{ANSWERS}{own}")).await;
     let (reviewer, before) = (world.universe.reviewer.clone(), head(&world, pull));
     let selected = Selection { file: "README.md", lines: (1, 1), columns: Some((3, 6)) };
     let thread = world.universe.emulator.comment_on(pull, FIRST, selected, &reviewer).unwrap();
@@ -201,9 +192,7 @@ async fn what_only_people_change_is_not_committed_for_a_suggestion() {
     let (repository, owner) = (world.universe.repository.clone(), world.universe.owner.clone());
     world.universe.emulator.land(&repository, "refs/heads/main", &files, "Rules", &owner).unwrap();
     let own = "test \"$ROUNDSMAN_TURN_KIND\" = implement && git checkout -q README.md && echo more >> NOTES.md; true\n";
-    world.agent(&format!("{NOTING}{ANSWERS}{own}"));
-    let item = world.ask().await;
-    let pull = world.until_green().await;
+    let (item, pull) = world.brings_to_review(&format!("{NOTING}{ANSWERS}{own}")).await;
     let (reviewer, before) = (world.universe.reviewer.clone(), head(&world, pull));
     let thread = suggests(&world, pull, FIRST, (1, 1), &reviewer);
     fs::write(world.home().join("threads"), format!("{thread}\n")).unwrap();
@@ -227,9 +216,7 @@ async fn a_suggestion_that_breaks_the_checks_is_repaired_by_the_agent() {
     let (repository, owner) = (world.universe.repository.clone(), world.universe.owner.clone());
     world.universe.emulator.land(&repository, "refs/heads/main", &files, "A check", &owner).unwrap();
     let own = "test \"$ROUNDSMAN_CALL\" = repair && echo more >> NOTES.md; true\n";
-    world.agent(&format!("{NOTING}{own}"));
-    let item = world.ask().await;
-    let pull = world.until_green().await;
+    let (item, pull) = world.brings_to_review(&format!("{NOTING}{own}")).await;
     let (reviewer, before) = (world.universe.reviewer.clone(), head(&world, pull));
     let thread = suggests(&world, pull, FIRST, (1, 1), &reviewer);
     world.go(|world| ours(world, pull, thread).len() == 1).await;
@@ -253,7 +240,7 @@ async fn a_suggestion_is_one_commit_whatever_is_lost() {
         Fault::on("thread comment: add").lost(),
     ] {
         let name = format!("{fault:?}");
-        let (mut world, item, pull) = in_review(NOTING).await;
+        let (mut world, item, pull) = World::in_review(NOTING).await;
         let (reviewer, before) = (world.universe.reviewer.clone(), head(&world, pull));
         world.universe.emulator.fault(fault);
         let thread = suggests(&world, pull, FIRST, (1, 1), &reviewer);
@@ -278,7 +265,7 @@ async fn a_turn_that_is_lost_commits_the_same_again() {
     let dies = "if test \"$ROUNDSMAN_TURN_KIND\" != implement && test ! -e \"$WORLD/died\"; then\n\
         touch \"$WORLD/died\"; kill -9 $$; fi\n\
         test -e \"$WORLD/died\" && echo more >> NOTES.md; true\n";
-    let (mut world, item, pull) = in_review(&format!("{NOTING}{ANSWERS}{dies}")).await;
+    let (mut world, item, pull) = World::in_review(&format!("{NOTING}{ANSWERS}{dies}")).await;
     let (reviewer, before) = (world.universe.reviewer.clone(), head(&world, pull));
     let thread = suggests(&world, pull, &format!("Shorter:\n{FIRST}"), (1, 1), &reviewer);
     fs::write(world.home().join("threads"), format!("{thread}\n")).unwrap();

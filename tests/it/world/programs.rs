@@ -149,6 +149,22 @@ impl World {
         self.universe.emulator.pull_requests()[0].id
     }
 
+    /// A world in which this agent's change is green and in review; with the item and the pull request.
+    pub(crate) async fn in_review(script: &str) -> (Self, i64, i64) {
+        let mut world = Self::new().await;
+        let (item, pull) = world.brings_to_review(script).await;
+        (world, item, pull)
+    }
+
+    /// Lets this agent bring a change to review, green; answers the item and the pull request.
+    pub(crate) async fn brings_to_review(&mut self, script: &str) -> (i64, i64) {
+        self.agent(script);
+        let item = self.ask().await;
+        let pull = self.until_green().await;
+        assert!(matches!(self.stage().await, roundsman::domain::Stage::InReview { .. }));
+        (item, pull)
+    }
+
     pub(crate) fn tags(&self, item: i64) -> Vec<String> {
         self.universe.emulator.item(item).expect("the item").tags
     }
