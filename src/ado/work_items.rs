@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// More ids in one batch are refused (VS403474).
 const BATCH: usize = 200;
 /// All that [`WorkItem`] needs.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "System.Id",
     "System.Rev",
     "System.TeamProject",
@@ -29,6 +29,7 @@ const FIELDS: [&str; 11] = [
     "System.AreaPath",
     "System.AssignedTo",
     "System.ChangedDate",
+    "System.ChangedBy",
     "Microsoft.VSTS.Common.Priority",
 ];
 

@@ -381,6 +381,7 @@ mod tests {
             assigned_to: None::<Identity>,
             priority,
             changed_at: Timestamp::UNIX_EPOCH,
+            changed_by: None,
             links: Vec::new(),
         }
     }

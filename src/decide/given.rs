@@ -475,6 +475,7 @@ impl Given {
             assigned_to: (self.item == Item::Assigned).then(|| who("ana")),
             priority: None,
             changed_at: self.since(),
+            changed_by: None,
             links: Vec::new(),
         };
         ItemSeen::Here {

@@ -29,6 +29,9 @@ pub struct WorkItem {
     pub priority: Option<u8>,
     /// Server time of the last saved field change.
     pub changed_at: Timestamp,
+    /// Who saved it, if the service says who that is.
+    #[serde(default)]
+    pub changed_by: Option<IdentityId>,
     /// Links, if they were asked for.
     pub links: Vec<Link>,
 }

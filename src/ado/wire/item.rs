@@ -84,6 +84,12 @@ impl Item {
                 .and_then(|who| who.somebody()),
             priority: (1..=u8::MAX).find(|whole| priority == Some(f64::from(*whole))),
             changed_at: super::parse_date(self.text("System.ChangedDate")).unwrap_or(Timestamp::UNIX_EPOCH),
+            changed_by: self
+                .fields
+                .get("System.ChangedBy")
+                .and_then(identity)
+                .and_then(|who| who.known())
+                .map(|who| who.id),
             links: self.relations.iter().flatten().filter_map(Relation::link).collect(),
         }
     }

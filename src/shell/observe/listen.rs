@@ -112,10 +112,10 @@ pub(super) async fn vouch(app: &App, run: &Run, seen: &mut Observation) {
     let Seen::Known(ItemSeen::Here { item, .. }) = &seen.item else { return };
     let id = item.id;
     if !matches!(run.stage, Stage::Escalated { .. }) {
-        // Whether the text that an agent works on is still the one that people see. In review nobody works on it, and
-        // each word of ours would cost a read; the next turn asks.
+        // Whether the text that was worked on is still the one that people see. In review most news is a word of ours,
+        // which need not cost a read. An edit between our last look and our word is told with the next change.
         let is_worked_on = matches!(run.stage, Stage::Claimed | Stage::Working { .. } | Stage::Pushed { .. });
-        if is_worked_on && has_news(run, item) {
+        if has_news(run, item) && (is_worked_on || item.changed_by.as_ref() != Some(&seen.me)) {
             seen.text_changes = known(app.ado.text_changes(id).await, Source::Item);
         }
         return;
