@@ -4,6 +4,7 @@
 //! wire format: what Azure DevOps sends becomes one of these types in `ado`, what `SQLite` stores in `store`.
 
 pub mod budget;
+pub mod digest;
 pub mod ids;
 pub mod labels;
 pub mod policy;
@@ -18,6 +19,7 @@ pub mod usage;
 pub mod work_item;
 
 pub use budget::{Budget, Prices};
+pub use digest::ProgressDigest;
 pub use ids::*;
 pub use labels::{
     AGENT_LABEL_PREFIX, DRAFT_LABEL_PREFIX, EFFORT_LABEL_PREFIX, LabelNames, Labels, MODEL_LABEL_PREFIX,

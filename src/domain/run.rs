@@ -10,8 +10,8 @@ pub use stage::{Outcome, Stage, Started};
 pub use turns::{Summed, TurnEnd, TurnRecord};
 
 use super::{
-    BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, Judged, PullRequestId, Repository,
-    Revision, RunId, Step, TextChange, Turn, TurnNumber, Usage,
+    BranchName, CommentId, CommitId, ExecutorId, Generation, Identity, Judged, ProgressDigest, PullRequestId,
+    Repository, Revision, RunId, Step, TextChange, Turn, TurnNumber, Usage,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,8 +40,8 @@ pub struct Run {
     pub claimed_at: Timestamp,
     /// The one progress comment, once found or written.
     pub progress_comment: Option<CommentId>,
-    /// Digest of the progress comment as last written: unchanged means nothing to write and nothing to read.
-    pub progress_digest: Option<String>,
+    /// The progress comment as last written.
+    pub progress_digest: Option<ProgressDigest>,
     /// Where the run stands.
     pub stage: Stage,
     /// All turns so far, oldest first; at most `MAX_TURNS`.

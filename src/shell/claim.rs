@@ -59,8 +59,7 @@ pub(super) async fn claim(
     let earlier = known.iter().filter(|earlier| earlier.id.item == item.id && earlier.id != id);
     let run = Run { before: before(earlier), ..run };
     let text = progress::text(&run);
-    let record = Record::of_claim(&run);
-    let run = Run { progress_digest: Some(progress::weight(&text, &record)), ..run };
+    let run = Run { progress_digest: Some(Record::of_claim(&run).digest(&text)), ..run };
     let labels = &app.policy.labels;
     let change = ItemChange {
         labels: Some(item.labels.changed(&[&labels.in_progress], &[&labels.ready, &labels.human])),

@@ -37,8 +37,7 @@ pub(super) async fn take_over(
     let executor = app.settings.runtime.executor.clone();
     let run = continuing(&old, id, executor, claim::nonce(app), head.as_ref(), app.now);
     let text = progress::text(&run);
-    let digest = progress::weight(&text, &Record::of(&run));
-    let run = Run { progress_digest: Some(digest), ..run };
+    let run = Run { progress_digest: Some(Record::of(&run).digest(&text)), ..run };
     let history = Record::of_claim(&run).attached_to(&text);
     let change = ItemChange { history: Some(history), ..ItemChange::default() };
     let claimed_at = match app.ado.change_work_item(item.id, item.revision, &change).await {

@@ -7,7 +7,7 @@
 mod shed;
 
 use super::{marker, marker::Marker, neutral};
-use crate::domain::{Generation, LabelNames, Labels, Outcome, Run, RunId, Stage};
+use crate::domain::{Generation, LabelNames, Labels, Outcome, ProgressDigest, Run, RunId, Stage};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use flate2::{Compression, read::DeflateDecoder, write::DeflateEncoder};
 use jiff::Timestamp;
@@ -118,6 +118,11 @@ impl Record {
         is_staged && !stored.is_claim && plain(self) == plain(stored)
     }
 
+    /// What must be written again when it changes: the words, and what of the record must outlive our memory.
+    pub fn digest(&self, words: &str) -> ProgressDigest {
+        ProgressDigest { words: digest(words), record: self.weight() }
+    }
+
     /// A digest of what must not be lost: budgets, inputs answered, doubts. Which step runs is told by its worker.
     pub fn weight(&self) -> String {
         let mut run = Run { heard: None, progress_comment: None, progress_digest: None, ..self.run.clone() };
@@ -131,7 +136,7 @@ impl Record {
         run.stage = Stage::Claimed;
         // While nothing can be read, nothing is written about it either.
         run.doubts.gap_since = None;
-        hex(to_json(&run).as_bytes(), SUM * 2)
+        digest(&to_json(&run))
     }
 
     /// `html`, a comment with a marker, with this record folded up behind it.
@@ -170,6 +175,11 @@ impl Record {
         let lines: Vec<String> = chars.chunks(LINE).map(|line| line.iter().collect()).collect();
         format!("{VERSION}.{}.{}.{}", hex(json.as_bytes(), SUM), body.len(), lines.join(" "))
     }
+}
+
+/// Equal for equal text.
+pub fn digest(text: &str) -> String {
+    hex(text.as_bytes(), ProgressDigest::DIGITS)
 }
 
 /// A comment of ours without its record.
