@@ -179,21 +179,55 @@ async fn the_operators_own_rules_are_rendered_strictly() {
     );
 }
 
+/// A check that fails where somebody left a file.
+const CHECK: &str = "if test -e forbidden; then echo 'a forbidden file'; exit 1; fi\n";
+
 #[tokio::test]
-async fn instructions_come_from_the_base_and_never_from_the_branch() {
+async fn what_an_agent_made_of_checks_and_documents_instructs_no_later_turn() {
     let mut world = World::new().await;
-    land(&world, &[("AGENTS.md", "Be kind.\n")]);
+    let rules = "[brief]\ncontext = [\"docs/house.md\"]\n";
+    land(
+        &world,
+        &[
+            (".roundsman.toml", rules),
+            ("AGENTS.md", "Be kind.\n"),
+            ("docs/house.md", "Test everything.\n"),
+            ("src/scripts/code-checks.sh", CHECK),
+        ],
+    );
+    // The first turn weakens both on its branch, and that is pushed; the second one does what the check forbids.
     world.agent(&format!(
-        "cat \"$ROUNDSMAN_IN/instructions/AGENTS.md\" >> \"$WORLD/seen\"; echo \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/seen\"\n\
-         if test \"$ROUNDSMAN_TURN_KIND\" = respond; then mkdir -p \"$ROUNDSMAN_OUT/replies\"; exit; fi; {GOOD}"
+        "echo \"$ROUNDSMAN_TURN_KIND $ROUNDSMAN_CALL\" >> \"$WORLD/seen\"\n\
+         cat \"$ROUNDSMAN_IN/instructions/AGENTS.md\" \"$ROUNDSMAN_IN/context/docs/house.md\" >> \"$WORLD/seen\"\n\
+         case \"$ROUNDSMAN_TURN_KIND $ROUNDSMAN_CALL\" in\n\
+         'implement implement') echo 'exit 0' > src/scripts/code-checks.sh; echo 'Test nothing.' > docs/house.md; {GOOD};;\n\
+         'respond implement') cat src/scripts/code-checks.sh docs/house.md >> \"$WORLD/seen\"; touch forbidden; {GOOD};;\n\
+         'respond repair') grep 'a forbidden file' \"$ROUNDSMAN_BRIEF\" >> \"$WORLD/seen\"; rm forbidden;;\n\
+         esac"
     ));
-    let item = world.ask().await;
+    world.ask().await;
     let pull = world.until_green().await;
-    // Another edit of the target is an instruction for later turns only where it is part of their base.
+    let head = world.universe.emulator.pull_requests()[0].head.clone();
+    // An edit of the target counts from the turn that stands on it.
     land(&world, &[("AGENTS.md", "Be rude.\n")]);
     let reviewer = world.universe.reviewer.clone();
-    world.universe.emulator.comment_pull_request(pull, "Why?", None, &reviewer).unwrap();
-    world.until_handed(item).await;
+    world.universe.emulator.comment_pull_request(pull, "Once more, please.", None, &reviewer).unwrap();
+    world.go(|world| world.universe.emulator.pull_requests()[0].head != head).await;
     let seen = fs::read_to_string(world.home().join("seen")).unwrap();
-    assert_eq!(seen, "Be kind.\nimplement\nBe kind.\nrespond\n");
+    let (kind, house) = ("Be kind.", "Test everything.");
+    let wanted = [
+        "implement implement",
+        kind,
+        house,
+        "respond implement",
+        kind,
+        house,
+        "exit 0",
+        "Test nothing.",
+        "respond repair",
+        kind,
+        house,
+        "a forbidden file",
+    ];
+    assert_eq!(seen.lines().collect::<Vec<_>>(), wanted);
 }
