@@ -420,6 +420,25 @@ async fn h08_a_fix_that_deletes_a_file_of_tests_is_none() {
     assert_eq!(turns(&world).await, 2);
 }
 
+/// A token without the scope for test results.
+fn nobody_may_count(world: &World) {
+    let json = [("Content-Type", "application/json")];
+    let refused = r#"{"message":"VS800075: No permission.","typeKey":"UnauthorizedRequestException"}"#;
+    world.universe.emulator.fault(Fault::on_path("_apis/test").times(9_999).answer(403, &json, refused));
+}
+
+#[tokio::test]
+async fn h08_files_of_tests_that_go_are_seen_where_nobody_may_count_tests() {
+    let (mut world, item) = after_a_fix_that("rm tests/c.case").await;
+    nobody_may_count(&world);
+    let told = world.until_handed(item).await;
+    assert!(told.contains("files of tests are gone: tests/c.case"), "{told}");
+    let (mut world, _) = after_a_fix_that("echo good > tests/c.case").await;
+    nobody_may_count(&world);
+    world.until_green().await;
+    assert!(matches!(world.stage().await, Stage::InReview { .. }), "no count is no suspicion");
+}
+
 #[tokio::test]
 async fn h08_a_fix_that_touches_the_thresholds_of_coverage_is_none() {
     let (mut world, item) =
