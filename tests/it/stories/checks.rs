@@ -51,7 +51,7 @@ async fn until_built(world: &mut World) {
 
 /// Days after its push a run is looked at closely only now and then.
 async fn until_a_close_look(world: &mut World) {
-    for _ in 0..10 {
+    for _ in 0..12 {
         world.passes(SignedDuration::from_mins(1));
         let _ = world.tick().await;
     }

@@ -402,12 +402,8 @@ async fn e11_a_pull_request_that_is_reactivated_is_in_review_again() {
     world.universe.emulator.abandon(pull, &reviewer).unwrap();
     let _ = world.tick().await;
     assert_closed(&world, Outcome::Declined).await;
-    if crate::world::Memory::chosen() != crate::world::Memory::Sqlite {
-        // Without a file nobody remembers a run that is over.
-        return;
-    }
     world.universe.emulator.reactivate(pull, &reviewer).unwrap();
-    for _ in 0..10 {
+    for _ in 0..12 {
         world.passes(jiff::SignedDuration::from_mins(1));
         let _ = world.tick().await;
     }

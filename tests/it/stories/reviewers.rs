@@ -403,3 +403,23 @@ async fn reviewers_are_reminded_once_whatever_becomes_of_answer_and_memory() {
         world.assert_once(item);
     }
 }
+
+/// Cron starts the watcher at even minutes, and half of all items have odd numbers.
+#[tokio::test]
+async fn a_review_of_a_cold_run_is_heard_whatever_minute_the_schedule_meets() {
+    let (mut world, _, pull) = answering().await;
+    let reviewer = world.universe.reviewer.clone();
+    for parity in [0, 1] {
+        world.passes(SignedDuration::from_hours(1) + SignedDuration::from_mins(parity));
+        let _ = world.tick().await;
+        let thread = asks(&world, pull, "Why this line?", &reviewer);
+        let before = world.run().await.turns.len();
+        for _ in 0..6 {
+            world.passes(SignedDuration::from_mins(2));
+            let _ = world.tick().await;
+        }
+        assert_eq!(world.run().await.turns.len(), before + 1, "nobody looked for twelve minutes ({parity})");
+        world.go(|world| !ours(world, pull, thread).is_empty()).await;
+        let _ = world.tick().await;
+    }
+}
