@@ -152,6 +152,25 @@ async fn e14_a_draft_waits_until_it_is_published() {
 }
 
 #[tokio::test]
+async fn e14_a_draft_that_we_published_and_a_person_made_a_draft_again_waits() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_POLICY_DRAFT", "yes");
+    let (item, pull) = world.brings_to_review(GOOD).await;
+    let emulator = world.universe.emulator.clone();
+    world.go(|_| emulator.pull_request(pull).is_some_and(|pull| !pull.draft)).await;
+    let reviewer = world.universe.reviewer.clone();
+    emulator.set_draft(pull, true, &reviewer).unwrap();
+    emulator.comment_pull_request(pull, "Please say why.", None, &reviewer).unwrap();
+    let report = world.tick().await;
+    assert!(line(&report, item).why.contains("turned the pull request into a draft"), "{report:#?}");
+    world.assert_quiet().await;
+    assert_eq!(world.run().await.turns.len(), 1, "nothing is answered while it is a draft");
+    assert!(emulator.pull_request(pull).unwrap().draft, "nor is it published against their will");
+    emulator.set_draft(pull, false, &reviewer).unwrap();
+    world.go(|_| emulator.pull_request(pull).unwrap().iterations > 1).await;
+}
+
+#[tokio::test]
 async fn a_persons_push_makes_the_agent_stand_down() {
     let (mut world, item, pull) = in_review().await;
     let owner = world.universe.owner.clone();

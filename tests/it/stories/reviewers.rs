@@ -423,3 +423,23 @@ async fn a_review_of_a_cold_run_is_heard_whatever_minute_the_schedule_meets() {
         let _ = world.tick().await;
     }
 }
+
+#[tokio::test]
+async fn a_whole_review_is_answered_by_one_turn_once_it_is_quiet() {
+    let (mut world, _, pull) = answering().await;
+    world.set("ROUNDSMAN_POLICY_QUIET_PERIOD", "3m");
+    let reviewer = world.universe.reviewer.clone();
+    let mut threads = Vec::new();
+    for word in ["First.", "Second.", "Third."] {
+        threads.push(asks(&world, pull, word, &reviewer));
+        // They write on: each word begins the quiet anew.
+        world.passes(SignedDuration::from_mins(2));
+        let report = world.tick().await;
+        assert!(report.lines[0].why.contains("still writing"), "{report:#?}");
+        assert_eq!(kinds(&world).await, [TurnKind::Implement], "they have not finished");
+    }
+    world.passes(SignedDuration::from_mins(2));
+    world.go(|world| threads.iter().all(|thread| !ours(world, pull, *thread).is_empty())).await;
+    assert_eq!(kinds(&world).await, [TurnKind::Implement, TurnKind::Respond], "one turn for all of it");
+    world.assert_quiet().await;
+}
