@@ -6,7 +6,7 @@
 use crate::world::{Memory, World, line};
 use roundsman::{
     decide::EscalateReason,
-    domain::{Outcome, Stage, WorkerState},
+    domain::{Outcome, Stage, TurnKind, WorkerState},
     emulator::SeedFile,
 };
 use std::fs;
@@ -456,17 +456,22 @@ async fn e12_a_merge_ends_a_turn_and_nothing_is_pushed_after_it() {
 }
 
 #[tokio::test]
-async fn e13_a_pull_request_that_is_pointed_elsewhere_stays_there() {
-    let (world, item, pull) = in_review().await;
+async fn e13_a_pull_request_that_is_pointed_elsewhere_stays_there_and_is_checked_there() {
+    let (mut world, item, pull) = in_review().await;
     let (owner, emulator) = (world.universe.owner.clone(), world.universe.emulator.clone());
     let files = [SeedFile::new("NEWS.md", "# News\n")];
     emulator.push_as(&world.universe.repository, "refs/heads/next", &files, "News", &owner).unwrap();
+    emulator.require_build(&world.universe.repository, "refs/heads/next", world.universe.pipeline, true);
+    emulator.force_next_result(world.universe.pipeline, "failed");
     emulator.retarget(pull, "refs/heads/next", &owner).unwrap();
     let _ = world.tick().await;
     assert_eq!(world.run().await.target.full(), "refs/heads/next");
-    for _ in 0..3 {
-        let _ = world.tick().await;
-    }
+    // Green there says nothing of here: what the new target's check says is repaired.
+    let head = emulator.pull_request(pull).unwrap().head;
+    world.go(|_| emulator.pull_request(pull).unwrap().head != head).await;
+    let kinds: Vec<_> = world.run().await.turns.into_iter().map(|turn| turn.kind).collect();
+    assert_eq!(kinds, [TurnKind::Implement, TurnKind::FixForward]);
+    world.go(|world| world.comments(item).iter().any(|text| text.contains("checks (passed)"))).await;
     assert_eq!(emulator.pull_request(pull).unwrap().target, "refs/heads/next", "never turned back");
     world.assert_once(item);
 }
