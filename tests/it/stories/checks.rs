@@ -414,7 +414,7 @@ const COUNTS: &str = "status=0\n\
     done\n\
     exit $status";
 
-async fn after_a_fix_that(fix: &str) -> (World, i64) {
+pub(super) async fn after_a_fix_that(fix: &str) -> (World, i64) {
     let mut world = with_pipeline(COUNTS).await;
     world.agent(&format!(
         "if test \"$ROUNDSMAN_TURN_KIND\" = implement; then\n\
@@ -442,25 +442,6 @@ async fn h08_a_fix_that_deletes_a_file_of_tests_is_none() {
     let told = world.until_handed(item).await;
     assert!(told.contains("files of tests are gone: tests/c.case"), "{told}");
     assert_eq!(turns(&world).await, 2);
-}
-
-/// A token without the scope for test results.
-fn nobody_may_count(world: &World) {
-    let json = [("Content-Type", "application/json")];
-    let refused = r#"{"message":"VS800075: No permission.","typeKey":"UnauthorizedRequestException"}"#;
-    world.universe.emulator.fault(Fault::on_path("_apis/test").times(9_999).answer(403, &json, refused));
-}
-
-#[tokio::test]
-async fn h08_files_of_tests_that_go_are_seen_where_nobody_may_count_tests() {
-    let (mut world, item) = after_a_fix_that("rm tests/c.case").await;
-    nobody_may_count(&world);
-    let told = world.until_handed(item).await;
-    assert!(told.contains("files of tests are gone: tests/c.case"), "{told}");
-    let (mut world, _) = after_a_fix_that("echo good > tests/c.case").await;
-    nobody_may_count(&world);
-    world.until_green().await;
-    assert!(matches!(world.stage().await, Stage::InReview { .. }), "no count is no suspicion");
 }
 
 #[tokio::test]
