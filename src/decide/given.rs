@@ -427,6 +427,7 @@ impl Given {
                 ..TestsSeen::default()
             }),
             said: self.part(5, Source::Threads, self.said()),
+            unsure: false,
             replaced: match self.successor {
                 Successor::NotAsked => Seen::NotAsked,
                 Successor::None => Seen::Known(false),

@@ -67,10 +67,12 @@ pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<Look
     let people = labelled.iter().flat_map(|labelled| {
         labelled.text_changed_since_by.iter().map(|who| &who.id).chain(Some(&labelled.by.id))
     });
-    let policy = app.policy_for(people).await;
+    let policy = app.policy_for(people.clone()).await;
+    // Whose groups could not be read may be anybody: they are refused, and told nothing that may be wrong.
+    let told = if app.is_unsure_of(people).await { None } else { labelled.clone() };
     match admit(&parts, load, &policy) {
         Admission::Refused(RefuseReason::PredecessorsUnknown) | Admission::Admitted(_) => {}
-        Admission::Refused(reason) => return refused(labelled, reason),
+        Admission::Refused(reason) => return refused(told, reason),
     }
     parts.predecessors = predecessors(app, item).await;
     let repository = route::repository(app, item).await?;

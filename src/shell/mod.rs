@@ -39,7 +39,7 @@ pub use brief::house_rules_problem;
 use crate::{
     ado,
     decide::FleetFacts,
-    domain::{Identity, IdentityId, Policy, Repository, Run, RunId, StateCategory},
+    domain::{Identity, Policy, Repository, Run, RunId, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
     settings::{Settings, StoreKind},
@@ -93,7 +93,7 @@ struct Lookups {
     validated: Mutex<BTreeMap<(String, String), bool>>,
     /// By repository and target branch.
     rules: Mutex<BTreeMap<(String, String), Arc<rules::InForce>>>,
-    members: OnceCell<BTreeSet<IdentityId>>,
+    members: OnceCell<trust::Members>,
     target_red: Mutex<BTreeMap<(String, String, u32), observe::TargetRed>>,
 }
 

@@ -8,12 +8,13 @@ use super::{
     App,
     apply::{Applied, ApplyError, told},
     observe::said,
+    trust,
 };
 use crate::{
     ado::{self, Written},
     domain::{
-        Awaiting, CommentId, IdentityId, Notice, OwnWord, ResolveThreads, Run, Said, Suggested, Thread,
-        ThreadId, ThreadStatus, Trigger, Turn,
+        Awaiting, CommentId, IdentityId, Notice, OwnWord, Policy, ResolveThreads, Run, Said, Suggested,
+        Thread, ThreadId, ThreadStatus, Trigger, Turn,
     },
     runtime::Left,
     words::{self, footer},
@@ -25,6 +26,7 @@ pub(super) async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Ap
     let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
     let me = &app.me().await?.id;
     let threads = app.ado.threads(&run.repository, pull_request).await?;
+    let policy = app.policy_for(trust::authors(&threads)).await;
     let own = said(&threads, me);
     let head = run.pushed.as_ref().map(|pushed| &pushed.head);
     let moved = head != turn.base.as_ref();
@@ -49,8 +51,8 @@ pub(super) async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Ap
             }
         }
         if moved
-            && app.policy.resolve_threads == ResolveThreads::Answered
-            && is_last_word(app, thread, *asked)
+            && policy.resolve_threads == ResolveThreads::Answered
+            && is_last_word(&policy, thread, *asked)
         {
             let fixed = ado::ThreadMark::Fixed;
             match app.ado.set_thread_status(&run.repository, pull_request, asked.thread, fixed).await {
@@ -83,7 +85,7 @@ fn is_answered(thread: &Thread, asked: Awaiting, own: &[OwnWord], me: &IdentityI
 }
 
 /// Whether the thread is open and no trusted person has gone on meanwhile.
-fn is_last_word(app: &App, thread: &Thread, asked: Awaiting) -> bool {
+fn is_last_word(policy: &Policy, thread: &Thread, asked: Awaiting) -> bool {
     let is_open = match thread.status {
         ThreadStatus::Active | ThreadStatus::Pending => true,
         ThreadStatus::Fixed | ThreadStatus::Settled | ThreadStatus::Other => false,
@@ -91,7 +93,7 @@ fn is_last_word(app: &App, thread: &Thread, asked: Awaiting) -> bool {
     let goes_on = thread
         .comments
         .iter()
-        .any(|comment| comment.id > asked.comment && app.policy.trusted.contains(&comment.author.id));
+        .any(|comment| comment.id > asked.comment && policy.trusted.contains(&comment.author.id));
     is_open && !goes_on
 }
 
