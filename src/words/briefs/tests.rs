@@ -270,7 +270,7 @@ fn of_an_answer_only_what_people_see_is_told() {
 fn respond_marks_whose_words_count() {
     let run = fixing();
     let item = item();
-    let awaiting = [Awaiting { thread: ThreadId(12), comment: CommentId(1) }];
+    let awaiting = [Awaiting::of(ThreadId(12), CommentId(1))];
     let trusted = BTreeSet::from([IdentityId::new("a")]);
     let threads = [thread(7, "Fine."), thread(12, "Why not `map`?")];
     let brief = respond(
