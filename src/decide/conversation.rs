@@ -144,7 +144,7 @@ pub fn contradiction(
 }
 
 /// Who voted against it without a word anywhere on the pull request.
-pub fn voted_down_silently(reviewers: &[Reviewer], threads: &[Thread]) -> Option<String> {
+pub fn voted_down_silently(reviewers: &[Reviewer], threads: &[Thread]) -> Option<Identity> {
     let is_against = |vote: Vote| match vote {
         Vote::WaitingForAuthor | Vote::Rejected => true,
         Vote::Approved | Vote::ApprovedWithSuggestions | Vote::None => false,
@@ -152,7 +152,7 @@ pub fn voted_down_silently(reviewers: &[Reviewer], threads: &[Thread]) -> Option
     reviewers
         .iter()
         .find(|reviewer| is_against(reviewer.vote) && !has_spoken(threads, &reviewer.who.id))
-        .map(|reviewer| reviewer.who.name.clone())
+        .map(|reviewer| reviewer.who.clone())
 }
 
 /// Whether `who` said anything on the pull request.
