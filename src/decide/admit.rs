@@ -293,7 +293,7 @@ mod tests {
 
     fn admission(faults: &[&str]) -> Admission {
         let has = |fault: &str| {
-            assert!(FAULTS.contains(&fault), "{fault}");
+            assert!(FAULTS.contains(&fault) || fault == "labelled again", "{fault}");
             faults.contains(&fault)
         };
         let mut labels = vec!["Ready-For-Agent"];
@@ -330,7 +330,7 @@ mod tests {
             if has("forged") || has("stranger") { "mallory" } else { "ana" },
             9,
         );
-        let handed = by("bot", "bot", 10);
+        let handed = by("bot", "bot", if has("labelled again") { 8 } else { 10 });
         let item = item(7, Some(2), &labels);
         let branch = (!has("no branch")).then(|| BranchName::new("main"));
         let repository = Repository { default_branch: branch, ..given::repository() };
@@ -486,10 +486,14 @@ mod tests {
 
     #[test]
     fn a_label_after_the_hand_over_is_a_new_request() {
-        assert_ne!(
+        // The label for people is still there; whoever labels again need not take it off.
+        assert_eq!(admission(&["with people", "labelled again"]), Admission::Admitted(Choices::default()));
+        assert_eq!(
             admission(&["with people"]),
-            Admission::Admitted(Choices::default()),
+            Admission::Refused(RefuseReason::WithPeople),
             "labelled before it was handed over"
         );
+        let stranger = admission(&["with people", "labelled again", "stranger"]);
+        assert_eq!(stranger, Admission::Refused(RefuseReason::NotTrusted { name: "mallory".into() }));
     }
 }

@@ -81,7 +81,7 @@ fn note_edit(run: &mut Run, seen: &Observation) {
 /// The discussion is heard up to this revision once nothing in it awaits us.
 fn note_heard(run: &mut Run, seen: &Observation, policy: &Policy) {
     let Some(ItemSeen::Here { item, .. }) = seen.item.known() else { return };
-    let unread = seen.labelled.gap().is_some() || seen.text_changes.gap().is_some();
+    let unread = seen.unsure || seen.labelled.gap().is_some() || seen.text_changes.gap().is_some();
     let awaits = !heard::pending(run, seen, policy).is_empty() || resume::is_asked_for(run, seen, policy);
     if seen.discussion.known().is_some() && !unread && !awaits {
         run.heard = run.heard.max(Some(item.revision));
@@ -477,6 +477,17 @@ mod tests {
             let newer = Run { resumed: Some(newer), stage: caught.stage.clone(), ..run };
             assert_eq!(catch_up(&newer, &seen, &policy, now).resumed, newer.resumed, "{at:?}");
         }
+    }
+
+    #[test]
+    fn a_discussion_is_not_heard_while_somebody_in_it_may_or_may_not_be_trusted() {
+        let World { run, seen, policy, now } = Given { voice: Voice::Stranger, ..Given::default() }.world();
+        let heard = |unsure| {
+            let seen = Observation { unsure, ..seen.clone() };
+            catch_up(&run, &seen, &policy, now).heard
+        };
+        assert!(heard(false).is_some());
+        assert_eq!(heard(true), run.heard, "it is read again");
     }
 
     #[test]

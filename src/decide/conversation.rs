@@ -1,6 +1,14 @@
 //! Which threads await us: the newest word in them is a trusted person's, and we have not answered it. What we said
 //! twice. Whether two people pull in opposite directions, or somebody votes without a word.
 //!
+//! A word is what it says: a comment that was changed after the wording which we answered awaits us again, once for each
+//! change. Wordings are told apart by the service's own time of them, and an answer of ours names the newest that it saw.
+//!
+//! A thread that a person set to fixed is not listened to, not even when a trusted person writes in it later. The service
+//! tells that a thread changed, but neither who settled it nor when, and it moves that time for a like; and *Reply & resolve*
+//! writes the closing word first. So a word after our answer may be the one that settled it as well as one that asks anew,
+//! and answering every thank-you with a turn is worse. Whoever wants more of us opens the thread again.
+//!
 //! System threads and deleted comments never get here (`ado` drops them). Whether a person *may* steer is policy; what
 //! they say is never read here.
 
@@ -15,7 +23,7 @@ use jiff::Timestamp;
 pub struct Conversation {
     /// Ordered by thread.
     pub awaiting: Vec<Awaiting>,
-    /// When the newest of those words was written.
+    /// When the newest of those words was written or changed.
     pub newest_at: Option<Timestamp>,
 }
 
@@ -23,9 +31,9 @@ pub struct Conversation {
 pub fn conversation(threads: &[Thread], said: &[OwnWord], me: &IdentityId, policy: &Policy) -> Conversation {
     let mut folded = Conversation::default();
     for thread in threads {
-        if let Some(newest) = awaiting(thread, said, me, policy) {
-            folded.awaiting.push(Awaiting { thread: thread.id, comment: newest.id });
-            folded.newest_at = folded.newest_at.max(Some(newest.changed_at));
+        if let Some(word) = awaiting(thread, said, me, policy) {
+            folded.awaiting.push(word);
+            folded.newest_at = folded.newest_at.max(word.as_of);
         }
     }
     folded.awaiting.sort_unstable();
@@ -33,15 +41,10 @@ pub fn conversation(threads: &[Thread], said: &[OwnWord], me: &IdentityId, polic
 }
 
 /// The trusted word in `thread` that we owe an answer.
-fn awaiting<'a>(
-    thread: &'a Thread,
-    said: &[OwnWord],
-    me: &IdentityId,
-    policy: &Policy,
-) -> Option<&'a Comment> {
-    let answers = |comment: &Comment| {
-        said.iter().find(|word| (word.thread, word.comment) == (thread.id, comment.id)).map(|word| word.said)
-    };
+fn awaiting(thread: &Thread, said: &[OwnWord], me: &IdentityId, policy: &Policy) -> Option<Awaiting> {
+    let key =
+        |comment: &Comment| said.iter().find(|word| (word.thread, word.comment) == (thread.id, comment.id));
+    let answers = |comment: &Comment| key(comment).map(|word| word.said);
     let is_listened_to = match thread.status {
         ThreadStatus::Active | ThreadStatus::Pending => true,
         // A reply does not open a fixed thread again. Where it was us who fixed it, the person's word counts.
@@ -60,14 +63,29 @@ fn awaiting<'a>(
     // Comments of people whose words do not count neither ask nor answer; robots are such people.
     let asks = |comment: &&Comment| comment.author.id != *me && policy.trusted.contains(&comment.author.id);
     let newest = thread.comments.iter().rev().find(asks)?;
-    let is_answered = thread.comments.iter().filter(|comment| comment.author.id == *me).any(|own| {
-        match answers(own) {
+    // Whoever changes an earlier comment speaks anew, too.
+    let as_of = thread.comments.iter().filter(asks).map(|comment| comment.changed_at).max();
+    let answered: Vec<&Comment> = thread
+        .comments
+        .iter()
+        .filter(|comment| comment.author.id == *me)
+        .filter(|own| match answers(own) {
             // An answer to an earlier word can arrive late, and is no answer to this one.
             Some(Said::Answer { to, .. }) => to >= newest.id,
             Some(Said::Notice(_)) | None => own.id > newest.id,
-        }
-    });
-    (!is_answered).then_some(newest)
+        })
+        .collect();
+    let has_seen = |own: &&Comment| match key(own) {
+        Some(word) => word.has_seen(own.changed_at, as_of),
+        None => as_of.is_none_or(|wording| own.changed_at >= wording),
+    };
+    let again = !answered.is_empty();
+    (!answered.iter().any(has_seen)).then_some(Awaiting {
+        thread: thread.id,
+        comment: newest.id,
+        as_of,
+        again,
+    })
 }
 
 /// The younger copy of a word that we said twice: an answer was lost and its request arrived after all, or two of us
@@ -107,7 +125,7 @@ pub fn contradiction(
             .iter()
             .filter(|word| word.thread == thread.id)
             .filter_map(|word| match word.said {
-                Said::Answer { to, changed: true } => Some((to, author(to)?)),
+                Said::Answer { to, changed: true, as_of: _ } => Some((to, author(to)?)),
                 Said::Answer { changed: false, .. } | Said::Notice(_) => None,
             })
             .filter(|(_, who)| policy.trusted.contains(&who.id))
@@ -126,7 +144,7 @@ pub fn contradiction(
 }
 
 /// Who voted against it without a word anywhere on the pull request.
-pub fn voted_down_silently(reviewers: &[Reviewer], threads: &[Thread]) -> Option<String> {
+pub fn voted_down_silently(reviewers: &[Reviewer], threads: &[Thread]) -> Option<Identity> {
     let is_against = |vote: Vote| match vote {
         Vote::WaitingForAuthor | Vote::Rejected => true,
         Vote::Approved | Vote::ApprovedWithSuggestions | Vote::None => false,
@@ -134,7 +152,7 @@ pub fn voted_down_silently(reviewers: &[Reviewer], threads: &[Thread]) -> Option
     reviewers
         .iter()
         .find(|reviewer| is_against(reviewer.vote) && !has_spoken(threads, &reviewer.who.id))
-        .map(|reviewer| reviewer.who.name.clone())
+        .map(|reviewer| reviewer.who.clone())
 }
 
 /// Whether `who` said anything on the pull request.
@@ -169,7 +187,7 @@ mod tests {
     }
 
     fn answer(thread: u32, comment: u32, to: u32, changed: bool) -> OwnWord {
-        word(thread, comment, Said::Answer { to: CommentId(to), changed })
+        word(thread, comment, Said::Answer { to: CommentId(to), changed, as_of: None })
     }
 
     fn policy(trusted: &[&str]) -> Policy {
@@ -214,6 +232,42 @@ mod tests {
         let answered = conversation(&threads, &[answer(3, 3, 2, true)], &me, &policy);
         assert_eq!(ids(&answered), []);
         assert_eq!(ids(&conversation(&threads, &[], &me, &policy)), [], "a word of ours without a footer");
+    }
+
+    #[test]
+    fn a_changed_word_awaits_us_once_for_each_change() {
+        let (me, policy) = (IdentityId::new("bot"), policy(&["reviewer"]));
+        let at = |second| Timestamp::from_second(second).ok();
+        let found = |comments: &[Comment], own: &[OwnWord]| {
+            conversation(&[thread(3, ThreadStatus::Active, comments.to_vec())], own, &me, &policy)
+        };
+        let to_wording = |comment, to, second| {
+            word(3, comment, Said::Answer { to: CommentId(to), changed: true, as_of: at(second) })
+        };
+        let first = to_wording(2, 1, 10);
+        let changed = [said(1, "reviewer", 20), said(2, "bot", 12)];
+        let asked = Awaiting { as_of: at(20), again: true, ..Awaiting::of(ThreadId(3), CommentId(1)) };
+        let talk = found(&changed, &[first]);
+        assert_eq!((talk.awaiting, talk.newest_at), (vec![asked], at(20)));
+        let during = [said(1, "reviewer", 11), said(2, "bot", 12)];
+        assert_eq!(ids(&found(&during, &[first])), [(3, 1)], "the answer was to the wording before");
+
+        let second = to_wording(3, 1, 20);
+        let [one, two] = changed;
+        let answered = [one, two.clone(), said(3, "bot", 30)];
+        assert_eq!(ids(&found(&answered, &[first, second])), []);
+        let lags = [said(1, "reviewer", 10), two.clone(), said(3, "bot", 30)];
+        assert_eq!(ids(&found(&lags, &[first, second])), [], "a list that lags");
+
+        let earlier = [said(1, "reviewer", 40), two, said(3, "reviewer", 13), said(4, "bot", 14)];
+        let talk = found(&earlier, &[first, to_wording(4, 3, 13)]);
+        assert_eq!((ids(&talk), talk.newest_at), (vec![(3, 3)], at(40)), "not only the last comment");
+        let stranger = [said(1, "reviewer", 10), said(2, "bot", 12), said(3, "stranger", 50)];
+        assert_eq!(ids(&found(&stranger, &[first])), []);
+
+        let old = [answer(3, 2, 1, true)];
+        assert_eq!(ids(&found(&during, &old)), [], "an older version tells no wording");
+        assert_eq!(ids(&found(&[said(1, "reviewer", 20), said(2, "bot", 12)], &old)), [(3, 1)]);
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub(super) fn reviewer(name: &str, vote: Vote) -> Reviewer {
 }
 
 pub(super) const ID: RunId = RunId { item: WorkItemId(4711), revision: Revision(12) };
-const AWAITING: Awaiting = Awaiting { thread: ThreadId(3), comment: CommentId(1) };
+const AWAITING: Awaiting = Awaiting::of(ThreadId(3), CommentId(1));
 
 pub(super) fn failed_tasks(infrastructure: bool) -> Vec<FailedTask> {
     let message = if infrastructure {
@@ -279,7 +279,7 @@ impl Given {
                         builds: Vec::new(),
                     };
                     note(TurnKind::FixForward, red, older(digit));
-                    let word = Awaiting { thread: ThreadId(90), comment: CommentId(u32::from(digit)) };
+                    let word = Awaiting::of(ThreadId(90), CommentId(u32::from(digit)));
                     let words = Trigger::Threads { head: commit(digit), awaiting: vec![word] };
                     note(TurnKind::Respond, words, Some(TurnEnd::Answered));
                 }
@@ -427,6 +427,7 @@ impl Given {
                 ..TestsSeen::default()
             }),
             said: self.part(5, Source::Threads, self.said()),
+            unsure: false,
             replaced: match self.successor {
                 Successor::NotAsked => Seen::NotAsked,
                 Successor::None => Seen::Known(false),
@@ -709,7 +710,7 @@ impl Given {
 }
 
 fn own_word(comment: u32) -> OwnWord {
-    let said = Said::Answer { to: CommentId(1), changed: true };
+    let said = Said::Answer { to: CommentId(1), changed: true, as_of: None };
     OwnWord { thread: AWAITING.thread, comment: CommentId(comment), said }
 }
 

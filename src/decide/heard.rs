@@ -103,7 +103,7 @@ pub fn apart(
     let mut asked = Vec::new();
     let mut spoken = Vec::new();
     for mut thread in threads {
-        let place = |comment: &Comment| Place::Thread(Awaiting { thread: thread.id, comment: comment.id });
+        let place = |comment: &Comment| Place::Thread(Awaiting::of(thread.id, comment.id));
         let own = |comment: &Comment| if comment.author.id == *me { answered(&comment.text) } else { None };
         let done: Vec<Place> = thread.comments.iter().filter_map(own).collect();
         let to_us =
@@ -195,9 +195,13 @@ pub(super) fn answer_on_pull_request(
 ) -> Option<(Identity, Vec<Awaiting>)> {
     let asked = question(run, seen)?;
     let (threads, own) = (seen.threads.known()?, seen.said.known().map_or(&[][..], Vec::as_slice));
+    // Whoever wrote or changed the newest wording speaks.
     let comment = |word: &Awaiting| -> Option<&Comment> {
         let thread = threads.iter().find(|thread| thread.id == word.thread)?;
-        thread.comments.iter().find(|comment| comment.id == word.comment)
+        let is_newest =
+            |one: &&Comment| Some(one.changed_at) == word.as_of && policy.trusted.contains(&one.author.id);
+        let newest = thread.comments.iter().rev().find(is_newest);
+        newest.or_else(|| thread.comments.iter().find(|one| one.id == word.comment))
     };
     let mut words: Vec<(Timestamp, &Identity, Awaiting)> = conversation(threads, own, &seen.me, policy)
         .awaiting

@@ -439,8 +439,8 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     };
     // 16
     let silent = |threads: &Vec<_>| voted_down_silently(&pull_request.reviewers, threads);
-    if let Some(name) = seen.threads.known().and_then(silent) {
-        return Escalate(EscalateReason::VotedDownSilently { name });
+    if let Some(who) = seen.threads.known().and_then(silent) {
+        return Escalate(EscalateReason::VotedDownSilently { who });
     }
     // 17
     if !is_current {

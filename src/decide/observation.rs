@@ -50,6 +50,9 @@ pub struct Observation {
     pub fleet: FleetFacts,
     /// Whether a later claim of the item took our place. Asked for only once somebody may have made one.
     pub replaced: Seen<bool>,
+    /// Whether of somebody who spoke it could not be told whether their words count: a group could not be read.
+    #[serde(default)]
+    pub unsure: bool,
 }
 
 impl Observation {
@@ -74,6 +77,7 @@ impl Observation {
             tests: Seen::NotAsked,
             branch_by: Seen::NotAsked,
             replaced: Seen::NotAsked,
+            unsure: false,
         }
     }
 }

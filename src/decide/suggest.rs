@@ -169,7 +169,7 @@ mod tests {
     fn review(threads: &[Thread]) -> (Vec<u32>, bool) {
         let newest = |thread: &Thread| thread.comments.last().unwrap().id;
         let awaiting: Vec<Awaiting> =
-            threads.iter().map(|thread| Awaiting { thread: thread.id, comment: newest(thread) }).collect();
+            threads.iter().map(|thread| Awaiting::of(thread.id, newest(thread))).collect();
         let heads = [(1, Some("1".repeat(40).parse().unwrap())), (2, Some("2".repeat(40).parse().unwrap()))];
         let found = suggestions(threads, &awaiting, &trusted(), &heads);
         assert!(found.list.iter().all(|one| one.seen == heads[1].1.clone().unwrap()));
@@ -184,7 +184,7 @@ mod tests {
             (3, 5),
             vec![comment(1, "ana", TEXT), bot, comment(3, "ana", TEXT), comment(4, "ben", TEXT)],
         );
-        let asked = |comment: u32| Awaiting { thread: ThreadId(7), comment: CommentId(comment) };
+        let asked = |comment: u32| Awaiting::of(ThreadId(7), CommentId(comment));
         let found = |thread: &Thread, comment: u32, trusted: &BTreeSet<IdentityId>| -> Vec<u32> {
             blocks(thread, asked(comment), trusted).iter().map(|block| block.comment.id.0).collect()
         };

@@ -519,7 +519,7 @@ fn every_reason_is_one_sentence() {
         EscalateReason::PartlyGreen,
         EscalateReason::Canceled,
         EscalateReason::NoVerdict,
-        EscalateReason::VotedDownSilently { name: "Ben".into() },
+        EscalateReason::VotedDownSilently { who: super::given::who("Ben") },
         EscalateReason::NobodyReviews,
         EscalateReason::TooManyTurns,
         EscalateReason::CannotMerge,

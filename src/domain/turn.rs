@@ -115,6 +115,29 @@ pub struct Awaiting {
     pub thread: ThreadId,
     /// The newest comment by a person in it.
     pub comment: CommentId,
+    /// When the newest wording in it is from; none where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Whether we answered that comment before, and the wording changed since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+}
+
+impl Awaiting {
+    /// A comment, whatever its wording.
+    pub const fn of(thread: ThreadId, comment: CommentId) -> Self {
+        Self { thread, comment, as_of: None, again: false }
+    }
+
+    /// What makes it another input than those before: the comment, and its wording once an earlier one was answered. A list
+    /// that lags shows an earlier wording; that is no other input.
+    fn key(&self) -> String {
+        let Self { thread, comment, as_of, again } = self;
+        match as_of.filter(|_| *again) {
+            Some(at) => format!("{thread}.{comment}@{}", at.as_nanosecond()),
+            None => format!("{thread}.{comment}"),
+        }
+    }
 }
 
 /// Text that is equal exactly when two triggers are the same input.
@@ -126,7 +149,7 @@ impl TriggerKey {
     /// Whether `word` is part of the input, on whatever head.
     pub fn is_about(&self, word: Awaiting) -> bool {
         let words = self.0.strip_prefix("threads@").and_then(|rest| rest.split_once(':'));
-        let asked = format!("{}.{}", word.thread, word.comment);
+        let asked = word.key();
         words.is_some_and(|(_, words)| words.split('+').any(|known| known == asked))
     }
 }
@@ -146,8 +169,7 @@ impl Trigger {
                 format!("checks@{}:{signature}", head.short())
             }
             Self::Threads { head, awaiting } => {
-                let mut words: Vec<String> =
-                    awaiting.iter().map(|a| format!("{}.{}", a.thread, a.comment)).collect();
+                let mut words: Vec<String> = awaiting.iter().map(Awaiting::key).collect();
                 words.sort();
                 format!("threads@{}:{}", head.short(), words.join("+"))
             }
@@ -490,12 +512,28 @@ mod tests {
     #[test]
     fn a_trigger_key_ignores_the_order_of_threads() {
         let head: CommitId = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
-        let a = Awaiting { thread: ThreadId(7), comment: CommentId(1) };
-        let b = Awaiting { thread: ThreadId(12), comment: CommentId(3) };
+        let a = Awaiting::of(ThreadId(7), CommentId(1));
+        let b = Awaiting::of(ThreadId(12), CommentId(3));
         let one = Trigger::Threads { head: head.clone(), awaiting: vec![a, b] };
         let two = Trigger::Threads { head, awaiting: vec![b, a] };
         assert_eq!(one.key(), two.key());
         assert_eq!(one.key().to_string(), "threads@01234567:12.3+7.1");
+    }
+
+    #[test]
+    fn a_wording_is_another_input_once_an_earlier_one_was_answered() {
+        let head: CommitId = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
+        let plain = Awaiting::of(ThreadId(7), CommentId(1));
+        let first = Awaiting { as_of: Timestamp::from_second(10).ok(), ..plain };
+        let again = Awaiting { as_of: Timestamp::from_second(20).ok(), again: true, ..plain };
+        let key = |word| Trigger::Threads { head: head.clone(), awaiting: vec![word] }.key();
+        assert_eq!(key(plain), key(first), "as older versions remember it");
+        assert_ne!(key(first), key(again));
+        assert!(key(first).is_about(first) && key(again).is_about(again));
+        assert!(!key(first).is_about(again) && !key(again).is_about(first));
+        let old = r#"{"thread":7,"comment":1}"#;
+        assert_eq!(serde_json::from_str::<Awaiting>(old).unwrap(), plain);
+        assert_eq!(serde_json::to_string(&plain).unwrap(), old);
     }
 
     #[test]

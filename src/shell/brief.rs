@@ -8,13 +8,13 @@ use super::{
     trust,
 };
 use crate::{
-    ado::{self, LogEnd},
+    ado::{self, ItemComment, LogEnd},
     agents::{self, Wanted},
     decide,
-    decide::{Command, budget::Left, suggest},
+    decide::{Command, budget::Left, deadline::later, suggest},
     domain::{
-        Awaiting, BuildId, Ceiling, Choices, IdentityId, Link, Run, Step, Suggestions, Thread, Trigger, Turn,
-        TurnEnd, TurnKind, WorkItemId,
+        Awaiting, BuildId, Ceiling, Choices, CommentId, IdentityId, Link, Run, Step, Suggestions, Thread,
+        Trigger, Turn, TurnEnd, TurnKind, WorkItem, WorkItemId, policy::SETTLE,
     },
     runtime::{
         self,
@@ -202,29 +202,42 @@ pub fn house_rules_problem(settings: &Settings) -> Option<String> {
     checked.err().map(|why| ApplyError::HouseRules(why).to_string())
 }
 
-/// What stands around the task: what trusted people said, what it builds on, what others want said.
-async fn around(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<Around, ApplyError> {
+/// What people whose words count wrote in the discussion of the item, oldest first, without commands.
+async fn discussion(app: &App, item: &WorkItem) -> Result<Vec<ItemComment>, ApplyError> {
+    let me = &app.me().await?.id;
+    let mut comments = app.ado.comments(&item.project, item.id).await?;
+    let policy = app.policy_for(trust::commenters(&comments)).await;
+    comments.retain(|comment| {
+        comment.author.id != *me
+            && policy.trusted.contains(&comment.author.id)
+            && Marker::find(&comment.text).is_none()
+            && Command::parse(&comment.text).is_none()
+    });
+    Ok(comments)
+}
+
+/// What stands around the task: what trusted people said, what it builds on, what others want said. An item that is gone is
+/// a matter for the ladder; the brief is made from what is left.
+async fn around(
+    app: &App,
+    run: &Run,
+    turn: &Turn,
+    in_force: &InForce,
+    item: Option<&WorkItem>,
+    said: &[ItemComment],
+) -> Result<Around, ApplyError> {
     let mut around = Around {
         house_rules: house_rules(app, run, turn)?,
         context: in_force.rules().brief.context,
         proposals: app.policy.proposals,
         ..Around::default()
     };
-    // An item that is gone is a matter for the ladder; the brief is made from what is left.
-    let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(around) };
-    let mut comments = app.ado.comments(&item.project, item.id).await?;
-    let is_said = |comment: &crate::ado::ItemComment| {
-        app.policy.trusted.contains(&comment.author.id)
-            && Marker::find(&comment.text).is_none()
-            && !comment.text.trim_start().starts_with("/agent")
-    };
-    comments.retain(is_said);
-    let skipped = comments.len().saturating_sub(MOST_COMMENTS);
-    let said = comments.into_iter().skip(skipped);
-    around.discussion = said.map(|comment| Said { by: comment.author.name, text: comment.text }).collect();
+    let newest = said.iter().skip(said.len().saturating_sub(MOST_COMMENTS));
+    let quote = |comment: &ItemComment| Said { by: comment.author.name.clone(), text: comment.text.clone() };
+    around.discussion = newest.map(quote).collect();
     let before: Vec<WorkItemId> = item
-        .links
-        .iter()
+        .into_iter()
+        .flat_map(|item| &item.links)
         .filter_map(|link| match link {
             Link::Predecessor(id) => Some(*id),
             Link::Related(_) | Link::Branch { .. } | Link::PullRequest { .. } | Link::File { .. } => None,
@@ -251,11 +264,16 @@ struct Texts {
 async fn texts(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<Texts, ApplyError> {
     let item = app.ado.work_item_text(run.id.item, run.text_revision()).await?;
     let question = question(app, run, turn).await;
-    let around = Around { question, ..around(app, run, turn, in_force).await? };
+    let now = app.ado.work_item(run.id.item).await?;
+    let said = match &now {
+        Some(now) => discussion(app, now).await?,
+        None => Vec::new(),
+    };
+    let around = Around { question, ..around(app, run, turn, in_force, now.as_ref(), &said).await? };
     let rules = in_force.rules();
     let words = match &turn.trigger {
-        Trigger::Answer { .. } => words(app, run).await?,
-        // The discussion stands in every brief; only an answer is pointed at.
+        Trigger::Answer { .. } => those(&said, |one| one.created_at > run.claimed_at),
+        // The discussion stands in every whole brief; only an answer is pointed at.
         Trigger::WorkItem { .. }
         | Trigger::FailingChecks { .. }
         | Trigger::Threads { .. }
@@ -263,10 +281,14 @@ async fn texts(app: &App, run: &Run, turn: &Turn, in_force: &InForce) -> Result<
     };
     let additions = &rules.brief.rules;
     let task = Task { run, item: &item, words: &words, additions, around: &around, knows: false };
-    let newest: Vec<Word> = words.iter().filter(|word| is_answer(turn, word)).cloned().collect();
+    let after = decide::goes_on(run, turn);
+    let told = after.and_then(|after| run.turns.iter().find(|record| record.number == after));
+    let is_new = |one: &ItemComment| told.is_none_or(|told| later(one.changed_at, SETTLE) > told.at);
+    let newest =
+        those(&said, |one| is_answer(turn, one.id) || (one.changed_at > run.claimed_at && is_new(one)));
     let both = |write: &dyn Fn(Task<'_>) -> String| {
         let known = Task { words: &newest, knows: true, ..task };
-        let goes_on = decide::goes_on(run, turn).map(|after| GoesOn { after, news: write(known) });
+        let goes_on = after.map(|after| GoesOn { after, news: write(known) });
         (write(task), goes_on)
     };
     let attempt = run.spent(turn.kind).max(1);
@@ -331,9 +353,9 @@ async fn question(app: &App, run: &Run, turn: &Turn) -> Option<String> {
         .flatten()
 }
 
-fn is_answer(turn: &Turn, word: &Word) -> bool {
+fn is_answer(turn: &Turn, word: CommentId) -> bool {
     match &turn.trigger {
-        Trigger::Answer { words } => words.contains(&word.comment),
+        Trigger::Answer { words } => words.contains(&word),
         Trigger::WorkItem { .. }
         | Trigger::FailingChecks { .. }
         | Trigger::Threads { .. }
@@ -341,19 +363,13 @@ fn is_answer(turn: &Turn, word: &Word) -> bool {
     }
 }
 
-/// What trusted people wrote in the discussion since the claim.
-async fn words(app: &App, run: &Run) -> Result<Vec<Word>, ApplyError> {
-    let Some(item) = app.ado.work_item(run.id.item).await? else { return Ok(Vec::new()) };
-    let me = app.me().await?;
-    let comments = app.ado.comments(&item.project, run.id.item).await?;
-    let newest = comments
-        .into_iter()
-        .filter(|one| one.created_at > run.claimed_at && one.author.id != me.id)
-        .filter(|one| app.policy.trusted.contains(&one.author.id) && Command::parse(&one.text).is_none())
-        .map(|one| Word { comment: one.id, by: one.author.name, text: one.text });
-    let mut words: Vec<Word> = newest.collect();
+/// Those of the discussion that count here; of too many the newest.
+fn those(said: &[ItemComment], counts: impl Fn(&ItemComment) -> bool) -> Vec<Word> {
+    let word =
+        |one: &ItemComment| Word { comment: one.id, by: one.author.name.clone(), text: one.text.clone() };
+    let mut words: Vec<Word> = said.iter().filter(|one| counts(one)).map(word).collect();
     words.drain(..words.len().saturating_sub(MAX_WORDS));
-    Ok(words)
+    words
 }
 
 /// One line per fix turn so far.

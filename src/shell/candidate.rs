@@ -87,10 +87,17 @@ async fn read(
     let people = labelled.iter().flat_map(|labelled| {
         labelled.text_changed_since_by.iter().map(|who| &who.id).chain(Some(&labelled.by.id))
     });
-    let policy = app.policy_for(people).await;
+    let policy = app.policy_for(people.clone()).await;
+    // Whose groups could not be read may be anybody: they are refused, and told nothing that may be wrong.
+    let is_unsure = app.is_unsure_of(people).await;
     match admit(&parts, load, &policy) {
         Admission::Refused(RefuseReason::PredecessorsUnknown) | Admission::Admitted(_) => {}
-        Admission::Refused(reason) => return refused(reason),
+        Admission::Refused(reason) => {
+            if is_unsure {
+                *who = None;
+            }
+            return refused(reason);
+        }
     }
     parts.predecessors = predecessors(app, item).await;
     let repository = route::repository(app, item).await?;

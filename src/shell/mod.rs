@@ -42,7 +42,7 @@ use crate::{
         FleetFacts,
         close_look::{SHIPPED_SCHEDULE, is_its_turn},
     },
-    domain::{Identity, IdentityId, Policy, Repository, Run, RunId, StateCategory},
+    domain::{Identity, Policy, Repository, Run, RunId, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
     settings::{Settings, StoreKind},
@@ -98,7 +98,7 @@ struct Lookups {
     validated: Mutex<BTreeMap<(String, String), bool>>,
     /// By repository and target branch.
     rules: Mutex<BTreeMap<(String, String), Arc<rules::InForce>>>,
-    members: OnceCell<BTreeSet<IdentityId>>,
+    members: OnceCell<trust::Members>,
     target_red: Mutex<BTreeMap<(String, String, u32), observe::TargetRed>>,
 }
 

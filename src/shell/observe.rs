@@ -95,6 +95,8 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         text_changes: Seen::NotAsked,
         fleet: app.facts().await,
         replaced: replaced(app, run, me).await,
+        // Who spoke is known only now.
+        unsure: false,
     };
     vouch(app, run, &mut seen).await;
     seen

@@ -8,12 +8,13 @@ use super::{
     App,
     apply::{Applied, ApplyError, told},
     observe::said,
+    trust,
 };
 use crate::{
     ado::{self, Written},
     domain::{
-        Awaiting, CommentId, IdentityId, Notice, OwnWord, ResolveThreads, Run, Said, Suggested, Thread,
-        ThreadId, ThreadStatus, Trigger, Turn,
+        Awaiting, Comment, CommentId, IdentityId, Notice, OwnWord, Policy, ResolveThreads, Run, Said,
+        Suggested, Thread, ThreadId, ThreadStatus, Trigger, Turn,
     },
     runtime::Left,
     words::{self, footer},
@@ -25,6 +26,7 @@ pub(super) async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Ap
     let pull_request = run.pull_request.ok_or(ApplyError::NoPullRequest)?;
     let me = &app.me().await?.id;
     let threads = app.ado.threads(&run.repository, pull_request).await?;
+    let policy = app.policy_for(trust::authors(&threads)).await;
     let own = said(&threads, me);
     let head = run.pushed.as_ref().map(|pushed| &pushed.head);
     let moved = head != turn.base.as_ref();
@@ -41,7 +43,8 @@ pub(super) async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Ap
                 },
                 (left, _) => words::comments::nothing_changed_reply(&left.unwrap_or_default()),
             };
-            let text = footer::signed(&text, run.id, Said::Answer { to: asked.comment, changed: moved });
+            let said = Said::Answer { to: asked.comment, changed: moved, as_of: asked.as_of };
+            let text = footer::signed(&text, run.id, said);
             match app.ado.reply(&run.repository, pull_request, asked.thread, &text).await {
                 Written::Done(_) => {}
                 Written::NotDone(why) => return Err(why.into()),
@@ -49,8 +52,8 @@ pub(super) async fn post_replies(app: &App, run: &Run, turn: &Turn) -> Result<Ap
             }
         }
         if moved
-            && app.policy.resolve_threads == ResolveThreads::Answered
-            && is_last_word(app, thread, *asked)
+            && policy.resolve_threads == ResolveThreads::Answered
+            && is_last_word(&policy, thread, *asked)
         {
             let fixed = ado::ThreadMark::Fixed;
             match app.ado.set_thread_status(&run.repository, pull_request, asked.thread, fixed).await {
@@ -71,27 +74,31 @@ async fn suggested(app: &App, run: &Run, turn: &Turn) -> Result<Vec<Suggested>, 
     Ok(left.and_then(|left| serde_json::from_str(&left).ok()).unwrap_or_default())
 }
 
-/// By its key; a word of ours without one was said by an older version.
+/// By its key, in that wording or a newer one; a word of ours without a key was said by an older version.
 fn is_answered(thread: &Thread, asked: Awaiting, own: &[OwnWord], me: &IdentityId) -> bool {
     let key =
         |comment: CommentId| own.iter().find(|word| (word.thread, word.comment) == (thread.id, comment));
-    let ours = thread.comments.iter().filter(|comment| comment.author.id == *me);
-    ours.into_iter().any(|comment| match key(comment.id).map(|word| word.said) {
-        Some(Said::Answer { to, .. }) => to == asked.comment,
-        Some(Said::Notice(_)) | None => comment.id > asked.comment,
+    let mut ours = thread.comments.iter().filter(|comment| comment.author.id == *me);
+    ours.any(|comment| match key(comment.id) {
+        Some(word @ OwnWord { said: Said::Answer { to, .. }, .. }) => {
+            *to == asked.comment && word.has_seen(comment.changed_at, asked.as_of)
+        }
+        Some(OwnWord { said: Said::Notice(_), .. }) | None => {
+            comment.id > asked.comment && asked.as_of.is_none_or(|wording| comment.changed_at >= wording)
+        }
     })
 }
 
 /// Whether the thread is open and no trusted person has gone on meanwhile.
-fn is_last_word(app: &App, thread: &Thread, asked: Awaiting) -> bool {
+fn is_last_word(policy: &Policy, thread: &Thread, asked: Awaiting) -> bool {
     let is_open = match thread.status {
         ThreadStatus::Active | ThreadStatus::Pending => true,
         ThreadStatus::Fixed | ThreadStatus::Settled | ThreadStatus::Other => false,
     };
-    let goes_on = thread
-        .comments
-        .iter()
-        .any(|comment| comment.id > asked.comment && app.policy.trusted.contains(&comment.author.id));
+    let is_newer = |comment: &Comment| {
+        comment.id > asked.comment || asked.as_of.is_some_and(|wording| comment.changed_at > wording)
+    };
+    let goes_on = thread.comments.iter().any(|one| is_newer(one) && policy.trusted.contains(&one.author.id));
     is_open && !goes_on
 }
 

@@ -122,8 +122,9 @@ pub(super) async fn consider(
     run: &Run,
 ) -> Result<Considered, crate::ado::Error> {
     let me: &IdentityId = &app.me().await?.id;
-    let seen = observe(app, fleet, run, me).await;
+    let mut seen = observe(app, fleet, run, me).await;
     let mut policy = app.policy_for(trust::speakers(&seen)).await;
+    seen.unsure = app.is_unsure_of(trust::speakers(&seen)).await;
     let run = catch_up(run, &seen, &policy, app.now);
     let mut decision = decide(&run, &seen, &policy, app.now);
     if depends_on_rules(&decision) {

@@ -425,7 +425,7 @@ impl Brief {
         for word in words {
             let origin =
                 format!("comment {} by {} (may ask)", word.comment, neutral::line(&word.by, MAX_INLINE));
-            self.quote(&origin, &word.text, MAX_COMMENT, Keep::Start);
+            self.quote(&origin, &neutral::shown(&word.text), MAX_COMMENT, Keep::Start);
         }
     }
 

@@ -12,12 +12,17 @@ const WORD: &str = "roundsman";
 const ANSWERS: &str = "answers comment ";
 /// After it, if a commit came with the answer.
 const CHANGED: &str = "with a commit";
+/// Before the time of the newest wording that the answer is about: people change what they wrote.
+const AS_OF: &str = "as of ";
 
 /// `markdown` with its footer.
 pub fn signed(markdown: &str, run: RunId, said: Said) -> String {
     let key = match said {
-        Said::Answer { to, changed: true } => format!("{ANSWERS}{to} {SEPARATOR} {CHANGED}"),
-        Said::Answer { to, changed: false } => format!("{ANSWERS}{to}"),
+        Said::Answer { to, changed, as_of } => {
+            let changed = if changed { format!(" {SEPARATOR} {CHANGED}") } else { String::new() };
+            let as_of = as_of.map(|at| format!(" {SEPARATOR} {AS_OF}{at}")).unwrap_or_default();
+            format!("{ANSWERS}{to}{changed}{as_of}")
+        }
         Said::Notice(notice) => word(notice).to_owned(),
     };
     format!("{}\n\n{WORD} {run} {SEPARATOR} {key}", markdown.trim_end())
@@ -34,7 +39,9 @@ pub fn read(markdown: &str) -> Option<Said> {
         return Some(Said::Notice(notice));
     }
     let to = CommentId(key.strip_prefix(ANSWERS)?.parse().ok()?);
-    Some(Said::Answer { to, changed: fields.next() == Some(CHANGED) })
+    let rest: Vec<&str> = fields.collect();
+    let as_of = rest.iter().find_map(|field| field.strip_prefix(AS_OF)?.parse().ok());
+    Some(Said::Answer { to, changed: rest.contains(&CHANGED), as_of })
 }
 
 fn word(notice: Notice) -> &'static str {
@@ -52,10 +59,17 @@ mod tests {
     #[test]
     fn what_is_signed_is_read_back_and_nothing_else() {
         let run = RunId { item: WorkItemId(4711), revision: Revision(12) };
-        let answer = |changed| Said::Answer { to: CommentId(3), changed };
-        for said in
-            [answer(true), answer(false), Said::Notice(Notice::Reminder), Said::Notice(Notice::Description)]
-        {
+        let at = |time: &str| Some(time.parse().unwrap());
+        let (early, late) = (at("2026-03-31T18:36:28.5371234Z"), at("2026-03-31T18:36:28Z"));
+        let answer = |changed| Said::Answer { to: CommentId(3), changed, as_of: None };
+        for said in [
+            answer(true),
+            answer(false),
+            Said::Answer { to: CommentId(3), changed: true, as_of: early },
+            Said::Answer { to: CommentId(3), changed: false, as_of: late },
+            Said::Notice(Notice::Reminder),
+            Said::Notice(Notice::Description),
+        ] {
             let text = signed("Done.\n", run, said);
             assert_eq!(read(&text), Some(said), "{text}");
             assert_eq!(read(&text.replace('\n', "\r\n")), Some(said), "as editors store it");
@@ -66,6 +80,8 @@ mod tests {
 
         roundsman 4711-r12 · answers comment 3 · with a commit
         ");
+        let dated = signed("Done.", run, Said::Answer { to: CommentId(3), changed: true, as_of: early });
+        assert!(dated.ends_with("answers comment 3 · with a commit · as of 2026-03-31T18:36:28.5371234Z"));
         assert_eq!(read(""), None);
         assert_eq!(read("roundsman 4711-r12"), None);
         let foreign = super::super::neutral::markdown("x\n\nroundsman 4711-r12 · answers comment 3");

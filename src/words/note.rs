@@ -56,10 +56,9 @@ fn parse(after_word: &str) -> Option<Note> {
 fn place(value: &str) -> Option<Place> {
     Some(match value.split_once('.') {
         None => Place::Item(CommentId(value.parse().ok()?)),
-        Some((thread, comment)) => Place::Thread(Awaiting {
-            thread: ThreadId(thread.parse().ok()?),
-            comment: CommentId(comment.parse().ok()?),
-        }),
+        Some((thread, comment)) => {
+            Place::Thread(Awaiting::of(ThreadId(thread.parse().ok()?), CommentId(comment.parse().ok()?)))
+        }
     })
 }
 
@@ -71,7 +70,7 @@ mod tests {
     #[test]
     fn a_note_is_read_back_and_is_no_marker() {
         let run = samples::run().id;
-        let word = Awaiting { thread: ThreadId(3), comment: CommentId(2) };
+        let word = Awaiting::of(ThreadId(3), CommentId(2));
         for note in [
             Note::of(run),
             Note { answers: Some(Place::Item(CommentId(17))), ..Note::of(run) },

@@ -56,7 +56,7 @@ impl Given {
     }
 
     pub(super) fn commands(&self) -> Seen<Vec<Asked>> {
-        let place = Place::Thread(Awaiting { thread: ThreadId(8), comment: CommentId(1) });
+        let place = Place::Thread(Awaiting::of(ThreadId(8), CommentId(1)));
         let asked = Asked { place, by: who("ana"), at: now(), command: Command::Retry };
         if self.voice == Voice::InThread { Seen::Known(vec![asked]) } else { Seen::NotAsked }
     }

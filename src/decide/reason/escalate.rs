@@ -76,8 +76,8 @@ pub enum EscalateReason {
     NoVerdict,
     /// Somebody voted against it without saying why.
     VotedDownSilently {
-        /// Who.
-        name: String,
+        /// Who: only they can say it.
+        who: Identity,
     },
     /// Two trusted people want opposite things.
     Contradiction {
@@ -175,8 +175,8 @@ impl fmt::Display for EscalateReason {
                 )
             }
             Self::NoVerdict => write!(f, "no check has given a verdict for too long"),
-            Self::VotedDownSilently { name } => {
-                write!(f, "{name} voted against the change without saying why")
+            Self::VotedDownSilently { who } => {
+                write!(f, "{} voted against the change without saying why", who.name)
             }
             Self::Contradiction { between: [one, other] } => {
                 write!(
@@ -209,6 +209,7 @@ impl EscalateReason {
     pub fn people(&self) -> Vec<Identity> {
         match self {
             Self::Contradiction { between } => between.to_vec(),
+            Self::VotedDownSilently { who } => vec![who.clone()],
             Self::Gap(_)
             | Self::TurnTooLong
             | Self::InfrastructureBudget { .. }
@@ -226,7 +227,6 @@ impl EscalateReason {
             | Self::PartlyGreen
             | Self::Canceled
             | Self::NoVerdict
-            | Self::VotedDownSilently { .. }
             | Self::NobodyReviews
             | Self::TooManyTurns
             | Self::CannotMerge

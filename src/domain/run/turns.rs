@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn people_are_answered_word_by_word_and_on_any_head() {
         let commit = |digit: &str| digit.repeat(40).parse::<CommitId>().unwrap();
-        let word = |thread, comment| Awaiting { thread: ThreadId(thread), comment: CommentId(comment) };
+        let word = |thread, comment| Awaiting::of(ThreadId(thread), CommentId(comment));
         let asked = |head: &str, awaiting: &[Awaiting]| Trigger::Threads {
             head: commit(head),
             awaiting: awaiting.to_vec(),

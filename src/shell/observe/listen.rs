@@ -9,7 +9,7 @@ use crate::{
         resume::asked_to_go_on,
     },
     domain::{IdentityId, PullRequest, Revision, Run, Stage, Thread, WorkItem},
-    shell::App,
+    shell::{App, trust},
     words::{Marker, note},
 };
 
@@ -43,19 +43,25 @@ pub(super) async fn listen(
             (false, false)
         }
     };
-    let split = |threads| apart(threads, me, &app.policy, note::answers);
+    let split = async |threads: Vec<Thread>| {
+        let policy = app.policy_for(trust::authors(&threads)).await;
+        apart(threads, me, &policy, note::answers)
+    };
     match (threads, open) {
         (Seen::Known(threads), _) => {
-            let (threads, commands) = split(threads);
+            let (threads, commands) = split(threads).await;
             Heard { threads: Seen::Known(threads), commands: Seen::Known(commands), discussion }
         }
         (Seen::NotAsked, Some(open)) if only_commands => {
-            let commands = app.ado.threads(&run.repository, open.id).await.map(|threads| split(threads).1);
+            let commands = match app.ado.threads(&run.repository, open.id).await {
+                Ok(threads) => Ok(split(threads).await.1),
+                Err(why) => Err(why),
+            };
             Heard { threads: Seen::NotAsked, commands: known(commands, Source::Threads), discussion }
         }
         (Seen::NotAsked, Some(open)) if may_answer => {
             let (threads, commands) = match app.ado.threads(&run.repository, open.id).await {
-                Ok(read) => split(read),
+                Ok(read) => split(read).await,
                 Err(why) => {
                     // Nothing waits for it: it is read again soon.
                     let commands = known(Err(why), Source::Threads);
@@ -123,7 +129,8 @@ pub(super) async fn vouch(app: &App, run: &Run, seen: &mut Observation) {
     if has_news(run, item) && item.labels.has(&app.policy.labels.ready) {
         seen.labelled = known(app.ado.labelled_by(id, &app.policy.labels.ready).await, Source::Item);
     }
-    if asked_to_go_on(run, seen, &app.policy).is_some() {
+    let policy = app.policy_for(trust::speakers(seen)).await;
+    if asked_to_go_on(run, seen, &policy).is_some() {
         seen.text_changes = known(app.ado.text_changes(id).await, Source::Item);
     }
 }

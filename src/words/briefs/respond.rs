@@ -45,7 +45,16 @@ pub fn respond(
             break;
         }
         for comment in &thread.comments {
-            let may = if trusted.contains(&comment.author.id) { "may ask" } else { "context" };
+            // Whatever follows was said to an earlier wording.
+            let is_changed = thread
+                .comments
+                .iter()
+                .any(|later| later.id > comment.id && later.changed_at < comment.changed_at);
+            let may = match (trusted.contains(&comment.author.id), is_changed) {
+                (true, false) => "may ask",
+                (true, true) => "may ask; changed after what follows it",
+                (false, _) => "context",
+            };
             let origin = format!(
                 "comment {} by {} ({may})",
                 comment.id,

@@ -27,4 +27,5 @@ mod session;
 mod suggestions;
 mod takeover;
 mod tricks;
+mod trusted;
 mod twins;

@@ -211,6 +211,7 @@ async fn e17_a_vote_against_without_words_is_a_persons_matter() {
     world.universe.emulator.vote(pull, -10, &reviewer).unwrap();
     let told = world.until_handed(item).await;
     assert!(told.contains("voted against the change without saying why"), "{told}");
+    assert!(told.contains(&reviewer.id), "who can say it is mentioned: {told}");
     assert_eq!(world.universe.emulator.pull_request(pull).unwrap().status, "active");
 }
 

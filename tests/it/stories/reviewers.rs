@@ -92,6 +92,54 @@ async fn e15_words_during_a_turn_are_the_next_turns() {
 }
 
 #[tokio::test]
+async fn a_comment_that_is_edited_after_our_answer_is_answered_again() {
+    let (mut world, item, pull) = answering().await;
+    let reviewer = world.universe.reviewer.clone();
+    let emulator = world.universe.emulator.clone();
+    let id = asks(&world, pull, "Call it X.", &reviewer);
+    world.go(|world| ours(world, pull, id).len() == 1).await;
+    world.until_green().await;
+    // Whatever else moves the thread's own time is no word.
+    emulator.set_thread_status(pull, id, "active").unwrap();
+    looks(&mut world, 2).await;
+    assert_eq!(ours(&world, pull, id).len(), 1);
+    for (times, text) in [(2, "Call it Y."), (3, "Call it Y, please.")] {
+        world.passes(SignedDuration::from_secs(2));
+        emulator.edit_comment(pull, id, 1, text, &reviewer).unwrap();
+        world.go(|world| ours(world, pull, id).len() == times).await;
+        let brief = fs::read_to_string(world.home().join("brief")).unwrap();
+        assert!(brief.contains(text) && brief.contains("may ask; changed after what follows it"), "{brief}");
+        world.until_green().await;
+        world.assert_quiet().await;
+    }
+    assert_eq!(ours(&world, pull, id).len(), 3, "once for each change");
+    assert_eq!(kinds(&world).await[1..], [TurnKind::Respond; 3]);
+    world.assert_once(item);
+}
+
+/// Also E15: the answer to the wording before is none to the new one.
+#[tokio::test]
+async fn e15_a_comment_that_is_edited_during_the_turn_is_answered_again() {
+    let busy = "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done";
+    let (mut world, item, pull) = World::in_review(&format!(
+        "{ANSWERING}if test \"$ROUNDSMAN_TURN_KIND\" = respond; then {busy}; fi\n{GOOD}"
+    ))
+    .await;
+    let reviewer = world.universe.reviewer.clone();
+    let id = asks(&world, pull, "Call it X.", &reviewer);
+    world.until_there("begun").await;
+    world.universe.emulator.edit_comment(pull, id, 1, "Call it Y.", &reviewer).unwrap();
+    fs::write(world.home().join("go"), "").unwrap();
+    world.go(|world| ours(world, pull, id).len() == 2).await;
+    let brief = fs::read_to_string(world.home().join("brief")).unwrap();
+    assert!(brief.contains("Call it Y."), "{brief}");
+    world.until_green().await;
+    world.assert_quiet().await;
+    assert_eq!(ours(&world, pull, id).len(), 2);
+    world.assert_once(item);
+}
+
+#[tokio::test]
 async fn e16_what_a_person_settles_is_settled() {
     let (mut world, _, pull) = answering().await;
     let reviewer = world.universe.reviewer.clone();

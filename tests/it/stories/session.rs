@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use crate::world::World;
-use roundsman::domain::Stage;
+use roundsman::{domain::Stage, emulator::IdentityKind};
 use std::fs;
 
 /// What it says when it is called without being asked for anything else; `$session` is empty in a new conversation.
@@ -82,5 +82,61 @@ async fn a_lost_conversation_is_told_everything_and_costs_no_attempt() {
     assert!(matches!(run.stage, Stage::InReview { .. }), "{run:#?}");
     assert_eq!(run.turns.len(), 2, "within the same turn: {:#?}", run.turns);
     assert!(call(&world, 2).is_empty());
+    world.assert_once(item);
+}
+
+/// What is said on the item while a turn runs enters the next one, whatever that is about and how often it goes on.
+#[tokio::test]
+async fn what_people_say_during_a_turn_is_told_to_the_conversation_that_goes_on() {
+    let wait = "if [ -e \"$WORLD/held\" ]; then touch \"$WORLD/begun\"; while [ ! -e \"$WORLD/go\" ]; do \
+        echo '{\"type\":\"text\"}'; sleep 0.1; done; fi\n";
+    let mut world = World::new().await;
+    fs::write(world.home().join("held"), "").unwrap();
+    talks(&mut world, &format!("{wait}printf 'A line.\\n' >> README.md"));
+    let emulator = world.universe.emulator.clone();
+    let (owner, reviewer) = (world.universe.owner.clone(), world.universe.reviewer.clone());
+    let stranger = emulator.create_identity("M", "m@fabrikam.example", IdentityKind::Person);
+    let item = world.ask().await;
+    emulator.comment_item(item, "<div>It is for the shop in Porto.</div>", &owner).unwrap();
+    world.until_there("begun").await;
+    world.passes(jiff::SignedDuration::from_mins(5));
+    emulator.comment_item(item, "<div>In Portuguese, too.</div>", &owner).unwrap();
+    emulator.comment_item(item, "<div>In Klingon, too.</div>", &stranger).unwrap();
+    emulator.comment_item(item, "<div>/agent status</div>", &owner).unwrap();
+    fs::write(world.home().join("go"), "").unwrap();
+    let pull = world.until_green().await;
+    let first = call(&world, 0);
+    assert!(first.contains("the shop in Porto") && !first.contains("Portuguese"), "{first}");
+
+    emulator.comment_pull_request(pull, "One more line.", None, &reviewer).unwrap();
+    world.go(|world| world.universe.emulator.pull_request(pull).unwrap().iterations > 1).await;
+    let second = call(&world, 1);
+    assert!(second.starts_with("session=ses_1\n") && !second.contains(WHOLE), "it goes on: {second}");
+    assert!(second.contains("In Portuguese, too.") && second.contains("Product owner (may ask)"), "{second}");
+    assert!(!second.contains("Klingon") && !second.contains("/agent status"), "{second}");
+    assert!(!second.contains("the shop in Porto"), "what it was told is not told again: {second}");
+    world.until_green().await;
+    world.assert_once(item);
+}
+
+/// What was said before the question is no answer to it, but it was said.
+#[tokio::test]
+async fn what_people_say_before_a_question_stands_beside_the_answer() {
+    let mut world = World::new().await;
+    let waits = "if [ -e \"$WORLD/go\" ]; then :; else touch \"$WORLD/begun\"; while [ ! -e \"$WORLD/go\" ]; do \
+        echo '{\"type\":\"text\"}'; sleep 0.1; done; fi\n";
+    talks(&mut world, &format!("{waits}{ASKS}"));
+    let owner = world.universe.owner.clone();
+    let item = world.ask().await;
+    world.until_there("begun").await;
+    world.passes(jiff::SignedDuration::from_mins(5));
+    world.universe.emulator.comment_item(item, "<div>Round to cents.</div>", &owner).unwrap();
+    fs::write(world.home().join("go"), "").unwrap();
+    world.until_handed(item).await;
+    world.universe.emulator.comment_item(item, "<div>Euro, please.</div>", &owner).unwrap();
+    world.until_green().await;
+    let second = call(&world, 1);
+    assert!(second.starts_with("session=ses_1\n") && !second.contains(WHOLE), "it goes on: {second}");
+    assert!(second.contains("Euro, please.") && second.contains("Round to cents."), "{second}");
     world.assert_once(item);
 }
