@@ -54,8 +54,7 @@ pub(super) fn red(
     let trigger =
         Trigger::FailingChecks { head: head.clone(), signature: failing.signature, builds: failing.builds };
     let same_before = run
-        .turns
-        .iter()
+        .counted()
         .filter(|turn| {
             turn.kind == TurnKind::FixForward && turn.trigger.0.ends_with(&format!(":{signature}"))
         })

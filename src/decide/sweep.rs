@@ -34,14 +34,14 @@ macro_rules! names {
 names! {
     waits, WAITS: WaitReason {
 Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, Unheard, NotResumed, QuietPeriod,
-        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Outage, DaySpent, Cold,
+        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Outage, DaySpent, SpendingUnknown, Cold,
     }
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
         Canceled, NoBuildAgent, BuildInfrastructure, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge, Stuck, BudgetExceeded, CutShort, ProviderDown,
     }
-    not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged }
+    not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged, LimitStands }
     resumes, RESUMES: ResumeCause { Label, Command, Answer, Review, Operator }
     replies, REPLIES: Reply { Status, Explain, Paused, Unpaused, NothingHeld, Refused, Unknown }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
@@ -288,6 +288,11 @@ fn budgets(digest: &mut Digest) {
                 for age in [Age::Minutes, Age::Hours] {
                     digest.add(&Given { at, work, age, spend: *spend, ..Given::default() });
                 }
+            }
+        }
+        for at in [At::EscalatedEarly, At::Escalated] {
+            for voice in Voice::ALL {
+                digest.add(&Given { at, voice: *voice, spend: *spend, ..Given::default() });
             }
         }
         for pr in [Pr::Current, Pr::Conflicts, Pr::Draft] {

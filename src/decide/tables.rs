@@ -492,6 +492,7 @@ fn every_reason_is_one_sentence() {
         WaitReason::Outage { what: Down::Provider, until: at },
         WaitReason::Outage { what: Down::Executor, until: at },
         WaitReason::DaySpent { until: at },
+        WaitReason::SpendingUnknown { why: "the query was not answered".into() },
         WaitReason::Cold,
     ];
     waits.extend([Brake::On, Brake::Stop].map(WaitReason::Brake));

@@ -39,6 +39,7 @@ fn generous() -> Policy {
         unaccepted_cost: None,
         day_tokens: None,
         day_cost: None,
+        chooses_money: true,
         ..Budget::default()
     };
     Policy { budget, ..Policy::default() }

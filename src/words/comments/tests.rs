@@ -290,6 +290,7 @@ fn whose_move_it_is() {
         WaitReason::AwaitingApproval,
         WaitReason::Outage { what: Down::Provider, until: at(600) },
         WaitReason::DaySpent { until: at(6_000) },
+        WaitReason::SpendingUnknown { why: "the query was not answered".into() },
     ];
     let rows = waits.iter().filter_map(|reason| waiting(reason, &Policy::default())).map(|waiting| {
         let until = waiting.until.map(|until| format!(" until {until}")).unwrap_or_default();
@@ -374,6 +375,7 @@ proptest! {
                 evidence: Evidence::Attached(text.clone()),
                 people: Vec::new(),
                 asks: false,
+                first: None,
             };
         let links = Links { pull_request: Some(format!("https://x.example/{text}")), ..Links::default() };
         let texts = [
