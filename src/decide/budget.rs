@@ -230,14 +230,20 @@ pub fn halt(run: &Run, fleet: &FleetFacts, policy: &Policy, pays: bool, now: Tim
     {
         return ask(Limit::Unaccepted { used, allowed });
     }
+    held_for_all(run, fleet, policy, now).map(Halt::Wait)
+}
+
+/// Until when nobody pays, or not this run: the day is spent, something is down, or nobody knows. It holds a turn that
+/// people's word starts as well.
+pub fn held_for_all(run: &Run, fleet: &FleetFacts, policy: &Policy, now: Timestamp) -> Option<WaitReason> {
     if let Some(why) = &fleet.unknown {
-        return Some(Halt::Wait(WaitReason::SpendingUnknown { why: why.clone() }));
+        return Some(WaitReason::SpendingUnknown { why: why.clone() });
     }
-    if let Some(until) = fleet.day_is_spent(limits, now) {
-        return Some(Halt::Wait(WaitReason::DaySpent { until }));
+    if let Some(until) = fleet.day_is_spent(&policy.budget, now) {
+        return Some(WaitReason::DaySpent { until });
     }
     let outage = fleet.outage.as_ref().filter(|outage| !outage.lets(run.id, now))?;
-    Some(Halt::Wait(WaitReason::Outage { what: outage.what, until: outage.until }))
+    Some(WaitReason::Outage { what: outage.what, until: outage.until })
 }
 
 /// What a run and the earlier runs of its item used up.

@@ -96,3 +96,23 @@ pub(super) fn drilled() -> Failing {
         is_infrastructure: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Decision, EscalateReason, decide,
+        given::{Ck, Given, Past, World},
+    };
+    use crate::domain::{Resumed, Revision};
+
+    #[test]
+    fn a_person_who_lets_it_go_on_gives_the_same_failure_new_tries() {
+        let case = Given { past: Past::SameTwice, checks: Ck::Failing, ..Given::default() };
+        let World { mut run, seen, policy, now } = case.world();
+        assert_eq!(decide(&run, &seen, &policy, now), Decision::Escalate(EscalateReason::SameFailureAgain));
+        let after = run.turns.last().unwrap().number;
+        run.resumed = Some(Resumed { at: now, by: None, after, revision: Revision(20) });
+        let decision = decide(&run, &seen, &policy, now);
+        assert!(matches!(decision, Decision::FixForward(_)), "{decision:?}");
+    }
+}

@@ -436,7 +436,8 @@ impl Case<'_> {
             Spend::Pushes => false,
             // What the turn under way reports replaces what it was given, and green accepts what was spent.
             Spend::Unaccepted => {
-                publishes || self.caught.usage().is_nothing() || self.caught.accepted.is_some()
+                let is_word = matches!(self.decision, Decision::Resume(_));
+                publishes || is_word || self.caught.usage().is_nothing() || self.caught.accepted.is_some()
             }
             Spend::Time
             | Spend::Tokens

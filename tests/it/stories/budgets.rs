@@ -3,12 +3,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use crate::world::{Memory, World, line};
+use crate::{
+    stories::rules::land,
+    world::{Memory, World, line},
+};
 use jiff::SignedDuration;
 use roundsman::{
     domain::{TurnKind, WorkerState},
     emulator::Fault,
     exit::Exit,
+    runtime::spec::{Limits, WorkerSpec},
 };
 use std::fs;
 
@@ -415,4 +419,70 @@ async fn a_frozen_run_is_handed_over_with_everything_that_a_person_needs() {
     assert!(!progress(&world, item).contains(owner), "one mail is enough");
     let pulls = world.universe.emulator.pull_requests();
     assert_eq!(pulls[0].status, "active", "the work stays in place");
+}
+
+/// What the newest agent's step was told about its limits.
+async fn limits(world: &mut World) -> Limits {
+    let item = world.ask().await;
+    world.go(|world| !calls(world).is_empty() && !world.tags(item).contains(&"ready-for-agent".into())).await;
+    let run = world.runs().await.remove(0).id.to_string();
+    let mut waiting = vec![world.home().to_path_buf()];
+    while let Some(place) = waiting.pop() {
+        for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.ends_with("steps/agent/spec.json") && path.to_string_lossy().contains(&run) {
+                return serde_json::from_slice::<WorkerSpec>(&fs::read(path).unwrap()).unwrap().limits;
+            }
+            if entry.file_type().unwrap().is_dir() {
+                waiting.push(path);
+            }
+        }
+    }
+    panic!("the agent's step was not started")
+}
+
+#[tokio::test]
+async fn smaller_budgets_of_a_repository_reach_the_worker() {
+    let mut world = World::new().await;
+    metered(&mut world, GOOD, "0.01");
+    let rules = "[budget]\nturn_minutes = 7\nsteps = 11\ntokens = 12345\ndollars = 2\nfiles = 3\n";
+    land(&world, &[(".roundsman.toml", rules)]);
+    let told = limits(&mut world).await;
+    assert_eq!((told.wall_seconds, told.steps, told.tokens), (420, 11, 12_345), "{told:?}");
+    assert_eq!((told.cost_micro_usd, told.max_files), (2_000_000, 3), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_turn_gets_no_more_than_its_item_has_left() {
+    let mut world = World::new().await;
+    metered(&mut world, GOOD, "0.01");
+    world.set("ROUNDSMAN_BUDGET_ITEM_TIME", "5m");
+    world.set("ROUNDSMAN_BUDGET_ITEM_TOKENS", "6000");
+    world.set("ROUNDSMAN_BUDGET_ITEM_COST", "1.50");
+    let told = limits(&mut world).await;
+    assert_eq!((told.wall_seconds, told.tokens, told.cost_micro_usd), (300, 6_000, 1_500_000), "{told:?}");
+}
+
+/// None at all and too few, limit by limit: people are asked with the limit's own sentence, and nothing more is paid.
+#[tokio::test]
+async fn each_limit_ends_in_one_question_with_its_own_sentence() {
+    let rows = [
+        ("ROUNDSMAN_BUDGET_ITEM_TOKENS", "1000", "has used 1000 tokens, of 1000 allowed", 1),
+        ("ROUNDSMAN_BUDGET_UNACCEPTED_COST", "0.50", "0.50 USD were spent without a change that passes", 1),
+        ("ROUNDSMAN_BUDGET_PUSHES", "1", "1 pushes were made", 1),
+        ("ROUNDSMAN_BUDGET_ITEM_TOKENS", "0", "has used 0 tokens, of 0 allowed", 0),
+        ("ROUNDSMAN_BUDGET_ITEM_COST", "0", "has cost 0.00 USD, of 0.00 USD allowed", 0),
+        ("ROUNDSMAN_BUDGET_UNACCEPTED_COST", "0", "0.00 USD were spent without", 0),
+        ("ROUNDSMAN_BUDGET_PUSHES", "0", "0 pushes were made", 0),
+    ];
+    for (limit, value, sentence, paid) in rows {
+        let mut world = World::new().await;
+        metered(&mut world, GOOD, "0.5");
+        world.universe.emulator.force_next_result(world.universe.pipeline, "failed");
+        world.set(limit, value);
+        let item = world.ask().await;
+        let told = world.until_handed(item).await;
+        assert!(told.contains(sentence), "{limit}={value}: {told}");
+        assert_eq!(calls(&world).len(), paid, "{limit}={value}");
+    }
 }
