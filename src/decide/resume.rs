@@ -6,9 +6,9 @@
 
 use super::{
     Decision, WaitReason,
+    budget::{Limit, item_is_spent},
     catch_up::after_push,
     command::Command,
-    budget::{Limit, item_is_spent},
     gaps::{is_old, needed_gap},
     heard::{self, Asked},
     observation::{ItemSeen, Observation},
@@ -89,7 +89,9 @@ impl fmt::Display for NotResumed {
             Self::LimitStands(limit) => {
                 write!(f, "the run does not go on: {limit}")?;
                 match limit.setting() {
-                    Some(setting) => write!(f, "; it goes on by itself once the operator has changed {setting}"),
+                    Some(setting) => {
+                        write!(f, "; it goes on by itself once the operator has changed {setting}")
+                    }
                     None => Ok(()),
                 }
             }

@@ -560,6 +560,7 @@ fn every_reason_is_one_sentence() {
     wait: the model provider does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
     wait: the executor does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
     wait: all runs together have used what they may in one day; it goes on at 1970-01-01T00:00:00Z
+    wait: what all runs together have used could not be read, so nothing more is paid for until it can: the query was not answered
     wait: nothing moved; it is looked at closely every few ticks
     wait: the kill switch is on: nothing new starts until the operator takes it off
     wait: the kill switch is on stop; the operator takes it off

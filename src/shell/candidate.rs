@@ -8,8 +8,8 @@ use crate::{
         Admission, Candidate, Competing, Gap, Load, NoRepository, Record, RefuseReason, Seen, Source, admit,
     },
     domain::{
-        BranchName, Choices, LabelledBy, Link, PullRequestStatus, Repository, Run, RunId, StateCategory, WorkItem,
-        WorkItemId,
+        BranchName, Choices, LabelledBy, Link, PullRequestStatus, Repository, Run, RunId, StateCategory,
+        WorkItem, WorkItemId,
     },
     words,
 };
@@ -209,8 +209,7 @@ async fn told_runs(app: &App, item: &WorkItem, comments: &[ItemComment]) -> Resu
         let record = words::Record::find(&comment.stored, run)
             .inspect_err(|why| tracing::warn!(run.id = %run, "what it used up is not known: {why}"))
             .ok()?;
-        (run.item == item.id)
-            .then(|| record.run(&item.labels, &app.policy.labels, comment.created_at))
+        (run.item == item.id).then(|| record.run(&item.labels, &app.policy.labels, comment.created_at))
     });
     Ok(runs.collect())
 }

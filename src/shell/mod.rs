@@ -181,12 +181,14 @@ impl App {
                 Ok::<_, store::Error>((recover::knows_the_day(self).await?, runs))
             };
             match read.await {
-                Ok((false, _)) => {
-                    FleetFacts::unknown("the memory is new, and the watcher has not yet read back what was spent today")
-                }
+                Ok((false, _)) => FleetFacts::unknown(
+                    "the memory is new, and the watcher has not yet read back what was spent today",
+                ),
                 Ok((true, runs)) => FleetFacts::of(&runs, &self.policy, self.now),
                 Err(why) => {
-                    tracing::warn!("what all runs together use up could not be read; nothing is paid for: {why}");
+                    tracing::warn!(
+                        "what all runs together use up could not be read; nothing is paid for: {why}"
+                    );
                     FleetFacts::unknown(why)
                 }
             }

@@ -55,7 +55,10 @@ pub(super) async fn take_over(
     let Ok(record) = Record::find(&comment.stored, marker.run) else { return Ok(None) };
     let old = record.run(&item.labels, &policy.labels, comment.created_at);
     let sign = comment.changed_at.max(old.claimed_at);
-    if !is_open || !room.is_left(&old.repository, policy) || takeover_due_at(&old, sign, policy).is_none_or(|due| due > app.now) {
+    if !is_open
+        || !room.is_left(&old.repository, policy)
+        || takeover_due_at(&old, sign, policy).is_none_or(|due| due > app.now)
+    {
         return Ok(None);
     }
     app.runtime.health().await?;

@@ -308,6 +308,7 @@ fn whose_move_it_is() {
     a person, who approves the pipeline's stage
     the model provider to answer again until 2026-09-21 14:23 UTC
     the next day until 2026-09-21 15:53 UTC
+    the operator, unless what all runs have used can be read again at the next visit
     ");
     assert_eq!(waiting(&WaitReason::Cold, &Policy::default()), None);
 }

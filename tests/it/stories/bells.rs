@@ -64,7 +64,8 @@ async fn n01_a_receiver_that_is_down_costs_a_later_try_and_no_run() {
 #[tokio::test]
 async fn a_receiver_with_a_filter_hears_nothing_else() {
     let mut world = World::new().await;
-    let (all, done) = (receiver(ResponseTemplate::new(200)).await, receiver(ResponseTemplate::new(200)).await);
+    let (all, done) =
+        (receiver(ResponseTemplate::new(200)).await, receiver(ResponseTemplate::new(200)).await);
     world.set("ROUNDSMAN_DOORBELL_WEBHOOK", &all.uri());
     world.set("ROUNDSMAN_DOORBELL_NTFY", &format!("{}/agents", done.uri()));
     world.set("ROUNDSMAN_DOORBELL_NTFY_EVENTS", "done");

@@ -299,13 +299,20 @@ async fn a_spent_day_stays_spent_when_the_memory_is_lost() {
     world.lose_memory();
     let next = world.universe.file_item(&["ready-for-agent"]).unwrap();
     // What cannot be read back is not taken for nothing.
-    world.universe.emulator.fault(Fault::on_path("wit/wiql*timePrecision=true").times(1).answer(400, &[], "{}"));
+    world.universe.emulator.fault(Fault::on_path("wit/wiql*timePrecision=true").times(1).answer(
+        400,
+        &[],
+        "{}",
+    ));
     let _ = world.tick().await;
     world.universe.emulator.clear_faults();
     let refused = world.poll().await;
     let why = line(&refused, next).why.clone();
     let is_known = world.memory() == Memory::Labels;
-    assert!(why.contains(if is_known { "what they may in one day" } else { "nothing more is paid for" }), "{why}");
+    assert!(
+        why.contains(if is_known { "what they may in one day" } else { "nothing more is paid for" }),
+        "{why}"
+    );
 
     let _ = world.tick().await;
     let refused = world.poll().await;
