@@ -174,7 +174,8 @@ fn the_operator_is_named_where_a_persons_word_is_not_enough() {
         change(&mut policy.budget);
         item_is_spent(&run, &policy).and_then(|limit| limit.setting())
     };
-    let rows: [(fn(&mut Budget), Option<&str>); 8] = [
+    type Row = (fn(&mut Budget), Option<&'static str>);
+    let rows: [Row; 8] = [
         (|b| b.item_cost = Some(5_000_000), Some("ROUNDSMAN_BUDGET_ITEM_COST")),
         (|b| b.item_tokens = Some(100), Some("ROUNDSMAN_BUDGET_ITEM_TOKENS")),
         (|b| b.item_time = Some(Duration::from_mins(1)), Some("ROUNDSMAN_BUDGET_ITEM_TIME")),
