@@ -38,7 +38,10 @@ pub use brief::house_rules_problem;
 
 use crate::{
     ado,
-    decide::{FleetFacts, breaker},
+    decide::{
+        FleetFacts, breaker,
+        close_look::{SHIPPED_SCHEDULE, is_its_turn},
+    },
     domain::{Identity, IdentityId, Policy, Repository, Run, RunId, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
@@ -70,6 +73,8 @@ pub struct App {
     worker: Vec<String>,
     me: Arc<OnceCell<ado::Connection>>,
     facts: OnceCell<FleetFacts>,
+    /// When the visit before this one was made, once it was asked for.
+    last_visit: OnceCell<Timestamp>,
     lookups: Lookups,
 }
 
@@ -138,6 +143,7 @@ impl App {
             worker,
             me,
             facts: OnceCell::new(),
+            last_visit: OnceCell::new(),
             lookups: Lookups::default(),
         })
     }
@@ -196,7 +202,13 @@ impl App {
         facts.await.clone()
     }
 
-    /// Why what all runs together come to is not known, if somebody asked and it is not.
+    /// Whether a run that nothing moved is looked at closely in this visit.
+    pub(crate) fn is_its_turn(&self, run: &Run) -> bool {
+        let assumed = || self.now.checked_sub(SHIPPED_SCHEDULE).unwrap_or(self.now);
+        is_its_turn(run.id.item, self.last_visit.get().copied().unwrap_or_else(assumed), self.now)
+    }
+
+    /// Whether somebody asked what all runs together come to, and it could not be told.
     pub(crate) fn facts_unknown(&self) -> bool {
         self.facts.get().is_some_and(|facts| facts.unknown.is_some())
     }

@@ -30,6 +30,9 @@ const MAX_ACTS: u32 = 6;
 /// Rounds that only move our own memory are cheap, but a loop without end is a bug.
 const MAX_ROUNDS: u32 = 16;
 
+/// Under this name the memory notes the last visit that came to every run, so that the next one knows whose turn came since.
+const VISITED: &str = "visit";
+
 /// Visits every run in flight once.
 pub async fn tick(app: &App, mode: Mode) -> Report {
     let mut report = Report::new(WATCHER);
@@ -46,6 +49,9 @@ pub async fn tick(app: &App, mode: Mode) -> Report {
 async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Failure> {
     if mode == Mode::Real {
         app.store.beat(WATCHER, app.now).await?;
+    }
+    if let Some(last) = app.store.last_beat(VISITED).await? {
+        _ = app.last_visit.set(last);
     }
     let mut runs = app.store.in_flight().await?;
     if app.settings.intake.projects.is_empty() && runs.is_empty() {
@@ -93,6 +99,7 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
         report.exit = Some(Exit::SomeFailed);
     }
     if mode == Mode::Real {
+        app.store.beat(VISITED, app.now).await?;
         executor::sweep(app).await;
         report.rings = ring::deliver(app).await;
     }
