@@ -112,7 +112,7 @@ impl From<&store::Error> for Exit {
                 ado::Fault::Ours | ado::Fault::Theirs => Self::Refused,
             },
             // Another version is installed here than there.
-            store::Error::Record { .. } => Self::Settings,
+            store::Error::TooMany { .. } | store::Error::Record { .. } => Self::Settings,
         }
     }
 }

@@ -68,6 +68,13 @@ impl Wiql {
         Self { conditions, has_time: false, newest_first: true }
     }
 
+    /// Lowest number first, so that it can be read page by page.
+    #[must_use]
+    pub fn oldest_first(mut self) -> Self {
+        self.newest_first = false;
+        self
+    }
+
     /// Without those that also have `label`.
     #[must_use]
     pub fn not_labelled(mut self, label: &str) -> Self {

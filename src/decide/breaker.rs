@@ -5,7 +5,10 @@
 //! least, all failed for the same reason of somebody else; it lets one run try after a pause that doubles with each try
 //! that fails; and whatever works again closes it. Knows nothing about providers but that they did not answer.
 
-use super::{budget::is_under_way, deadline::later};
+use super::{
+    budget::{is_under_way, start_of_day},
+    deadline::{earlier, later},
+};
 use crate::domain::{AgentFailure, Run, RunId, Stage, TurnEnd, TurnRecord};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,6 +56,12 @@ const APART: Duration = Duration::from_hours(3);
 /// Whoever may try and does not (held by a person, nothing to do) keeps the next one waiting no longer than this; longer
 /// than any sensible schedule's period, so that one visit does not find two of them allowed.
 const TURN_TO_TRY: Duration = Duration::from_mins(20);
+
+/// From when on turns count at all: those of today, and those that may belong to an outage which began before. A little
+/// longer than the pauses of one that opened and was tried out; what runs in flight tell further back counts too.
+pub fn looks_back_to(now: Timestamp) -> Timestamp {
+    earlier(now, APART * 2).min(start_of_day(now))
+}
 
 impl Outage {
     /// Whether `run` may start a turn nevertheless, to see whether it is over.

@@ -1,6 +1,6 @@
 //! May another turn be paid for? Asked before every decision that starts one, and for each limit by itself.
 //!
-//! Attempts are counted per run, and begin anew when a trusted person lets it go on. Money, tokens and time are counted per
+//! Attempts and pushes are counted per run, and begin anew when a trusted person lets it go on. Money, tokens and time are counted per
 //! work item, earlier runs included, and never begin anew: whoever wants more of them raises the limit. Money is counted a
 //! second time since checks last passed or a person last looked, because paying again and again for nothing is the worst
 //! that an agent can do. A price that nobody knows is an error, not zero: it stops the run and the poller.
@@ -88,6 +88,23 @@ impl fmt::Display for Limit {
     }
 }
 
+impl Limit {
+    /// The setting that the operator has to change before a run which reached the limit can go on; none where a person's
+    /// word is enough, because it is counted anew then.
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            Self::Time { .. } => Some("ROUNDSMAN_BUDGET_ITEM_TIME"),
+            Self::Tokens { .. } => Some("ROUNDSMAN_BUDGET_ITEM_TOKENS"),
+            Self::Cost { .. } => Some("ROUNDSMAN_BUDGET_ITEM_COST"),
+            Self::UnknownPrice => Some("ROUNDSMAN_AGENT_PRICE_INPUT"),
+            // None at all is not more of it.
+            Self::Unaccepted { allowed: 0, .. } => Some("ROUNDSMAN_BUDGET_UNACCEPTED_COST"),
+            Self::Pushes { used: 0 } => Some("ROUNDSMAN_BUDGET_PUSHES"),
+            Self::Unaccepted { .. } | Self::Pushes { .. } => None,
+        }
+    }
+}
+
 /// As people write it, rounded to a cent.
 pub fn dollars(micro: u64) -> String {
     /// Micro dollars in a cent.
@@ -118,6 +135,9 @@ pub struct FleetFacts {
     /// Whose pipelines are down, by the id of the repository.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pipelines: BTreeMap<String, Outage>,
+    /// Why none of this is known, if it is not: then it holds whatever would be paid for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 impl FleetFacts {
@@ -141,6 +161,11 @@ impl FleetFacts {
         facts
     }
 
+    /// What could not be told, and why not.
+    pub fn unknown(why: impl fmt::Display) -> Self {
+        Self { unknown: Some(why.to_string()), ..Self::default() }
+    }
+
     /// Until when the day's limits hold everything, if they do.
     fn day_is_spent(&self, budget: &Budget, now: Timestamp) -> Option<Timestamp> {
         let ends = self.day_ends.filter(|ends| *ends > now)?;
@@ -151,6 +176,9 @@ impl FleetFacts {
 
     /// Why the poller may claim nothing, if it may not.
     pub fn refusal(&self, policy: &Policy, in_flight: bool, now: Timestamp) -> Option<RefuseReason> {
+        if let Some(why) = &self.unknown {
+            return Some(RefuseReason::SpendingUnknown { why: why.clone() });
+        }
         // Somebody has to find out whether it is over: a run in flight, else the next claim.
         if let Some(outage) = self.outage.as_ref().filter(|outage| in_flight || outage.until > now) {
             return Some(RefuseReason::Outage { what: outage.what, until: outage.until });
@@ -189,7 +217,7 @@ pub fn halt(run: &Run, fleet: &FleetFacts, policy: &Policy, pays: bool, now: Tim
     if turns >= usize::from(policy.max_turns) {
         return Some(Halt::Ask(EscalateReason::TooManyTurns));
     }
-    let pushes = run.turns.iter().filter(|turn| matches!(turn.end, Some(TurnEnd::Pushed { .. }))).count();
+    let pushes = run.counted().filter(|turn| matches!(turn.end, Some(TurnEnd::Pushed { .. }))).count();
     let pushes = u32::try_from(pushes).unwrap_or(u32::MAX);
     if pushes >= limits.pushes {
         return ask(Limit::Pushes { used: pushes });
@@ -198,30 +226,29 @@ pub fn halt(run: &Run, fleet: &FleetFacts, policy: &Policy, pays: bool, now: Tim
         return None;
     }
     let spent = Spent::of(run, policy);
-    match (spent.cost, spent.unaccepted) {
-        (Some(used), Some(unaccepted)) => {
-            if let Some(allowed) = limits.item_cost.filter(|allowed| used >= *allowed) {
-                return ask(Limit::Cost { used, allowed });
-            }
-            if let Some(allowed) = limits.unaccepted_cost.filter(|allowed| unaccepted >= *allowed) {
-                return ask(Limit::Unaccepted { used: unaccepted, allowed });
-            }
-        }
-        (None, _) | (_, None) if limits.caps_money() => return ask(Limit::UnknownPrice),
-        (None, _) | (_, None) => {}
+    if let Some(limit) = spent.of_item(limits) {
+        return ask(limit);
     }
-    if let Some(allowed) = limits.item_tokens.filter(|allowed| spent.tokens >= *allowed) {
-        return ask(Limit::Tokens { used: spent.tokens, allowed });
+    if let (Some(used), Some(allowed)) = (spent.unaccepted, limits.unaccepted_cost)
+        && used >= allowed
+    {
+        return ask(Limit::Unaccepted { used, allowed });
     }
-    if let Some(allowed) = limits.item_time.filter(|allowed| spent.time >= *allowed) {
-        return ask(Limit::Time { used: spent.time, allowed });
+    held_for_all(run, fleet, policy, now).map(Halt::Wait)
+}
+
+/// Until when nobody pays, or not this run: the day is spent, something is down, or nobody knows. It holds a turn that
+/// people's word starts as well.
+pub fn held_for_all(run: &Run, fleet: &FleetFacts, policy: &Policy, now: Timestamp) -> Option<WaitReason> {
+    if let Some(why) = &fleet.unknown {
+        return Some(WaitReason::SpendingUnknown { why: why.clone() });
     }
-    if let Some(until) = fleet.day_is_spent(limits, now) {
-        return Some(Halt::Wait(WaitReason::DaySpent { until }));
+    if let Some(until) = fleet.day_is_spent(&policy.budget, now) {
+        return Some(WaitReason::DaySpent { until });
     }
     let mut outages = fleet.outage.iter().chain(fleet.pipelines.get(&run.repository.id));
     let outage = outages.find(|outage| !outage.lets(run.id, now))?;
-    Some(Halt::Wait(WaitReason::Outage { what: outage.what, until: outage.until }))
+    Some(WaitReason::Outage { what: outage.what, until: outage.until })
 }
 
 /// What a run and the earlier runs of its item used up.
@@ -257,6 +284,33 @@ impl Spent {
             unaccepted: sum(&|turn| accepted.is_none_or(|accepted| turn.number > accepted)),
         }
     }
+
+    /// The first limit of the work item that is reached.
+    fn of_item(&self, limits: &Budget) -> Option<Limit> {
+        if self.cost.is_none() && limits.caps_money() {
+            return Some(Limit::UnknownPrice);
+        }
+        if let (Some(used), Some(allowed)) = (self.cost, limits.item_cost)
+            && used >= allowed
+        {
+            return Some(Limit::Cost { used, allowed });
+        }
+        if let Some(allowed) = limits.item_tokens.filter(|allowed| self.tokens >= *allowed) {
+            return Some(Limit::Tokens { used: self.tokens, allowed });
+        }
+        let allowed = limits.item_time.filter(|allowed| self.time >= *allowed)?;
+        Some(Limit::Time { used: self.time, allowed })
+    }
+}
+
+/// What the work item has used up, earlier runs included, if it has: no word of people makes that undone.
+pub fn item_is_spent(run: &Run, policy: &Policy) -> Option<Limit> {
+    let (spent, limits) = (Spent::of(run, policy), &policy.budget);
+    let nothing = |allowed: u64, limit| (allowed == 0).then_some(limit);
+    spent
+        .of_item(limits)
+        .or_else(|| nothing(limits.unaccepted_cost?, Limit::Unaccepted { used: 0, allowed: 0 }))
+        .or_else(|| nothing(limits.pushes.into(), Limit::Pushes { used: 0 }))
 }
 
 /// How long the agent of a turn worked: as the worker measured it; of one that never told, as long as it can have been.
@@ -305,8 +359,10 @@ pub fn before<'a>(earlier: impl IntoIterator<Item = &'a Run>) -> Usage {
     let mut runs: Vec<&Run> = earlier.into_iter().collect();
     runs.sort_by_key(|run| run.id);
     runs.dedup_by_key(|run| run.id);
-    // The newest that knows what was before it tells the rest; those after it are added.
-    let known = runs.iter().rposition(|run| !run.before.is_nothing()).unwrap_or(0);
+    // The newest that knows what was before it tells the rest; those after it are added. One that goes on with another's
+    // branch has that one's turns among its own.
+    let knows = |run: &&Run| !run.before.is_nothing() || run.continues.is_some();
+    let known = runs.iter().rposition(knows).unwrap_or(0);
     let inherited = runs.get(known).map(|run| run.before).unwrap_or_default();
     runs.iter().skip(known).fold(inherited, |sum, run| sum + run.usage())
 }

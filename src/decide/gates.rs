@@ -77,7 +77,10 @@ fn gate_of(reason: &RefuseReason) -> u8 {
         RefuseReason::NewerRecord { .. } | RefuseReason::ClaimedTooOften { .. } => 19,
         RefuseReason::RepositoryBusy { .. } => 20,
         RefuseReason::CapacityFull => 21,
-        RefuseReason::Outage { .. } | RefuseReason::DaySpent { .. } | RefuseReason::UnknownPrice => 21,
+        RefuseReason::Outage { .. }
+        | RefuseReason::DaySpent { .. }
+        | RefuseReason::UnknownPrice
+        | RefuseReason::SpendingUnknown { .. } => 21,
         RefuseReason::DayFull | RefuseReason::PollFull => 22,
     }
 }

@@ -190,7 +190,7 @@ impl Given {
         let policy = match self.spend {
             Spend::Pushes => Policy { budget: Budget { pushes: 0, ..Budget::default() }, ..policy },
             Spend::Unpriced => {
-                Policy { budget: Budget { day_cost: Some(1_000_000), ..Budget::default() }, ..policy }
+                Policy { budget: Budget { chooses_money: true, ..Budget::default() }, ..policy }
             }
             Spend::Little
             | Spend::Time
@@ -199,10 +199,12 @@ impl Given {
             | Spend::Unaccepted
             | Spend::Day
             | Spend::Down
+            | Spend::Unread
             | Spend::DownForOthers => policy,
         };
         let mut run = self.run();
         run.before = self.before();
+        run.out_of_budget = matches!(run.stage, Stage::Escalated { .. }) && self.spend != Spend::Little;
         if self.spend == Spend::Unaccepted
             && let Some(first) = run.turns.first_mut()
         {
@@ -229,6 +231,7 @@ impl Given {
             | Spend::Pushes
             | Spend::Day
             | Spend::Down
+            | Spend::Unread
             | Spend::DownForOthers => Usage::default(),
         }
     }
@@ -243,6 +246,7 @@ impl Given {
         let other = RunId { item: WorkItemId(1), revision: Revision(1) };
         match self.spend {
             Spend::Day => FleetFacts { day_cost: DAY_COST, day_ends, ..FleetFacts::default() },
+            Spend::Unread => FleetFacts::unknown("the query was not answered"),
             Spend::Down => outage(later(now(), Duration::from_mins(10)), vec![ID]),
             Spend::DownForOthers => outage(now(), vec![other, ID]),
             Spend::Little

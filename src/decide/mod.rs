@@ -197,6 +197,13 @@ fn unless_held(
         return Decision::Wait(WaitReason::Paused(Pause::AutoComplete));
     }
     let is_resumed = matches!(decision, Decision::Resume(_));
+    // Attempts begin anew with it, and what the item has left was looked at; what holds all runs holds this one.
+    if starts_turn
+        && is_resumed
+        && let Some(reason) = budget::held_for_all(run, &seen.fleet, policy, now)
+    {
+        return Decision::Wait(reason);
+    }
     if starts_turn && !is_resumed {
         let pays = !plan::publishes_only(run, &decision);
         match budget::halt(run, &seen.fleet, policy, pays, now) {

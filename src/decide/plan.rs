@@ -166,6 +166,8 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
                 record.ended_at.get_or_insert(now);
             }
             next.stage = Stage::Escalated { reason: reason.to_string(), since: now };
+            next.out_of_budget =
+                matches!(reason, EscalateReason::BudgetExceeded(limit) if limit.setting().is_some());
             let people = reason.people();
             let asks = matches!(reason, EscalateReason::Question { .. });
             vec![Effect::StopWorkers, Effect::HandToPeople { reason: reason.to_string(), people, asks }]

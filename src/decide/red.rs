@@ -54,8 +54,7 @@ pub(super) fn red(
     let trigger =
         Trigger::FailingChecks { head: head.clone(), signature: failing.signature, builds: failing.builds };
     let same_before = run
-        .turns
-        .iter()
+        .counted()
         .filter(|turn| {
             turn.kind == TurnKind::FixForward && turn.trigger.0.ends_with(&format!(":{signature}"))
         })
@@ -95,5 +94,25 @@ pub(super) fn drilled() -> Failing {
         tests: Vec::new(),
         signature: DRILL.into(),
         is_infrastructure: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Decision, EscalateReason, decide,
+        given::{Ck, Given, Past, World},
+    };
+    use crate::domain::{Resumed, Revision};
+
+    #[test]
+    fn a_person_who_lets_it_go_on_gives_the_same_failure_new_tries() {
+        let case = Given { past: Past::SameTwice, checks: Ck::Failing, ..Given::default() };
+        let World { mut run, seen, policy, now } = case.world();
+        assert_eq!(decide(&run, &seen, &policy, now), Decision::Escalate(EscalateReason::SameFailureAgain));
+        let after = run.turns.last().unwrap().number;
+        run.resumed = Some(Resumed { at: now, by: None, after, revision: Revision(20) });
+        let decision = decide(&run, &seen, &policy, now);
+        assert!(matches!(decision, Decision::FixForward(_)), "{decision:?}");
     }
 }

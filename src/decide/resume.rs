@@ -6,6 +6,7 @@
 
 use super::{
     Decision, WaitReason,
+    budget::{Limit, item_is_spent},
     catch_up::after_push,
     command::Command,
     gaps::{is_old, needed_gap},
@@ -65,6 +66,8 @@ pub enum NotResumed {
         /// Their name.
         name: String,
     },
+    /// The work item has used up what only the operator can raise; what was said still counts when it is raised.
+    LimitStands(Limit),
 }
 
 impl fmt::Display for NotResumed {
@@ -83,6 +86,15 @@ impl fmt::Display for NotResumed {
                 f,
                 "the run does not go on: {name} changed the item's text since; a trusted person says it once more"
             ),
+            Self::LimitStands(limit) => {
+                write!(f, "the run does not go on: {limit}")?;
+                match limit.setting() {
+                    Some(setting) => {
+                        write!(f, "; it goes on by itself once the operator has changed {setting}")
+                    }
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -102,8 +114,21 @@ pub(super) fn escalated(run: &Run, seen: &Observation, policy: &Policy) -> Decis
     match word(run, seen, policy, item) {
         None => Decision::Wait(WaitReason::AskedPeople),
         Some(Err(why)) => Decision::Wait(WaitReason::NotResumed(why)),
-        Some(Ok((by, cause, text))) => go_on(run, seen, item, by, cause, text),
+        Some(Ok((by, cause, text))) => match only_the_operator(run, seen, policy, &cause) {
+            Some(limit) => Decision::Wait(WaitReason::NotResumed(NotResumed::LimitStands(limit))),
+            None => go_on(run, seen, item, by, cause, text),
+        },
     }
+}
+
+/// The limit of the item that would stop the run again at once: asking people the same again helps nobody. What people
+/// did themselves on the branch may need no agent any more.
+fn only_the_operator(run: &Run, seen: &Observation, policy: &Policy, cause: &ResumeCause) -> Option<Limit> {
+    let limit = item_is_spent(run, policy)?;
+    let head = seen.branch.known().and_then(Option::as_ref);
+    let is_moved = head.is_some_and(|head| run.pushed.as_ref().is_none_or(|pushed| pushed.head != *head));
+    let needs_agent = run.out_of_budget || run.pushed.is_none() || matches!(cause, ResumeCause::Answer(_));
+    (needs_agent && !is_moved).then_some(limit)
 }
 
 /// The operator's hand.
@@ -230,6 +255,7 @@ fn begin_again(run: &mut Run, by: Option<Identity>, text: Revision, after: TurnN
         *summed = Summed::until(summed.until);
     }
     run.doubts = Doubts::default();
+    run.out_of_budget = false;
     run.red_since = None;
     run.reminded_at = None;
     run.procedures.clear();

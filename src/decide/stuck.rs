@@ -19,6 +19,7 @@ impl Decision {
                 | WaitReason::Paused(_)
                 | WaitReason::Outage { .. }
                 | WaitReason::DaySpent { .. }
+                | WaitReason::SpendingUnknown { .. }
                 | WaitReason::StepRunning { .. }
                 | WaitReason::AskedPeople
                 | WaitReason::NotResumed(_)

@@ -34,14 +34,14 @@ macro_rules! names {
 names! {
     waits, WAITS: WaitReason {
 Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, Unheard, NotResumed, QuietPeriod,
-        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Outage, DaySpent, Cold,
+        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Outage, DaySpent, SpendingUnknown, Cold,
     }
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
         BudgetSpent, SameInputAgain, RedTooLong, SameFailureAgain, TestsWeakened, CheckBroken, PartlyGreen,
         Canceled, NoBuildAgent, BuildInfrastructure, NoVerdict, VotedDownSilently, Contradiction, NobodyReviews, TooManyTurns, CannotMerge, Stuck, BudgetExceeded, CutShort, ProviderDown,
     }
-    not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged }
+    not_resumed, NOT_RESUMED: NotResumed { NobodyLabelled, NotTrusted, TextChanged, LimitStands }
     resumes, RESUMES: ResumeCause { Label, Command, Answer, Review, Operator }
     replies, REPLIES: Reply { Status, Explain, Paused, Unpaused, NothingHeld, Refused, Unknown }
     redispatches, REDISPATCHES: RedispatchCause { Lost, Failed }
@@ -290,6 +290,11 @@ fn budgets(digest: &mut Digest) {
                 }
             }
         }
+        for at in [At::EscalatedEarly, At::Escalated] {
+            for voice in Voice::ALL {
+                digest.add(&Given { at, voice: *voice, spend: *spend, ..Given::default() });
+            }
+        }
         for pr in [Pr::Current, Pr::Conflicts, Pr::Draft] {
             for checks in [Ck::Failing, Ck::Pending, Ck::Passing] {
                 for talk in [Talk::Silent, Talk::Awaiting] {
@@ -336,7 +341,7 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     assert_snapshot!(all.table(), @r#"
     close        Declined               31316
     close        Green                    216
-    close        HandedBack            188416
+    close        HandedBack            188438
     close        Merged                 96674
     close        Superseded             22302
     do           ArmAutoComplete          252
@@ -344,84 +349,86 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     do           Publish                  174
     do           Requeue                 7088
     do           RetryBuild              3012
-    escalate     AgentFailed             1380
+    escalate     AgentFailed             1392
     escalate     BudgetExceeded          3192
-    escalate     BudgetSpent             4148
+    escalate     BudgetSpent             4168
     escalate     BuildInfrastructure      120
     escalate     Canceled                 120
     escalate     CannotMerge             4436
     escalate     CheckBroken              120
     escalate     Contradiction           2040
-    escalate     CutShort                9540
+    escalate     CutShort                9576
     escalate     Gap                    17459
     escalate     InfrastructureBudget    4800
     escalate     NoBuildAgent             390
     escalate     NoVerdict               1560
     escalate     NobodyReviews            704
-    escalate     NothingChanged          2348
+    escalate     NothingChanged          2380
     escalate     PartlyGreen             1836
-    escalate     PersonPushed            3947
+    escalate     PersonPushed            3973
     escalate     ProviderDown              10
-    escalate     Question                3276
+    escalate     Question                3288
     escalate     RedTooLong               653
-    escalate     Refused                  920
-    escalate     SameFailureAgain         140
-    escalate     SameInputAgain          1464
+    escalate     Refused                  934
+    escalate     SameFailureAgain         142
+    escalate     SameInputAgain          1472
     escalate     Stuck                   3965
     escalate     TestsWeakened            384
-    escalate     TooManyTurns            6737
-    escalate     TurnTooLong             1887
+    escalate     TooManyTurns            6747
+    escalate     TurnTooLong             1908
     escalate     VotedDownSilently       1066
     fix-forward  conflict                3042
     fix-forward  fix-forward              836
-    obey         Explain                 5226
+    obey         Explain                 5248
     obey         NothingHeld            12180
-    obey         Paused                  5226
-    obey         Refused                 1353
-    obey         Status                  5226
-    obey         Unknown                 5226
+    obey         Paused                  5248
+    obey         Refused                 1405
+    obey         Status                  5248
+    obey         Unknown                 5248
     obey         Unpaused                3060
     proceed      Implement                920
-    proceed      Next                    1956
+    proceed      Next                    1980
     proceed      OpenPullRequest         6621
     proceed      Remind                   625
-    proceed      Start                   5017
-    proceed      TurnAnswered             196
-    proceed      TurnPushed               920
+    proceed      Start                   5046
+    proceed      TurnAnswered             200
+    proceed      TurnPushed               934
     proceed      Unsay                  14892
     redispatch   Failed                  2544
-    redispatch   Lost                   28394
+    redispatch   Lost                   28667
     respond      respond                14976
-    resume       Answer                   686
-    resume       Command                 2670
+    resume       Answer                   690
+    resume       Command                 2706
     resume       Label                    376
-    resume       Review                   902
+    resume       Review                   914
+    stay         LimitStands               20
     stay         NobodyLabelled          1035
     stay         NotTrusted              1035
     stay         TextChanged             1089
-    stop-workers AskedPeople            29800
+    stop-workers AskedPeople            29804
     stop-workers Brake                  74916
     stop-workers TooLong                  859
-    wait         AskedPeople            57935
+    wait         AskedPeople            58373
     wait         AwaitingApproval        1530
-    wait         AwaitingReview          3900
-    wait         BackingOff             19549
-    wait         Brake                 181199
-    wait         ChecksRunning           4238
+    wait         AwaitingReview          4020
+    wait         BackingOff             19593
+    wait         Brake                 181238
+    wait         ChecksRunning           4250
     wait         Cold                    2454
-    wait         DaySpent                 553
+    wait         DaySpent                 555
     wait         Gap                   139399
-    wait         LookAgain              43044
+    wait         LookAgain              43074
     wait         NoChecks                 760
     wait         NotCurrentYet           1654
-    wait         Outage                  1106
-    wait         Over                   43760
-    wait         Paused                 83548
+    wait         Outage                  1110
+    wait         Over                   43816
+    wait         Paused                 83620
     wait         QuietPeriod             8364
+    wait         SpendingUnknown          555
     wait         StaleItem              38556
-    wait         StepRunning            13667
+    wait         StepRunning            13688
     wait         TargetRed                 55
     wait         Unheard                  289
-    1307760 cases
+    1309928 cases
     "#);
 }

@@ -493,6 +493,7 @@ fn every_reason_is_one_sentence() {
         WaitReason::Outage { what: Down::Executor, until: at },
         WaitReason::Outage { what: Down::Pipelines, until: at },
         WaitReason::DaySpent { until: at },
+        WaitReason::SpendingUnknown { why: "the query was not answered".into() },
         WaitReason::Cold,
     ];
     waits.extend([Brake::On, Brake::Stop].map(WaitReason::Brake));
@@ -561,6 +562,7 @@ fn every_reason_is_one_sentence() {
     wait: the executor does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
     wait: the build infrastructure of this repository does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
     wait: all runs together have used what they may in one day; it goes on at 1970-01-01T00:00:00Z
+    wait: what all runs together have used could not be read, so nothing more is paid for until it can: the query was not answered
     wait: nothing moved; it is looked at closely every few ticks
     wait: the kill switch is on: nothing new starts until the operator takes it off
     wait: the kill switch is on stop; the operator takes it off

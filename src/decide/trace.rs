@@ -117,7 +117,7 @@ fn rung_of(decision: &Decision, run: &Run, seen: &Observation) -> u8 {
         Decision::Wait(reason) => match reason {
             WaitReason::Over => 0,
             // Never wanted by a rung.
-            WaitReason::Outage { .. } | WaitReason::DaySpent { .. } => 0,
+            WaitReason::Outage { .. } | WaitReason::DaySpent { .. } | WaitReason::SpendingUnknown { .. } => 0,
             WaitReason::Brake(_) => 1,
             WaitReason::StaleItem | WaitReason::LookAgain(Missing::Item) => 3,
             WaitReason::LookAgain(Missing::Branch) => 4,

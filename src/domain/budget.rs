@@ -22,10 +22,13 @@ pub struct Budget {
     pub day_tokens: Option<u64>,
     /// Micro US dollars of all runs in one UTC day.
     pub day_cost: Option<u64>,
-    /// Pushes to one pull request.
+    /// Pushes to one pull request, since a person last let its run go on.
     pub pushes: u32,
     /// What tokens cost, where an agent does not tell.
     pub prices: Option<Prices>,
+    /// Whether the operator chose one of the limits in money, whatever amount it is.
+    #[serde(default)]
+    pub chooses_money: bool,
 }
 
 /// Ten turns at their limit of 45 minutes; whoever needs more works in circles.
@@ -54,16 +57,17 @@ impl Default for Budget {
             day_cost: Some(DAY_COST),
             pushes: PUSHES,
             prices: None,
+            chooses_money: false,
         }
     }
 }
 
 impl Budget {
-    /// Whether somebody chose how much money may be spent: then a price that nobody knows is an error. The usual caps bind
-    /// where a price is known; agents that tell none are bound by time and tokens.
+    /// Whether somebody chose how much money may be spent: then a price that nobody knows is an error. The same amounts
+    /// as a mere default bind where a price is known; agents that tell none are bound by time and tokens.
     pub fn caps_money(&self) -> bool {
-        let caps = |budget: &Self| [budget.item_cost, budget.unaccepted_cost, budget.day_cost];
-        caps(self) != caps(&Self::default()) && caps(self).iter().any(Option::is_some)
+        let caps = [self.item_cost, self.unaccepted_cost, self.day_cost];
+        self.chooses_money && caps.iter().any(Option::is_some)
     }
 
     /// Micro US dollars of `usage`: as the agent told, else by the operator's prices; none when nobody knows.

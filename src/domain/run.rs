@@ -69,6 +69,9 @@ pub struct Run {
     /// The newest turn whose work was accepted, that is all checks passed on it: money is counted from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<TurnNumber>,
+    /// People were asked because the work item has used up what only the operator can raise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_budget: bool,
     /// What earlier runs of the same work item used up, as it was known at the claim: money is counted per item.
     #[serde(default, skip_serializing_if = "Usage::is_nothing")]
     pub before: Usage,
@@ -294,6 +297,7 @@ impl Run {
             choices: Choices::default(),
             resumed: None,
             accepted: None,
+            out_of_budget: false,
             before: Usage::default(),
             said: None,
             mentioned: None,

@@ -71,7 +71,7 @@ impl Fault {
         Self::new(On::Operation(operation.to_owned()))
     }
 
-    /// Waits for a path that contains the pattern; `*` matches anything.
+    /// Waits for a path with its query that contains the pattern; `*` matches anything.
     pub fn on_path(pattern: &str) -> Self {
         Self::new(On::Path(pattern.to_owned()))
     }

@@ -92,7 +92,11 @@ pub(crate) async fn handle(
     }
     let (name, write) = operation(&kind(&inner, &incoming), &incoming);
     // The page is the spectator's: looking at it must not use up a fault.
-    let struck = if name == "page" { None } else { inner.strike(name, &incoming.path, write) };
+    let struck = if name == "page" {
+        None
+    } else {
+        inner.strike(name, &format!("{}?{}", incoming.path, incoming.query), write)
+    };
     let Some((wrong, fault)) = struck else {
         return answer(&inner, &incoming, false, None).await;
     };

@@ -232,6 +232,7 @@ fn budgets(budget: &Budget) -> Vec<(&'static Var, String)> {
         day_cost,
         pushes,
         prices: _,
+        chooses_money: _,
     } = budget;
     let none = || "none".to_owned();
     let dollars = |micro: &Option<u64>| micro.map_or_else(none, super::parse::dollars_text);

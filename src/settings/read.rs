@@ -373,7 +373,12 @@ impl Reader {
         let dollars = parse::or_none(parse::dollars);
         let tokens = parse::or_none(parse::count);
         let unaccepted = &vars::BUDGET_UNACCEPTED_COST;
+        let is_amount = |given: &Option<String>| {
+            given.as_deref().is_some_and(|text| matches!(dollars(text), Ok(Some(_))))
+        };
+        let chooses_money = [&item_cost, &unaccepted_cost, &day_cost].into_iter().any(is_amount);
         Budget {
+            chooses_money,
             item_time: self.or(
                 &vars::BUDGET_ITEM_TIME,
                 item_time,

@@ -251,7 +251,7 @@ vars! {
         "Tokens of one work item that are paid in full, at most",
         "Three turns at their limit", "0.1.0";
     BUDGET_ITEM_COST: Is("60"),
-        "US dollars of one work item, at most. Where money is limited, a price that nobody knows stops the run: see `ROUNDSMAN_AGENT_PRICE_INPUT`",
+        "US dollars of one work item, at most. Once this or another limit in dollars is set, to whatever amount, a price that nobody knows stops the run: see `ROUNDSMAN_AGENT_PRICE_INPUT`. The defaults hold where the price is known",
         "Three turns at their limit, or a dozen expensive honest ones", "0.1.0";
     BUDGET_UNACCEPTED_COST: Is("40"),
         "US dollars of one run since checks last passed on its work or a person let it go on, at most",
@@ -263,7 +263,7 @@ vars! {
         "US dollars of all runs in one UTC day, at most; then everything waits for the next day",
         "What a team may find on Monday without having been asked", "0.1.0";
     BUDGET_PUSHES: Is("15"),
-        "Pushes to one pull request, at most",
+        "Pushes to one pull request, at most; counted anew when a person lets its run go on",
         "More than all turns that can push; reviewers and pipelines are told about each", "0.1.0";
 
     STORE_KIND: Is("sqlite"),

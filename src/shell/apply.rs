@@ -5,7 +5,7 @@ mod people;
 use super::{App, OpenError, brief, evidence, executor, older, progress, proposals, rules, talk};
 use crate::{
     ado::{self, ItemChange, NewPullRequest, PullRequestChange, Written},
-    decide::{Effect, Observation, Procedure},
+    decide::{Effect, Observation, Procedure, budget::item_is_spent},
     domain::{
         AgentResult, BranchName, Doubt, Identity, Labels, Outcome, PublishResult, PullRequest,
         PullRequestStatus, RULES_FILE, Repository, Run, Stage, StateCategory, Step, StepResult, Turn,
@@ -338,6 +338,7 @@ async fn hand_to_people(
         evidence: Evidence::default(),
         people: people.to_vec(),
         asks,
+        first: item_is_spent(run, &app.policy).and_then(|limit| limit.setting()),
     };
     let wanted = |item: &WorkItem, evidence: &Evidence, file: Option<&ado::AttachedFile>| {
         let escalation = Escalation { evidence: evidence.clone(), ..escalation.clone() };

@@ -8,8 +8,8 @@ use crate::{
         Admission, Candidate, Competing, Gap, Load, NoRepository, Record, RefuseReason, Seen, Source, admit,
     },
     domain::{
-        BranchName, Choices, LabelledBy, Link, PullRequestStatus, Repository, RunId, StateCategory, WorkItem,
-        WorkItemId,
+        BranchName, Choices, LabelledBy, Link, PullRequestStatus, Repository, Run, RunId, StateCategory,
+        WorkItem, WorkItemId,
     },
     words,
 };
@@ -32,6 +32,8 @@ pub(super) enum Found {
         repository: Repository,
         /// What the item chose.
         choices: Choices,
+        /// Runs of it that our own comments tell of, whichever executor's: what they used up is used up.
+        earlier: Vec<Run>,
     },
     /// It may not.
     Refused(RefuseReason),
@@ -110,10 +112,14 @@ async fn read(
         Ok(repository) => competing(app, item, repository).await?,
         Err(_) => None,
     });
-    parts.record = Seen::Known(record(app, item.id, &app.ado.comments(&item.project, item.id).await?).await?);
+    let comments = app.ado.comments(&item.project, item.id).await?;
+    parts.record = Seen::Known(record(app, item.id, &comments).await?);
     let admission = admit(&parts, load, &policy);
     match (admission, repository) {
-        (Admission::Admitted(choices), Ok(repository)) => Ok(Found::Good { repository, choices }),
+        (Admission::Admitted(choices), Ok(repository)) => {
+            let earlier = told_runs(app, item, &comments).await?;
+            Ok(Found::Good { repository, choices, earlier })
+        }
         (Admission::Refused(reason), _) => refused(reason),
         (Admission::Admitted(_), Err(_)) => refused(RefuseReason::NobodyLabelled),
     }
@@ -219,6 +225,20 @@ async fn record(app: &App, item: WorkItemId, comments: &[ItemComment]) -> Result
     }
     record.claims_today = u32::try_from(claims.len()).unwrap_or(u32::MAX);
     Ok(record)
+}
+
+/// Runs of the item as the records in our own comments tell them. One that cannot be read tells nothing.
+async fn told_runs(app: &App, item: &WorkItem, comments: &[ItemComment]) -> Result<Vec<Run>, ado::Error> {
+    let me = &app.me().await?.id;
+    let own = comments.iter().filter(|comment| comment.author.id == *me);
+    let runs = own.filter_map(|comment| {
+        let run = words::Marker::find(&comment.stored)?.run;
+        let record = words::Record::find(&comment.stored, run)
+            .inspect_err(|why| tracing::warn!(run.id = %run, "what it used up is not known: {why}"))
+            .ok()?;
+        (run.item == item.id).then(|| record.run(&item.labels, &app.policy.labels, comment.created_at))
+    });
+    Ok(runs.collect())
 }
 
 /// Days are UTC days: everywhere the same.

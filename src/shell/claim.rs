@@ -29,14 +29,18 @@ pub(super) enum ClaimError {
     Unknown(ado::Error),
 }
 
+/// What is claimed besides the item.
+pub(super) struct Wanted {
+    pub(super) repository: Repository,
+    pub(super) requested_by: Option<Identity>,
+    pub(super) choices: Choices,
+    /// Runs of the item that its comments tell of.
+    pub(super) earlier: Vec<Run>,
+}
+
 /// Claims `item` as it was read.
-pub(super) async fn claim(
-    app: &App,
-    item: &WorkItem,
-    repository: Repository,
-    requested_by: Option<Identity>,
-    choices: Choices,
-) -> Result<Claimed, ClaimError> {
+pub(super) async fn claim(app: &App, item: &WorkItem, wanted: Wanted) -> Result<Claimed, ClaimError> {
+    let Wanted { repository, requested_by, choices, earlier } = wanted;
     let id = RunId { item: item.id, revision: item.revision };
     let Some(target) = repository.default_branch.clone() else {
         return Ok(Claimed::ByOther("its repository has no default branch any more".into()));
@@ -55,9 +59,9 @@ pub(super) async fn claim(
             claimed_at: app.now,
         })
     };
-    let known = app.remembered().await?;
-    let earlier = known.iter().filter(|earlier| earlier.id.item == item.id && earlier.id != id);
-    let run = Run { before: before(earlier), ..run };
+    // Comments tell of every executor's runs and outlive a memory; a memory outlives a comment that somebody deleted.
+    let known = app.store.of_item(item.id).await?;
+    let run = Run { before: before(known.iter().chain(&earlier).filter(|earlier| earlier.id != id)), ..run };
     let text = progress::text(&run);
     let run = Run { progress_digest: Some(Record::of_claim(&run).digest(&text)), ..run };
     let labels = &app.policy.labels;

@@ -39,7 +39,7 @@ pub use brief::house_rules_problem;
 use crate::{
     ado,
     decide::{
-        FleetFacts,
+        FleetFacts, breaker,
         close_look::{SHIPPED_SCHEDULE, is_its_turn},
     },
     domain::{Identity, Policy, Repository, Run, RunId, StateCategory},
@@ -130,13 +130,7 @@ impl App {
                 opened.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 Box::new(opened.store)
             }
-            StoreKind::Labels => Box::new(store::labels::Labels::new(
-                ado.clone(),
-                me.clone(),
-                settings.runtime.executor.clone(),
-                settings.intake.projects.clone(),
-                policy.labels.clone(),
-            )),
+            StoreKind::Labels => Box::new(in_comments(&settings, &policy, &ado, &me)),
         };
         let runtime = executor::open(&settings, &worker, host.environment)?;
         Ok(Self {
@@ -152,6 +146,11 @@ impl App {
             last_visit: OnceCell::new(),
             lookups: Lookups::default(),
         })
+    }
+
+    /// What the comments of work items tell about our runs, whatever the memory is.
+    pub(crate) fn in_comments(&self) -> store::labels::Labels {
+        in_comments(&self.settings, &self.policy, &self.ado, &self.me)
     }
 
     /// Who we are, asked once; a token that is not ours or nobody's is an error here and not later.
@@ -174,8 +173,8 @@ impl App {
         Ok(identity)
     }
 
-    /// What all runs together come to, as this invocation found it. Where the memory cannot be read, nothing holds a run
-    /// back for that; nothing can be saved then either, so nothing starts.
+    /// What all runs together come to, as this invocation found it. Where that cannot be read, it is unknown, and unknown
+    /// facts let nobody pay or claim: one query that fails says nothing about whether the rest can be saved.
     pub(crate) async fn facts(&self) -> FleetFacts {
         self.facts_with(None).await
     }
@@ -183,11 +182,20 @@ impl App {
     /// The same, for whoever has just read the runs in flight.
     pub(crate) async fn facts_with(&self, in_flight: Option<&[Run]>) -> FleetFacts {
         let facts = self.facts.get_or_init(|| async {
-            match self.remembered_with(in_flight).await {
-                Ok(runs) => FleetFacts::of(&runs, &self.policy, self.now),
+            let read = async {
+                let runs = self.remembered_with(in_flight).await?;
+                Ok::<_, store::Error>((recover::knows_the_day(self).await?, runs))
+            };
+            match read.await {
+                Ok((false, _)) => FleetFacts::unknown(
+                    "the memory is new, and the watcher has not yet read back what was spent today",
+                ),
+                Ok((true, runs)) => FleetFacts::of(&runs, &self.policy, self.now),
                 Err(why) => {
-                    tracing::warn!("what all runs together use up could not be told: {why}");
-                    FleetFacts::default()
+                    tracing::warn!(
+                        "what all runs together use up could not be read; nothing is paid for: {why}"
+                    );
+                    FleetFacts::unknown(why)
                 }
             }
         });
@@ -200,21 +208,20 @@ impl App {
         is_its_turn(run.id.item, self.last_visit.get().copied().unwrap_or_else(assumed), self.now)
     }
 
-    /// Runs in flight and lately closed ones, each once.
-    pub(crate) async fn remembered(&self) -> Result<Vec<Run>, store::Error> {
-        self.remembered_with(None).await
+    /// Whether somebody asked what all runs together come to, and it could not be told.
+    pub(crate) fn facts_unknown(&self) -> bool {
+        self.facts.get().is_some_and(|facts| facts.unknown.is_some())
     }
 
+    /// Runs in flight, and those in which something was paid for today or just before, each once.
     async fn remembered_with(&self, in_flight: Option<&[Run]>) -> Result<Vec<Run>, store::Error> {
-        /// More runs than any installation closes in a day.
-        const RECENT: u32 = 200;
         let mut runs = match in_flight {
             Some(read) => read.to_vec(),
             None => self.store.in_flight().await?,
         };
         let known: BTreeSet<RunId> = runs.iter().map(|run| run.id).collect();
-        let recent = self.store.recent(RECENT).await?;
-        runs.extend(recent.into_iter().filter(|run| !known.contains(&run.id)));
+        let worked = self.store.worked_since(breaker::looks_back_to(self.now)).await?;
+        runs.extend(worked.into_iter().filter(|run| !known.contains(&run.id)));
         Ok(runs)
     }
 
@@ -264,6 +271,21 @@ impl App {
         let token = self.settings.ado.token().map_err(|why| OpenError::Secret(why.to_string()))?;
         Ok(Credential { scheme: self.settings.ado.scheme, token })
     }
+}
+
+fn in_comments(
+    settings: &Settings,
+    policy: &Policy,
+    ado: &Arc<ado::Client>,
+    me: &Arc<OnceCell<ado::Connection>>,
+) -> store::labels::Labels {
+    store::labels::Labels::new(
+        ado.clone(),
+        me.clone(),
+        settings.runtime.executor.clone(),
+        settings.intake.projects.clone(),
+        policy.labels.clone(),
+    )
 }
 
 /// Why an invocation cannot begin.

@@ -81,6 +81,9 @@ async fn try_poll(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     // Before anything is claimed: is the token ours?
     app.check_who_we_are().await?;
     let mut load = load(app).await?;
+    if app.facts_unknown() {
+        report.exit = Some(Exit::SomeFailed);
+    }
     if let Some(reason) = load.full(&app.policy) {
         // What is full needs no further reads.
         report.not_looked_at = u32::try_from(ids.len().saturating_sub(LINES)).unwrap_or(u32::MAX);
@@ -220,9 +223,10 @@ pub(super) async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut 
         Ok(looked) => looked,
         Err(why) => return Line { failed: true, ..line("failed", why.to_string()) },
     };
-    let (repository, choices) = match &looked.found {
-        Found::Good { repository, choices } => (repository.clone(), choices.clone()),
-        Found::Refused(reason) => {
+    let requested_by = looked.labelled.as_ref().map(|labelled| labelled.by.clone());
+    let (repository, choices, earlier) = match looked.found {
+        Found::Good { repository, choices, earlier } => (repository, choices, earlier),
+        Found::Refused(ref reason) => {
             let said = line("refused", reason.to_string());
             if mode == Mode::Real
                 && let Err(why) = notice::tell(app, item, &looked, reason).await
@@ -240,8 +244,8 @@ pub(super) async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut 
         load.claim(&repository);
         return line("would-claim", format!("it would be claimed for {}", repository.path()));
     }
-    let requested_by = looked.labelled.map(|labelled| labelled.by);
-    match claim::claim(app, item, repository, requested_by, choices).await {
+    let wanted = claim::Wanted { repository, requested_by, choices, earlier };
+    match claim::claim(app, item, wanted).await {
         Ok(claim::Claimed::Ours(run)) => {
             load.items.insert(run.id.item);
             load.claim(&run.repository);
@@ -290,6 +294,7 @@ impl From<store::Error> for Failure {
             | store::Error::Newer { .. }
             | store::Error::IllegalMove { .. }
             | store::Error::Unusable { .. }
+            | store::Error::TooMany { .. }
             | store::Error::Record { .. } => Self::Store(error),
         }
     }

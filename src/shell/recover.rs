@@ -6,12 +6,12 @@ mod left;
 use super::{App, report::Line, takeover};
 use crate::{
     ado,
-    decide::RefuseReason,
+    decide::{RefuseReason, breaker},
     domain::{
         Claim, Generation, IdentityId, Run, RunId, Stage, TriggerKey, TurnNumber, TurnRecord, WorkItem,
         WorkItemId,
     },
-    store::{self, Saved},
+    store::{self, RunStore as _, Saved},
     words::{Found, Marker, Record, record::Unreadable},
 };
 use left::{Left, left};
@@ -61,24 +61,27 @@ pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result
     let mut lines = Vec::new();
     let mut is_complete = true;
     let left = left(app, known, me, looked_for_asked).await?;
+    let mut room = takeover::Room::beside(known);
     let all = ids.into_iter().map(|id| (id, None));
     for (id, left) in all.chain(left.into_iter().map(|left| (left.run.item, Some(left)))) {
         if left.is_some_and(|left| runs.iter().any(|found| found.id == left.run)) {
             continue;
         }
         let line = |what, why: String, failed| Line { run: None, item: id.0, what, why, stage: None, failed };
-        match rebuild(app, id, left, known, me).await {
+        match rebuild(app, id, left, (known, &room), me).await {
             Ok(Rebuilt::Run(run)) => {
                 lines.push(Line {
                     run: Some(run.id),
                     ..line("recovered", "its run was found in the work item".into(), false)
                 });
+                room.add(&run);
                 runs.push(*run);
             }
             Ok(Rebuilt::TakenOver(run)) => {
                 let why =
                     "its executor gave no sign for too long; this one goes on with its branch".to_owned();
                 lines.push(Line { run: Some(run.id), ..line("taken-over", why, false) });
+                room.add(&run);
                 runs.push(*run);
             }
             Ok(Rebuilt::Stopped(run, why)) => {
@@ -92,6 +95,7 @@ pub(super) async fn recover(app: &App, known: &[Run], me: &IdentityId) -> Result
             }
         }
     }
+    remember_the_day(app, &runs).await?;
     if looked_for_asked && is_complete {
         app.store.beat(ASKED, app.now).await?;
     }
@@ -120,6 +124,30 @@ async fn labelled(app: &App, label: &str) -> Result<(BTreeSet<WorkItemId>, bool)
 /// Under this name the memory notes that it looked for runs about which people were asked. A new memory has no note.
 const ASKED: &str = "recovery";
 
+/// Under this name the memory notes that the runs of its first day were read back.
+const DAY: &str = "day";
+
+/// Whether limits of the day can be counted: a new memory has to be told first what was spent before it was new.
+pub(super) async fn knows_the_day(app: &App) -> Result<bool, store::Error> {
+    Ok(!app.store.keeps_beats() || app.store.last_beat(DAY).await?.is_some())
+}
+
+/// A memory that is new does not know which runs were closed today, and limits of the day count them. They are read from
+/// their comments, once, as a memory without a file reads them all the time.
+async fn remember_the_day(app: &App, found: &[Run]) -> Result<(), store::Error> {
+    if knows_the_day(app).await? {
+        return Ok(());
+    }
+    let told = app.in_comments().worked_since(breaker::looks_back_to(app.now)).await?;
+    for run in told.into_iter().filter(Run::is_closed) {
+        if !found.iter().any(|found| found.id == run.id) {
+            // Superseded means that it is remembered.
+            let _ = app.store.open(&Run { generation: Generation::NEW, ..run }).await?;
+        }
+    }
+    app.store.beat(DAY, app.now).await
+}
+
 /// Runs about which people were asked carry another label and wait for days: they are looked for when the memory is
 /// new, and then now and then, because a query can be behind. An idle tick does not pay for it.
 async fn is_due(app: &App) -> Result<bool, store::Error> {
@@ -145,7 +173,7 @@ async fn rebuild(
     app: &App,
     id: WorkItemId,
     left: Option<Left>,
-    known: &[Run],
+    (known, room): (&[Run], &takeover::Room<'_>),
     me: &IdentityId,
 ) -> Result<Rebuilt, RecoverError> {
     if let Some(left) = left {
@@ -194,7 +222,7 @@ async fn rebuild(
         };
     }
     if marker.executor != app.settings.runtime.executor && left.is_none() && is_claimed {
-        let taken = takeover::take_over(app, &item, &marker, comment, known.len()).await?;
+        let taken = takeover::take_over(app, &item, &marker, comment, room).await?;
         return Ok(taken.map_or(Rebuilt::NotOurs, |run| Rebuilt::TakenOver(Box::new(run))));
     }
     if marker.executor != app.settings.runtime.executor || known.iter().any(|run| run.id == marker.run) {

@@ -4,11 +4,39 @@
 use super::{App, claim, progress, recover::RecoverError};
 use crate::{
     ado::{ItemChange, ItemComment, Written},
-    decide::takeover::{continuing, takeover_due_at},
-    domain::{Run, RunId, WorkItem},
+    decide::{
+        budget::is_under_way,
+        takeover::{continuing, takeover_due_at},
+    },
+    domain::{Policy, Repository, Run, RunId, WorkItem},
     store::Saved,
     words::{Marker, Record},
 };
+
+/// What this executor works on: what is taken over takes room like a claim, also from what is found later in one visit.
+pub(super) struct Room<'a> {
+    known: &'a [Run],
+    taken: Vec<Run>,
+}
+
+impl<'a> Room<'a> {
+    /// Beside these runs.
+    pub(super) fn beside(known: &'a [Run]) -> Self {
+        Self { known, taken: Vec::new() }
+    }
+
+    /// One more, claimed or found again in this visit.
+    pub(super) fn add(&mut self, run: &Run) {
+        self.taken.push(run.clone());
+    }
+
+    /// Whether one more run in this repository is no more than the operator allows. Runs that wait for people take no room.
+    fn is_left(&self, repository: &Repository, policy: &Policy) -> bool {
+        let under_way = || self.known.iter().chain(&self.taken).filter(|run| is_under_way(run));
+        let here = under_way().filter(|run| run.repository.id == repository.id).count();
+        under_way().count() < policy.max_runs as usize && here < policy.max_runs_per_repository as usize
+    }
+}
 
 /// Takes over the run that `comment` tells of, if its owner had its time and this executor has room. None where not.
 pub(super) async fn take_over(
@@ -16,19 +44,21 @@ pub(super) async fn take_over(
     item: &WorkItem,
     marker: &Marker,
     comment: &ItemComment,
-    in_flight: usize,
+    room: &Room<'_>,
 ) -> Result<Option<Run>, RecoverError> {
     let policy = &app.policy;
     let is_open = policy.brake.allows_claims()
         && policy.allows(&marker.repository)
-        && in_flight < policy.max_runs as usize
         && !item.labels.has(&policy.labels.paused)
         && !item.labels.has(&policy.labels.stop);
     // A record that cannot be read is for people: what was spent is not guessed.
     let Ok(record) = Record::find(&comment.stored, marker.run) else { return Ok(None) };
     let old = record.run(&item.labels, &policy.labels, comment.created_at);
     let sign = comment.changed_at.max(old.claimed_at);
-    if !is_open || takeover_due_at(&old, sign, policy).is_none_or(|due| due > app.now) {
+    if !is_open
+        || !room.is_left(&old.repository, policy)
+        || takeover_due_at(&old, sign, policy).is_none_or(|due| due > app.now)
+    {
         return Ok(None);
     }
     app.runtime.health().await?;

@@ -69,9 +69,17 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
             // What cannot be found again now is found later; runs that we know do not wait for it.
             Err(why) => tracing::warn!("runs that were lost could not be looked for: {why}"),
         }
-        let (reopened, lines) = revive::revive(app, &runs).await?;
-        runs.extend(reopened);
-        report.lines.extend(lines);
+        match revive::revive(app, &runs).await {
+            Ok((reopened, lines)) => {
+                runs.extend(reopened);
+                report.lines.extend(lines);
+            }
+            // Nor do they wait for those that people may have opened again.
+            Err(why) => {
+                report.exit = Some(Exit::SomeFailed);
+                tracing::warn!("runs that were closed could not be looked through: {why}");
+            }
+        }
     }
     let fleet = survey(app, &runs, &me).await;
     let parallel = app.settings.concurrency.get() as usize;
@@ -86,6 +94,10 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     });
     let lines: Vec<Line> = visits.buffer_unordered(parallel).collect().await;
     report.lines.extend(lines);
+    if app.facts_unknown() {
+        // Runs wait for it, and nobody but the operator can mend it.
+        report.exit = Some(Exit::SomeFailed);
+    }
     if mode == Mode::Real {
         app.store.beat(VISITED, app.now).await?;
         executor::sweep(app).await;

@@ -37,6 +37,9 @@ use tokio::sync::OnceCell;
 
 /// Items read per query: more runs than one executor has.
 const PAGE: u32 = 200;
+/// Commented items of a project that may have changed in a day, whoever changed them: the comments of each are read. More
+/// is an error, because what is not looked at is not counted.
+const MOST_CHANGED: usize = 2_000;
 
 /// Azure DevOps as the memory of one executor's runs.
 #[derive(Debug)]
@@ -152,7 +155,7 @@ impl Labels {
     }
 
     /// All readable runs of an item.
-    async fn of_item(&self, item: &WorkItem) -> Result<Vec<Found>, Error> {
+    async fn runs_of(&self, item: &WorkItem) -> Result<Vec<Found>, Error> {
         let mut all: Vec<Found> = Vec::new();
         let marked = self.marked(item).await?;
         let newest = newest(&marked);
@@ -180,6 +183,27 @@ impl Labels {
         }
         let ids: Vec<WorkItemId> = ids.into_iter().collect();
         Ok(self.ado.work_items(&ids).await?)
+    }
+
+    /// All readable runs of all items that were commented on and saved since then. Each turn and each claim is such a
+    /// save, so nothing that counts is missed; an error rather than a part.
+    async fn changed_since(&self, since: Timestamp) -> Result<Vec<Run>, Error> {
+        let wiql = Wiql::discussed().oldest_first().changed_since(since);
+        let mut ids: BTreeSet<WorkItemId> = BTreeSet::new();
+        for project in &self.projects {
+            match self.ado.all_ids(project, &wiql, PAGE).await {
+                Ok(found) => ids.extend(within(found, MOST_CHANGED, project)?),
+                // One that was renamed or is closed to us must not hide the runs of the others.
+                Err(why) if why.is_not_found() => {
+                    tracing::warn!("{project} was not searched for runs: {why}");
+                }
+                Err(why) => return Err(why.into()),
+            }
+        }
+        let ids: Vec<WorkItemId> = ids.into_iter().collect();
+        let items = self.ado.work_items(&ids).await?;
+        let all = try_join_all(items.iter().map(|item| self.runs_of(item))).await?;
+        Ok(all.into_iter().flatten().map(|found| found.run).collect())
     }
 
     fn know(&self, run: &Run) {
@@ -212,6 +236,11 @@ impl Labels {
         self.held().words.remove(&run.id);
         Ok(Saved::Saved(record.generation()))
     }
+}
+
+/// These items, unless there are too many of them to be looked at.
+fn within(ids: Vec<WorkItemId>, most: usize, project: &str) -> Result<Vec<WorkItemId>, Error> {
+    if ids.len() > most { Err(Error::TooMany { project: project.to_owned(), most }) } else { Ok(ids) }
 }
 
 /// The newest claim in these comments, and when it was made.
@@ -299,7 +328,7 @@ impl RunStore for Labels {
         let items = self.items(&Wiql::labelled_with_any(&[&names.in_progress, &names.human])).await?;
         // The query may be behind; the item decides.
         let ours = |item: &&WorkItem| item.labels.has(&names.in_progress) || item.labels.has(&names.human);
-        let all = try_join_all(items.iter().filter(ours).map(|item| self.of_item(item))).await?;
+        let all = try_join_all(items.iter().filter(ours).map(|item| self.runs_of(item))).await?;
         let all = all.into_iter().flatten().map(|found| found.run);
         let mut runs: Vec<Run> = all.filter(|run| !run.is_closed()).collect();
         runs.sort_by_key(|run| run.id);
@@ -311,11 +340,20 @@ impl RunStore for Labels {
 
     async fn recent(&self, limit: u32) -> Result<Vec<Run>, Error> {
         let items = self.items(&Wiql::discussed()).await?;
-        let all = try_join_all(items.iter().map(|item| self.of_item(item))).await?;
+        let all = try_join_all(items.iter().map(|item| self.runs_of(item))).await?;
         let mut runs: Vec<Run> = all.into_iter().flatten().map(|found| found.run).collect();
         runs.sort_by_key(|run| std::cmp::Reverse((run.claimed_at, run.id)));
         runs.truncate(limit as usize);
         Ok(runs)
+    }
+
+    /// The comments are the memory.
+    async fn of_item(&self, _: WorkItemId) -> Result<Vec<Run>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn worked_since(&self, since: Timestamp) -> Result<Vec<Run>, Error> {
+        self.changed_since(since).await
     }
 
     async fn save(&self, run: &Run, rings: &[Ring], _: Option<&Note>) -> Result<Saved, Error> {
@@ -386,12 +424,10 @@ impl RunStore for Labels {
         Ok(saved)
     }
 
-    /// Claims leave a comment with a marker on their day. Of the items that were saved since, the newest two hundred are
-    /// looked at: far more than a day's claims.
+    /// Claims leave a comment with a marker on their day.
     async fn opened_since(&self, since: Timestamp) -> Result<u32, Error> {
-        let items = self.items(&Wiql::discussed().changed_since(since)).await?;
-        let all = try_join_all(items.iter().map(|item| self.of_item(item))).await?;
-        let opened = all.into_iter().flatten().filter(|found| found.run.claimed_at >= since);
+        let all = self.changed_since(since).await?;
+        let opened = all.into_iter().filter(|run| run.claimed_at >= since);
         Ok(u32::try_from(opened.count()).unwrap_or(u32::MAX))
     }
 

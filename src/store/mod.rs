@@ -8,7 +8,7 @@ pub use crate::domain::{Cause, Priority, Receiver, Ring, RingKind};
 
 use crate::{
     ado,
-    domain::{Generation, Run, RunId, Stage},
+    domain::{Generation, Run, RunId, Stage, WorkItemId},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -36,6 +36,13 @@ pub trait RunStore: Send + Sync {
 
     /// The newest runs, closed ones too, newest first.
     async fn recent(&self, limit: u32) -> Result<Vec<Run>, Error>;
+
+    /// Runs of an item that this memory knows besides what the item's comments tell, closed ones too.
+    async fn of_item(&self, item: WorkItemId) -> Result<Vec<Run>, Error>;
+
+    /// All runs, closed ones too, with a turn that began or ended at or after `since`; others may be among them. An error
+    /// rather than a part: what is counted of them is a limit.
+    async fn worked_since(&self, since: Timestamp) -> Result<Vec<Run>, Error>;
 
     /// Saves `run` if it is still the generation that was loaded, together with what is to be rung and noted: one
     /// transaction. An illegal move of the stage is an error and nothing is saved. Where a save is dear, it is kept in
@@ -155,6 +162,17 @@ pub enum Error {
     /// Azure DevOps is the memory and cannot be reached, or refuses.
     #[error("the runs' records in the work items cannot be used: {0}")]
     Ado(#[from] ado::Error),
+    /// More was changed in one day than this memory looks through.
+    #[error(
+        "more than {most} commented work items of {project} were changed in a day, and runs without a file are looked for \
+         in all of them: set ROUNDSMAN_STORE_KIND to `sqlite`"
+    )]
+    TooMany {
+        /// Where.
+        project: String,
+        /// So many are looked at.
+        most: usize,
+    },
     /// A record was written by a newer roundsman.
     #[error("the record of run {run} cannot be used: {detail}")]
     Record {

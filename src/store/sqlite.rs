@@ -162,6 +162,30 @@ impl RunStore for Sqlite {
         .await
     }
 
+    async fn of_item(&self, item: WorkItemId) -> Result<Vec<Run>, Error> {
+        self.call(move |c| {
+            let sql = "SELECT run, generation FROM runs WHERE item = ?1 ORDER BY revision";
+            c.prepare_cached(sql)?.query_map([item.0], columns)?.map(|row| from_columns(row?)).collect()
+        })
+        .await
+    }
+
+    async fn worked_since(&self, since: Timestamp) -> Result<Vec<Run>, Error> {
+        self.call(move |c| {
+            // Texts of times compare like times up to the second; what ends within it is one run too many.
+            let second = since.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+            let sql = "SELECT run, generation FROM runs WHERE opened_at >= ?1 OR EXISTS
+                       (SELECT 1 FROM json_each(run, '$.turns') turn
+                        WHERE turn.value ->> 'at' >= ?2 OR turn.value ->> 'ended_at' >= ?2)
+                       ORDER BY item, revision";
+            c.prepare_cached(sql)?
+                .query_map(params![nanos(since), second], columns)?
+                .map(|row| from_columns(row?))
+                .collect()
+        })
+        .await
+    }
+
     async fn save(&self, run: &Run, rings: &[Ring], note: Option<&Note>) -> Result<Saved, Error> {
         let (run, rings, note) = (run.clone(), rings.to_vec(), note.cloned());
         self.write(move |t| {

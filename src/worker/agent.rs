@@ -45,7 +45,8 @@ pub(super) fn run(job: &Job) -> (AgentResult, Usage) {
             return (AgentResult::Failed { class, detail: job.clean(&detail, DETAIL) }, Usage::default());
         }
     };
-    let result = session.play().unwrap_or_else(|halt| session.rescue(halt));
+    let played = session.play();
+    let result = played.unwrap_or_else(|halt| session.rescue(halt));
     session.usage.seconds = began.elapsed().as_secs();
     left::clean(job);
     left::gather_proposals(job);
@@ -318,15 +319,23 @@ impl<'a> Session<'a> {
         Ok(changed)
     }
 
-    /// An agent that used up its limits may have done something that people can go on with: what it left is handed on as
-    /// unfinished work where it is tidy. Nobody is asked to tidy it any more.
-    fn rescue(&self, halt: AgentResult) -> AgentResult {
-        let AgentResult::Failed { class: AgentFailure::Exhausted, detail } = halt else { return halt };
-        let unfinished = || -> Result<Option<DiffStat>, GitError> {
-            let is_tidy = self.problems()?.is_empty() && self.status(&self.git)?.is_empty();
-            if is_tidy && self.tip(&self.git)? != self.base { self.deliver().map(Some) } else { Ok(None) }
-        };
-        match unfinished() {
+    /// An agent that used up its limits, time among them, may have done something that people can go on with: what it left
+    /// is handed on as unfinished work where it is tidy. Nobody is asked to tidy it any more.
+    fn rescue(&mut self, halt: AgentResult) -> AgentResult {
+        let AgentResult::Failed { class, detail } = halt else { return halt };
+        match class {
+            AgentFailure::Exhausted | AgentFailure::Timeout => {}
+            AgentFailure::Infrastructure
+            | AgentFailure::Provider
+            | AgentFailure::Rejected
+            | AgentFailure::Agent
+            | AgentFailure::Idle
+            | AgentFailure::TooMuchOutput
+            | AgentFailure::LeftConflict
+            | AgentFailure::Untidy
+            | AgentFailure::Stopped => return AgentResult::Failed { class, detail },
+        }
+        match self.unfinished() {
             Ok(Some(changed)) if changed.files > 0 => AgentResult::Worked {
                 summary: self.summary(),
                 checks_passed: None,
@@ -337,8 +346,16 @@ impl<'a> Session<'a> {
                 review: None,
                 cut: Some(detail),
             },
-            Ok(_) | Err(_) => AgentResult::Failed { class: AgentFailure::Exhausted, detail },
+            Ok(_) | Err(_) => AgentResult::Failed { class, detail },
         }
+    }
+
+    /// What was saved of a turn that was cut off, bundled, if it is something and tidy.
+    fn unfinished(&mut self) -> Result<Option<DiffStat>, GitError> {
+        // The time that is over was the agent's.
+        self.git = Git::new(self.job, None)?.unstoppable(now() + SAVE_LIMIT);
+        let is_tidy = self.problems()?.is_empty() && self.status(&self.git)?.is_empty();
+        if is_tidy && self.tip(&self.git)? != self.base { self.deliver().map(Some) } else { Ok(None) }
     }
 
     /// Keeps what the repository says to this agent's program out of the workspace: it could name another provider, and

@@ -110,7 +110,8 @@ impl Job {
         listen(Arc::clone(&signalled));
         let limits = &spec.limits;
         let deadline = began + Duration::from_secs(limits.wall_seconds);
-        watch(deadline + Duration::from_secs(limits.grace_seconds) + SAVE_LIMIT + WATCHDOG_SLACK);
+        // Work is saved, and where the agent was cut off it is looked at and bundled once more.
+        watch(deadline + Duration::from_secs(limits.grace_seconds) + 2 * SAVE_LIMIT + WATCHDOG_SLACK);
 
         let mut redactor = Redactor::default();
         if step == Step::Agent {

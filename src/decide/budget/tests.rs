@@ -39,6 +39,7 @@ fn generous() -> Policy {
         unaccepted_cost: None,
         day_tokens: None,
         day_cost: None,
+        chooses_money: true,
         ..Budget::default()
     };
     Policy { budget, ..Policy::default() }
@@ -138,6 +139,70 @@ fn what_was_accepted_or_let_go_on_is_not_spent_for_nothing() {
 }
 
 #[test]
+fn a_default_is_no_choice_and_its_amount_can_be_one() {
+    let run = run(&[used(100, None)]);
+    let with = |change: fn(&mut Budget)| {
+        let mut policy = Policy::default();
+        change(&mut policy.budget);
+        told(&run, &policy)
+    };
+    assert_eq!(with(|_| {}), None, "nobody chose");
+    assert!(with(|b| b.chooses_money = true).unwrap().contains("nobody knows what the tokens"));
+    let none = |b: &mut Budget| {
+        (b.chooses_money, b.item_cost, b.unaccepted_cost, b.day_cost) = (true, None, None, None);
+    };
+    assert_eq!(with(none), None, "nothing is limited");
+}
+
+#[test]
+fn pushes_begin_anew_when_a_person_lets_the_run_go_on() {
+    let mut run = run(&[used(1, Some(1)), used(1, Some(1))]);
+    let mut policy = generous();
+    policy.budget.pushes = 2;
+    assert!(told(&run, &policy).unwrap().contains("2 pushes were made"));
+    run.resumed = Some(Resumed { at: given::now(), by: None, after: TurnNumber(2), revision: Revision(20) });
+    assert_eq!(told(&run, &policy), None);
+    policy.budget.pushes = 0;
+    assert!(told(&run, &policy).is_some(), "none is none");
+}
+
+#[test]
+fn the_operator_is_named_where_a_persons_word_is_not_enough() {
+    let run = run(&[used(100, Some(5_000_000))]);
+    let setting = |change: fn(&mut Budget)| {
+        let mut policy = generous();
+        change(&mut policy.budget);
+        item_is_spent(&run, &policy).and_then(|limit| limit.setting())
+    };
+    type Row = (fn(&mut Budget), Option<&'static str>);
+    let rows: [Row; 8] = [
+        (|b| b.item_cost = Some(5_000_000), Some("ROUNDSMAN_BUDGET_ITEM_COST")),
+        (|b| b.item_tokens = Some(100), Some("ROUNDSMAN_BUDGET_ITEM_TOKENS")),
+        (|b| b.item_time = Some(Duration::from_mins(1)), Some("ROUNDSMAN_BUDGET_ITEM_TIME")),
+        (|b| b.unaccepted_cost = Some(0), Some("ROUNDSMAN_BUDGET_UNACCEPTED_COST")),
+        (|b| b.pushes = 0, Some("ROUNDSMAN_BUDGET_PUSHES")),
+        // These are counted anew.
+        (|b| b.unaccepted_cost = Some(5_000_000), None),
+        (|b| b.pushes = 1, None),
+        (|_| {}, None),
+    ];
+    for (at, (change, expected)) in rows.into_iter().enumerate() {
+        assert_eq!(setting(change), expected, "{at}");
+    }
+}
+
+#[test]
+fn what_is_not_known_holds_what_would_be_paid_for_and_nothing_else() {
+    let (run, policy) = (run(&[used(1, Some(1))]), generous());
+    let facts = FleetFacts::unknown("the query was not answered");
+    let held = halt(&run, &facts, &policy, true, given::now());
+    assert!(matches!(held, Some(Halt::Wait(WaitReason::SpendingUnknown { .. }))), "{held:?}");
+    assert_eq!(halt(&run, &facts, &policy, false, given::now()), None, "publishing is free");
+    let refused = facts.refusal(&policy, true, given::now());
+    assert!(matches!(refused, Some(RefuseReason::SpendingUnknown { .. })), "{refused:?}");
+}
+
+#[test]
 fn publishing_again_is_free_and_what_a_provider_did_not_answer_is_no_turn() {
     let mut run = run(&[used(1, Some(90_000_000))]);
     let facts = FleetFacts::default();
@@ -171,6 +236,11 @@ fn a_later_run_of_the_item_begins_with_what_earlier_ones_spent() {
     assert_eq!(before([&second, &first, &second]), used(10, Some(1)) + used(20, Some(2)));
     assert_eq!(before([&second]), before([&first, &second]), "the first may be forgotten");
     assert_eq!(before([]), Usage::default());
+    // One that took over has the turns of the run before among its own.
+    let branch = crate::domain::BranchName::of_run(first.id);
+    let continues = Some(crate::domain::Continued { branch, text: first.id.revision });
+    let taken = Run { id: id(2), continues, ..self::run(&[used(10, Some(1)), used(5, Some(1))]) };
+    assert_eq!(before([&first, &taken]), used(10, Some(1)) + used(5, Some(1)));
 }
 
 #[test]

@@ -117,7 +117,7 @@ axis! {
     /// Facts that refine red and green, and what could not be performed.
     Fact { None, TargetRed, TargetMended, TargetUnknown, Flake, Weakened, Unheard, Stuck }
     /// What was used up, and what all runs together come to.
-    Spend { Little, Time, Tokens, Cost, Unaccepted, Unpriced, Pushes, Day, Down, DownForOthers }
+    Spend { Little, Time, Tokens, Cost, Unaccepted, Unpriced, Pushes, Day, Down, DownForOthers, Unread }
     /// Settings.
     Rules { Default, Green, DraftAndAuto, Drill }
     /// What people said to us in the discussion, in a thread or by label, and what we said.

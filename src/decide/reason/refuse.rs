@@ -136,6 +136,11 @@ pub enum RefuseReason {
     },
     /// Money is limited, and nobody knows what today's tokens cost.
     UnknownPrice,
+    /// What all runs together use up could not be read.
+    SpendingUnknown {
+        /// Why it could not.
+        why: String,
+    },
 }
 
 impl RefuseReason {
@@ -175,7 +180,8 @@ impl RefuseReason {
             | Self::PollFull
             | Self::Outage { .. }
             | Self::DaySpent { .. }
-            | Self::UnknownPrice => None,
+            | Self::UnknownPrice
+            | Self::SpendingUnknown { .. } => None,
         }
     }
 
@@ -267,6 +273,10 @@ impl fmt::Display for RefuseReason {
                 write!(f, "all runs together have used what they may in one day; it goes on at {until}")
             }
             Self::UnknownPrice => write!(f, "{}", Limit::UnknownPrice),
+            Self::SpendingUnknown { why } => write!(
+                f,
+                "what all runs together have used could not be read, so nothing more is paid for until it can: {why}"
+            ),
         }
     }
 }

@@ -73,6 +73,11 @@ pub enum WaitReason {
         /// When the day is over.
         until: Timestamp,
     },
+    /// What all runs together use up could not be read, so nothing more is paid for.
+    SpendingUnknown {
+        /// Why it could not.
+        why: String,
+    },
     /// Cold: nothing was looked at in this tick beyond the survey.
     Cold,
 }
@@ -180,6 +185,10 @@ impl fmt::Display for WaitReason {
             Self::DaySpent { until } => {
                 write!(f, "all runs together have used what they may in one day; it goes on at {until}")
             }
+            Self::SpendingUnknown { why } => write!(
+                f,
+                "what all runs together have used could not be read, so nothing more is paid for until it can: {why}"
+            ),
             Self::Cold => write!(f, "nothing moved; it is looked at closely every few ticks"),
         }
     }

@@ -436,7 +436,8 @@ impl Case<'_> {
             Spend::Pushes => false,
             // What the turn under way reports replaces what it was given, and green accepts what was spent.
             Spend::Unaccepted => {
-                publishes || self.caught.usage().is_nothing() || self.caught.accepted.is_some()
+                let is_word = matches!(self.decision, Decision::Resume(_));
+                publishes || is_word || self.caught.usage().is_nothing() || self.caught.accepted.is_some()
             }
             Spend::Time
             | Spend::Tokens
@@ -444,7 +445,8 @@ impl Case<'_> {
             | Spend::Unpriced
             | Spend::Day
             | Spend::Down
-            | Spend::DownForOthers => publishes,
+            | Spend::DownForOthers
+            | Spend::Unread => publishes,
         };
         law!(self, is_free, "nothing is paid for beyond a limit; publishing what was paid is free");
     }
@@ -501,6 +503,7 @@ impl Case<'_> {
             reason,
             WaitReason::Brake(_)
                 | WaitReason::Over
+                | WaitReason::SpendingUnknown { .. }
                 | WaitReason::Paused(_)
                 | WaitReason::AskedPeople
                 | WaitReason::NotResumed(_)
@@ -582,11 +585,8 @@ impl Case<'_> {
     fn lists_what_it_waits_for(&self) {
         let Decision::Wait(WaitReason::AwaitingReview { open, .. }) = self.decision else { return };
         let Some(list) = checklist(self.caught, self.seen, self.policy) else {
-            return law!(
-                self,
-                self.seen.threads.known().is_none(),
-                "only a look that knows less has no list"
-            );
+            let is_blind = self.seen.threads.known().is_none();
+            return law!(self, is_blind, "only a look that knows less has no list");
         };
         let has = |owed: &String| {
             list.iter().any(|item| {

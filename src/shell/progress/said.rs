@@ -149,7 +149,8 @@ fn said(decision: &Decision) -> (Option<String>, bool) {
         | WaitReason::TargetRed
         | WaitReason::AwaitingApproval
         | WaitReason::Outage { .. }
-        | WaitReason::DaySpent { .. } => (Some(reason.to_string()), false),
+        | WaitReason::DaySpent { .. }
+        | WaitReason::SpendingUnknown { .. } => (Some(reason.to_string()), false),
         WaitReason::Gap(_)
         | WaitReason::StaleItem
         | WaitReason::LookAgain(_)

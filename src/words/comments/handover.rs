@@ -62,6 +62,8 @@ pub struct Escalation {
     pub people: Vec<Identity>,
     /// Whether words in the discussion are enough of an answer.
     pub asks: bool,
+    /// The setting that the operator has to change first: without that the run could only stop again.
+    pub first: Option<&'static str>,
 }
 
 /// Where what the turns left can be looked at.
@@ -175,8 +177,14 @@ pub fn escalated(run: &Run, escalation: &Escalation, links: &Links, labels: &Lab
         (true, None) => "answer with a comment here, or ",
         (false, _) => "",
     };
+    let first = escalation.first.map_or_else(String::new, |setting| {
+        format!(
+            "the work item has used up what it may, so the operator has to change {setting} first, and the run goes on \
+             no sooner; then "
+        )
+    });
     let resume = format!(
-        "To go on with this run: {answer}put the label {} on the work item again, or write {} in a comment. What you write \
+        "To go on with this run: {first}{answer}put the label {} on the work item again, or write {} in a comment. What you write \
          here before is read by the next turn. To take it over yourself: remove the label {}; what was pushed stays.",
         labels.ready,
         Command::Resume,

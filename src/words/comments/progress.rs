@@ -339,6 +339,9 @@ pub fn waiting(reason: &WaitReason, policy: &Policy) -> Option<Waiting> {
         WaitReason::AwaitingReview { open, optional: _ } => (format!("people: {}", open.join(", ")), None),
         WaitReason::Outage { what, until } => (format!("{} to answer again", what.word()), Some(*until)),
         WaitReason::DaySpent { until } => ("the next day".into(), Some(*until)),
+        WaitReason::SpendingUnknown { .. } => {
+            ("the operator, unless what all runs have used can be read again at the next visit".into(), None)
+        }
     };
     Some(Waiting { whom, until: until.map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string()) })
 }

@@ -290,6 +290,7 @@ fn whose_move_it_is() {
         WaitReason::AwaitingApproval,
         WaitReason::Outage { what: Down::Provider, until: at(600) },
         WaitReason::DaySpent { until: at(6_000) },
+        WaitReason::SpendingUnknown { why: "the query was not answered".into() },
     ];
     let rows = waits.iter().filter_map(|reason| waiting(reason, &Policy::default())).map(|waiting| {
         let until = waiting.until.map(|until| format!(" until {until}")).unwrap_or_default();
@@ -307,6 +308,7 @@ fn whose_move_it_is() {
     a person, who approves the pipeline's stage
     the model provider to answer again until 2026-09-21 14:23 UTC
     the next day until 2026-09-21 15:53 UTC
+    the operator, unless what all runs have used can be read again at the next visit
     ");
     assert_eq!(waiting(&WaitReason::Cold, &Policy::default()), None);
 }
@@ -374,6 +376,7 @@ proptest! {
                 evidence: Evidence::Attached(text.clone()),
                 people: Vec::new(),
                 asks: false,
+                first: None,
             };
         let links = Links { pull_request: Some(format!("https://x.example/{text}")), ..Links::default() };
         let texts = [

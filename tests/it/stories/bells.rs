@@ -60,6 +60,23 @@ async fn n01_a_receiver_that_is_down_costs_a_later_try_and_no_run() {
     assert_eq!(ntfy.received_requests().await.unwrap().len(), 1);
 }
 
+/// A run that asks and is then done: who asked for the one hears nothing of the other.
+#[tokio::test]
+async fn a_receiver_with_a_filter_hears_nothing_else() {
+    let mut world = World::new().await;
+    let (all, done) =
+        (receiver(ResponseTemplate::new(200)).await, receiver(ResponseTemplate::new(200)).await);
+    world.set("ROUNDSMAN_DOORBELL_WEBHOOK", &all.uri());
+    world.set("ROUNDSMAN_DOORBELL_NTFY", &format!("{}/agents", done.uri()));
+    world.set("ROUNDSMAN_DOORBELL_NTFY_EVENTS", "done");
+    world.agent("echo 'Which greeting?' > \"$ROUNDSMAN_OUT/question.md\"");
+    let item = world.ask().await;
+    world.until_handed(item).await;
+    let told = heard(&all).await;
+    assert!(told.iter().any(|post| post["kind"] == "needs-human"), "it did occur: {told:#?}");
+    assert_eq!(done.received_requests().await.unwrap().len(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn n02_a_ring_that_was_heard_and_not_noted_comes_again_under_the_same_key() {
     let mut world = World::new().await;

@@ -3,9 +3,17 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use crate::world::{World, line};
+use crate::{
+    stories::rules::land,
+    world::{Memory, World, line},
+};
 use jiff::SignedDuration;
-use roundsman::domain::{TurnKind, WorkerState};
+use roundsman::{
+    domain::{TurnKind, WorkerState},
+    emulator::Fault,
+    exit::Exit,
+    runtime::spec::{Limits, WorkerSpec},
+};
 use std::fs;
 
 /// A change that passes all checks.
@@ -203,24 +211,189 @@ async fn a_price_that_nobody_knows_stops_the_run_and_the_poller() {
     assert_eq!(line(&claimed, next).what, "claimed", "{claimed:#?}");
 }
 
+fn asked_for_people(world: &World, item: i64) -> usize {
+    world.comments(item).iter().filter(|text| text.contains("this run needs a person")).count()
+}
+
+/// People are told what has to be raised, and labelling again before that asks them nothing twice.
 #[tokio::test]
-async fn the_money_of_an_item_is_counted_over_all_its_runs() {
+async fn a_spent_item_waits_for_the_operator_and_asks_people_once() {
     let mut world = World::new().await;
-    metered(&mut world, "echo 'Which one?' > \"$ROUNDSMAN_OUT/question.md\"", "0.5");
+    let script = format!(
+        "if test -e \"$WORLD/calls2\"; then {GOOD}; else echo 'Which one?' > \"$ROUNDSMAN_OUT/question.md\"; fi; \
+         touch \"$WORLD/calls2\""
+    );
+    metered(&mut world, &script, "0.5");
     world.set("ROUNDSMAN_BUDGET_ITEM_COST", "0.50");
     let item = world.ask().await;
     let told = world.until_handed(item).await;
     assert!(told.contains("Which one?") && told.contains("0.50 USD"), "{told}");
+    assert!(told.contains("the operator has to change ROUNDSMAN_BUDGET_ITEM_COST first"), "{told}");
     asks_again(&world, item);
-    world
-        .go(|world| {
-            let told = world.comments(item);
-            told.iter().filter(|text| text.contains("this run needs a person")).count() == 2
-        })
-        .await;
-    let told = world.comments(item).into_iter().next_back().unwrap();
-    assert!(told.contains("has cost 0.50 USD, of 0.50 USD allowed"), "{told}");
+    for _ in 0..3 {
+        let report = world.tick().await;
+        let why = &line(&report, item).why;
+        assert!(why.contains("has cost 0.50 USD, of 0.50 USD allowed"), "{report:#?}");
+        let _ = world.poll().await;
+    }
+    assert_eq!(asked_for_people(&world, item), 1, "{:#?}", world.comments(item));
     assert_eq!(calls(&world), ["implement"], "a new label is no new money");
+    world.assert_quiet().await;
+
+    world.set("ROUNDSMAN_BUDGET_ITEM_COST", "5");
+    world.until_green().await;
+    assert_eq!(calls(&world).len(), 2, "what was said still counts: {:?}", calls(&world));
+}
+
+/// A closed run and a new claim, with the memory lost in between.
+#[tokio::test]
+async fn the_money_of_an_item_is_counted_over_all_its_runs() {
+    for forgets in [false, true] {
+        let mut world = World::new().await;
+        metered(&mut world, GOOD, "0.5");
+        world.set("ROUNDSMAN_BUDGET_ITEM_COST", "0.50");
+        let item = world.ask().await;
+        let pull = world.until_green().await;
+        let owner = world.universe.owner.clone();
+        world.universe.emulator.abandon(pull, &owner).unwrap();
+        world.go(|world| !world.tags(item).contains(&"agent-in-progress".to_owned())).await;
+        let first = world.run().await;
+        assert!(first.is_closed(), "{first:#?}");
+        if forgets {
+            world.lose_memory();
+        }
+        let _ = world.tick().await;
+        world.universe.emulator.untag(item, "ready-for-human", &owner).ok();
+        asks_again(&world, item);
+        world.go(|world| asked_for_people(world, item) == 1).await;
+        let told = world.comments(item).into_iter().next_back().unwrap();
+        assert!(told.contains("has cost 0.50 USD, of 0.50 USD allowed"), "{told}");
+        assert!(told.contains("ROUNDSMAN_BUDGET_ITEM_COST first"), "{told}");
+        let second = world.runs().await.remove(0);
+        assert!(second.id != first.id && second.before == first.usage(), "{second:#?}");
+        assert_eq!(calls(&world), ["implement"], "a new claim is no new money");
+    }
+}
+
+/// One query that fails: nobody pays and nobody claims, and what is free goes on.
+#[tokio::test]
+async fn what_cannot_be_counted_pays_for_nothing_and_holds_nothing_else() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_STORE_KIND", "labels");
+    metered(&mut world, GOOD, "0.5");
+    world.universe.emulator.force_next_result(world.universe.pipeline, "failed");
+    let refused = || Fault::on_path("wit/wiql*timePrecision=true").times(10_000).answer(400, &[], "{}");
+    let item = world.ask().await;
+    // The first of the two counts claims, the second what was spent.
+    world.universe.emulator.fault(refused().skip(1));
+    let report = world.poll().await;
+    assert!(line(&report, item).why.contains("so nothing more is paid for"), "{report:#?}");
+    assert_eq!(report.exit(), Exit::SomeFailed, "the operator hears of it: {report:#?}");
+    world.universe.emulator.clear_faults();
+    let report = world.poll().await;
+    assert_eq!(line(&report, item).what, "claimed", "{report:#?}");
+
+    world.universe.emulator.fault(refused());
+    world.go(|world| progress(world, item).contains("so nothing more is paid for")).await;
+    assert_eq!(world.universe.emulator.pull_requests().len(), 1, "what was paid for is published");
+    let report = world.tick().await;
+    assert_eq!(line(&report, item).what, "wait", "{report:#?}");
+    assert_eq!(report.exit(), Exit::SomeFailed, "{report:#?}");
+    assert_eq!(calls(&world), ["implement"]);
+    assert_eq!(asked_for_people(&world, item), 0);
+    world.universe.emulator.clear_faults();
+    world.until_green().await;
+    assert_eq!(calls(&world), ["implement", "fix-forward"]);
+}
+
+/// More items are talked about in a day than one page of a query has; the run with the money is the one saved first.
+#[tokio::test]
+async fn a_day_is_counted_however_much_people_talk() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_STORE_KIND", "labels");
+    world.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "2");
+    metered(&mut world, GOOD, "0.5");
+    world.set("ROUNDSMAN_BUDGET_DAY_COST", "0.50");
+    let item = world.ask().await;
+    let pull = world.until_green().await;
+    world.universe.emulator.abandon(pull, &world.universe.owner.clone()).unwrap();
+    world.go(|world| !world.tags(item).contains(&"agent-in-progress".to_owned())).await;
+    for _ in 0..201 {
+        let other = world.universe.file_item(&[]).unwrap();
+        world.universe.emulator.comment_item(other, "Me too.", &world.universe.owner.clone()).unwrap();
+    }
+    let next = world.universe.file_item(&["ready-for-agent"]).unwrap();
+    let refused = world.poll().await;
+    assert!(line(&refused, next).why.contains("what they may in one day"), "{refused:#?}");
+}
+
+#[tokio::test]
+async fn a_spent_day_stays_spent_when_the_memory_is_lost() {
+    let mut world = World::new().await;
+    metered(&mut world, GOOD, "0.5");
+    world.set("ROUNDSMAN_BUDGET_DAY_COST", "0.50");
+    world.set("ROUNDSMAN_INTAKE_MAX_CLAIMS_PER_DAY", "1");
+    let item = world.ask().await;
+    let pull = world.until_green().await;
+    world.universe.emulator.abandon(pull, &world.universe.owner.clone()).unwrap();
+    world.go(|world| !world.tags(item).contains(&"agent-in-progress".to_owned())).await;
+    world.lose_memory();
+    let next = world.universe.file_item(&["ready-for-agent"]).unwrap();
+    // What cannot be read back is not taken for nothing.
+    world.universe.emulator.fault(Fault::on_path("wit/wiql*timePrecision=true").times(1).answer(
+        400,
+        &[],
+        "{}",
+    ));
+    let _ = world.tick().await;
+    world.universe.emulator.clear_faults();
+    let refused = world.poll().await;
+    let why = line(&refused, next).why.clone();
+    let is_known = world.memory() == Memory::Labels;
+    assert!(
+        why.contains(if is_known { "what they may in one day" } else { "nothing more is paid for" }),
+        "{why}"
+    );
+
+    let _ = world.tick().await;
+    let refused = world.poll().await;
+    assert!(line(&refused, next).why.contains("what they may in one day"), "{refused:#?}");
+    world.set("ROUNDSMAN_BUDGET_DAY_COST", "5");
+    let refused = world.poll().await;
+    assert!(line(&refused, next).why.contains("as many items as allowed were claimed today"), "{refused:#?}");
+}
+
+#[tokio::test]
+async fn an_agent_that_outlives_its_time_leaves_a_draft_and_a_person_is_asked() {
+    for left in ["git add -A; git commit -qm 'Half of it'", ":"] {
+        let mut world = World::new().await;
+        let script = format!("{GOOD}; {left}; while :; do step; sleep 0.2; done");
+        metered(&mut world, &script, "0.01");
+        world.set("ROUNDSMAN_BUDGET_ITEM_TIME", "3s");
+        let item = world.ask().await;
+        let told = world.until_handed(item).await;
+        assert!(told.contains("a limit cut the agent off") && told.contains("a draft"), "{told}");
+        assert!(told.contains("ROUNDSMAN_BUDGET_ITEM_TIME first"), "{told}");
+        let pulls = world.universe.emulator.pull_requests();
+        assert!(pulls.len() == 1 && pulls[0].draft, "{pulls:#?}");
+        let readme =
+            world.universe.emulator.file(&world.universe.repository, &pulls[0].source, "README.md").unwrap();
+        assert!(String::from_utf8(readme).unwrap().contains("A line."), "what was paid for is kept");
+        assert_eq!(calls(&world), ["implement"], "nobody pays for the rest unasked");
+    }
+}
+
+/// The amount of a default is a choice, too, when somebody makes it.
+#[tokio::test]
+async fn a_limit_that_equals_the_default_asks_for_a_price() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_BUDGET_ITEM_COST", "60");
+    metered(&mut world, GOOD, "0");
+    world.universe.emulator.force_next_result(world.universe.pipeline, "failed");
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("nobody knows what the tokens of this run cost"), "{told}");
+    assert!(told.contains("the operator has to change ROUNDSMAN_AGENT_PRICE_INPUT first"), "{told}");
 }
 
 #[tokio::test]
@@ -294,4 +467,70 @@ async fn a_frozen_run_is_handed_over_with_everything_that_a_person_needs() {
     assert!(!progress(&world, item).contains(owner), "one mail is enough");
     let pulls = world.universe.emulator.pull_requests();
     assert_eq!(pulls[0].status, "active", "the work stays in place");
+}
+
+/// What the newest agent's step was told about its limits.
+async fn limits(world: &mut World) -> Limits {
+    let item = world.ask().await;
+    world.go(|world| !calls(world).is_empty() && !world.tags(item).contains(&"ready-for-agent".into())).await;
+    let run = world.runs().await.remove(0).id.to_string();
+    let mut waiting = vec![world.home().to_path_buf()];
+    while let Some(place) = waiting.pop() {
+        for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.ends_with("steps/agent/spec.json") && path.to_string_lossy().contains(&run) {
+                return serde_json::from_slice::<WorkerSpec>(&fs::read(path).unwrap()).unwrap().limits;
+            }
+            if entry.file_type().unwrap().is_dir() {
+                waiting.push(path);
+            }
+        }
+    }
+    panic!("the agent's step was not started")
+}
+
+#[tokio::test]
+async fn smaller_budgets_of_a_repository_reach_the_worker() {
+    let mut world = World::new().await;
+    metered(&mut world, GOOD, "0.01");
+    let rules = "[budget]\nturn_minutes = 7\nsteps = 11\ntokens = 12345\ndollars = 2\nfiles = 3\n";
+    land(&world, &[(".roundsman.toml", rules)]);
+    let told = limits(&mut world).await;
+    assert_eq!((told.wall_seconds, told.steps, told.tokens), (420, 11, 12_345), "{told:?}");
+    assert_eq!((told.cost_micro_usd, told.max_files), (2_000_000, 3), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_turn_gets_no_more_than_its_item_has_left() {
+    let mut world = World::new().await;
+    metered(&mut world, GOOD, "0.01");
+    world.set("ROUNDSMAN_BUDGET_ITEM_TIME", "5m");
+    world.set("ROUNDSMAN_BUDGET_ITEM_TOKENS", "6000");
+    world.set("ROUNDSMAN_BUDGET_ITEM_COST", "1.50");
+    let told = limits(&mut world).await;
+    assert_eq!((told.wall_seconds, told.tokens, told.cost_micro_usd), (300, 6_000, 1_500_000), "{told:?}");
+}
+
+/// None at all and too few, limit by limit: people are asked with the limit's own sentence, and nothing more is paid.
+#[tokio::test]
+async fn each_limit_ends_in_one_question_with_its_own_sentence() {
+    let rows = [
+        ("ROUNDSMAN_BUDGET_ITEM_TOKENS", "1000", "has used 1000 tokens, of 1000 allowed", 1),
+        ("ROUNDSMAN_BUDGET_UNACCEPTED_COST", "0.50", "0.50 USD were spent without a change that passes", 1),
+        ("ROUNDSMAN_BUDGET_PUSHES", "1", "1 pushes were made", 1),
+        ("ROUNDSMAN_BUDGET_ITEM_TOKENS", "0", "has used 0 tokens, of 0 allowed", 0),
+        ("ROUNDSMAN_BUDGET_ITEM_COST", "0", "has cost 0.00 USD, of 0.00 USD allowed", 0),
+        ("ROUNDSMAN_BUDGET_UNACCEPTED_COST", "0", "0.00 USD were spent without", 0),
+        ("ROUNDSMAN_BUDGET_PUSHES", "0", "0 pushes were made", 0),
+    ];
+    for (limit, value, sentence, paid) in rows {
+        let mut world = World::new().await;
+        metered(&mut world, GOOD, "0.5");
+        world.universe.emulator.force_next_result(world.universe.pipeline, "failed");
+        world.set(limit, value);
+        let item = world.ask().await;
+        let told = world.until_handed(item).await;
+        assert!(told.contains(sentence), "{limit}={value}: {told}");
+        assert_eq!(calls(&world).len(), paid, "{limit}={value}");
+    }
 }

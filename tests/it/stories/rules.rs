@@ -15,7 +15,7 @@ const GOOD: &str = "printf 'A line.\\n' >> README.md; echo changed";
 const KEEP: &str = "cp \"$ROUNDSMAN_BRIEF\" \"$WORLD/brief\"";
 
 /// Files that a person lands on the target branch.
-fn land(world: &World, files: &[(&str, &str)]) -> String {
+pub(crate) fn land(world: &World, files: &[(&str, &str)]) -> String {
     let files: Vec<SeedFile> = files.iter().map(|(path, text)| SeedFile::new(path, text)).collect();
     let owner = world.universe.owner.clone();
     world

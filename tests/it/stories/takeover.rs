@@ -171,3 +171,46 @@ async fn a15_of_two_that_take_over_at_once_one_wins() {
     assert_eq!(told.len(), 2, "one new claim: {told:#?}");
     assert!(told[1].continues.is_some());
 }
+
+/// The owner has two runs, and is then switched off.
+async fn two_orphans(owner: &mut World) {
+    owner.agent(SLOW);
+    owner.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "2");
+    let items = [owner.ask().await, owner.universe.file_item(&["ready-for-agent"]).unwrap()];
+    owner.go(|world| items.iter().all(|item| world.tags(*item).contains(&"agent-in-progress".into()))).await;
+    owner.passes(SignedDuration::from_hours(80));
+}
+
+async fn takes_over(world: &World) -> usize {
+    world.tick().await.lines.iter().filter(|line| line.what == "taken-over").count()
+}
+
+#[tokio::test]
+async fn a_takeover_takes_room_like_a_claim() {
+    let mut owner = World::new().await;
+    two_orphans(&mut owner).await;
+    let mut other = executor(&owner, "other");
+    other.set("ROUNDSMAN_INTAKE_MAX_RUNS", "1");
+    assert_eq!(takes_over(&other).await, 1, "also within one visit");
+    assert_eq!(takes_over(&other).await, 0);
+    other.set("ROUNDSMAN_INTAKE_MAX_RUNS", "2");
+    other.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "1");
+    assert_eq!(takes_over(&other).await, 0, "its repository is busy");
+    other.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "2");
+    assert_eq!(takes_over(&other).await, 1);
+    fs::write(owner.home().join("go"), "").unwrap();
+}
+
+#[tokio::test]
+async fn runs_that_wait_for_people_leave_room_for_a_takeover() {
+    let mut owner = World::new().await;
+    owner.agent("echo 'Which greeting?' > \"$ROUNDSMAN_OUT/question.md\"");
+    let mut other = executor(&owner, "other");
+    let item = other.ask().await;
+    other.until_handed(item).await;
+    two_orphans(&mut owner).await;
+    let mut other = executor(&owner, "other");
+    other.set("ROUNDSMAN_INTAKE_MAX_RUNS", "1");
+    assert_eq!(takes_over(&other).await, 1);
+    fs::write(owner.home().join("go"), "").unwrap();
+}
