@@ -180,6 +180,13 @@ impl Error {
         )
     }
 
+    /// Whether reading the same again gives the same, until somebody changes what is read: not so for an outage, nor for a
+    /// token that opens nothing at all.
+    pub fn is_lasting(&self) -> bool {
+        let is_token = matches!(self.kind, ErrorKind::Unauthorized { .. });
+        !is_token && self.kind.fault() != Fault::Transient
+    }
+
     /// Whether a rule of the work item type forbids the change.
     pub fn is_rule(&self) -> bool {
         matches!(&self.kind, ErrorKind::Rejected { type_key, .. } if type_key.as_deref() == Some(RULE_BROKEN))

@@ -83,9 +83,24 @@ pub struct Load {
     pub claims_now: u32,
     /// Why nothing may be claimed at all, if that is so.
     pub held: Option<RefuseReason>,
+    /// Why nothing may be claimed for a repository, by its id: its pipelines are down.
+    pub down: BTreeMap<String, RefuseReason>,
+    /// The same, once one claim has begun to try whether they still are.
+    pub tried: BTreeMap<String, RefuseReason>,
 }
 
 impl Load {
+    /// One more run, made by this poll or as good as made. It is the one that tries out what was down.
+    pub fn claim(&mut self, repository: &Repository) {
+        self.runs += 1;
+        self.claims_today += 1;
+        self.claims_now += 1;
+        *self.by_repository.entry(repository.id.clone()).or_default() += 1;
+        if let Some(reason) = self.tried.remove(&repository.id) {
+            self.down.insert(repository.id.clone(), reason);
+        }
+    }
+
     /// Why nothing at all can be claimed any more, whatever the item.
     pub fn full(&self, policy: &Policy) -> Option<RefuseReason> {
         if let Some(held) = &self.held {
@@ -150,6 +165,9 @@ fn judge(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Result<Choi
     }
     if load.by_repository.get(&repository.id).copied().unwrap_or(0) >= policy.max_runs_per_repository {
         return Err(RefuseReason::RepositoryBusy { repository: repository.path() });
+    }
+    if let Some(down) = load.down.get(&repository.id) {
+        return Err(down.clone());
     }
     load.full(policy).map_or(Ok(choices), Err)
 }
@@ -237,7 +255,7 @@ mod tests {
     use jiff::Timestamp;
 
     /// Everything that can be wrong, each with its own switch; all off is an item that is claimed.
-    const FAULTS: [&str; 32] = [
+    const FAULTS: [&str; 33] = [
         "brake",
         "in progress",
         "not labelled",
@@ -266,6 +284,7 @@ mod tests {
         "newer",
         "too often",
         "repository busy",
+        "pipelines",
         "held",
         "capacity",
         "day",
@@ -361,6 +380,14 @@ mod tests {
             with_people: BTreeSet::new(),
             by_repository: [("r".into(), u32::from(has("repository busy")))].into(),
             runs: if has("capacity") { policy.max_runs } else { 0 },
+            down: has("pipelines")
+                .then(|| {
+                    let until = Timestamp::UNIX_EPOCH;
+                    ("r".to_owned(), RefuseReason::Outage { what: crate::decide::Down::Pipelines, until })
+                })
+                .into_iter()
+                .collect(),
+            tried: BTreeMap::new(),
             held: has("held").then_some(RefuseReason::DaySpent { until: Timestamp::UNIX_EPOCH }),
             claims_today: if has("day") { policy.max_claims_per_day } else { 0 },
             claims_now: if has("poll") { policy.max_claims_per_poll } else { 0 },
@@ -426,6 +453,7 @@ mod tests {
         newer: a newer roundsman has left a record on it (version 2); it is left to that one
         too often: it was claimed 3 times today and came back each time; a person has to look
         repository busy: as many runs as allowed are in flight in Web/shop
+        pipelines: the build infrastructure of this repository does not answer the runs that are under way; one tries again at 1970-01-01T00:00:00Z
         held: all runs together have used what they may in one day; it goes on at 1970-01-01T00:00:00Z
         capacity: as many runs as allowed are in flight
         day: as many items as allowed were claimed today

@@ -1,6 +1,7 @@
-//! The circuit breaker: when the model provider or the executor fails run after run, nobody else has to find out.
+//! The circuit breaker: when the model provider, the executor or a repository's pipelines fail run after run, nobody else has
+//! to find out.
 //!
-//! Derived each time from remembered turns; nothing is stored. It opens when the newest turns that ended, of two runs at
+//! Derived each time from remembered turns and builds; nothing of its own is stored. It opens when the newest turns that ended, of two runs at
 //! least, all failed for the same reason of somebody else; it lets one run try after a pause that doubles with each try
 //! that fails; and whatever works again closes it. Knows nothing about providers but that they did not answer.
 
@@ -8,7 +9,10 @@ use super::{budget::is_under_way, deadline::later};
 use crate::domain::{AgentFailure, Run, RunId, Stage, TurnEnd, TurnRecord};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// What does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,6 +22,8 @@ pub enum Down {
     Provider,
     /// Containers, volumes, network, git's server: whatever a step needs.
     Executor,
+    /// What builds the changes of one repository: machines, pipelines, policies.
+    Pipelines,
 }
 
 /// Something is down for all runs.
@@ -35,6 +41,8 @@ pub struct Outage {
 
 /// So many failures in a row open it: one is bad luck, two may be.
 const OPENS_AFTER: usize = 3;
+/// So many runs in a row whose builds say nothing about the change: each of them was built twice or waited for hours.
+const PIPELINES_OPEN_AFTER: usize = 2;
 /// First pause: shorter outages are over by then, and a person hardly notices.
 const FIRST_PAUSE: Duration = Duration::from_mins(10);
 /// Longest pause: an outage that ended is noticed within this.
@@ -99,19 +107,67 @@ pub fn outage(runs: &[Run], now: Timestamp) -> Option<Outage> {
     // Those that were under way when it opened are no tries.
     let opened = streak[OPENS_AFTER - 1].at;
     let tries = streak.iter().filter(|one| one.turn.at >= opened).count();
-    let doubled = 2u32.saturating_pow(u32::try_from(tries).unwrap_or(u32::MAX).min(10));
-    let until = later(newest.at, FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE));
+    let until = pause(newest.at, tries);
     let trying = under_way.iter().find(|run| {
         run.turns.last().is_some_and(|turn| turn.at >= until && turn.ended_at.is_none() && turn.end.is_none())
     });
-    let mut order = under_way.clone();
+    Some(Outage { what, until, trying: trying.map(|run| run.id), order: order(&under_way) })
+}
+
+/// Until when nobody tries after a failure at `since`, of so many tries.
+fn pause(since: Timestamp, tries: usize) -> Timestamp {
+    let doubled = 2u32.saturating_pow(u32::try_from(tries).unwrap_or(u32::MAX).min(10));
+    later(since, FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE))
+}
+
+/// Who tries first.
+fn order(under_way: &[&Run]) -> Vec<RunId> {
+    let mut order = under_way.to_vec();
     order.sort_by_key(|run| (!waits(run), run.lost(), run.id));
-    Some(Outage {
-        what,
-        until,
-        trying: trying.map(|run| run.id),
-        order: order.into_iter().map(|run| run.id).collect(),
-    })
+    order.into_iter().map(|run| run.id).collect()
+}
+
+/// What of the builds of `runs` shows that pipelines are down, by the id of the repository that they build.
+pub fn pipelines(runs: &[Run], now: Timestamp) -> BTreeMap<String, Outage> {
+    let mut by_repository: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
+    for run in runs {
+        by_repository.entry(&run.repository.id).or_default().push(run);
+    }
+    let outages =
+        by_repository.into_iter().filter_map(|(id, runs)| Some((id.to_owned(), unbuilt(&runs, now)?)));
+    outages.collect()
+}
+
+/// The same of one repository.
+fn unbuilt(runs: &[&Run], now: Timestamp) -> Option<Outage> {
+    let mut built: Vec<(Timestamp, &Run, bool)> = runs
+        .iter()
+        .filter_map(|run| run.built.as_ref().map(|built| (built.at, *run, built.is_broken)))
+        .collect();
+    built.sort_by_key(|(at, run, _)| (*at, run.id));
+    let mut streak: Vec<(Timestamp, &Run)> = Vec::new();
+    for (at, run, _) in built.iter().rev().take_while(|(_, _, is_broken)| *is_broken) {
+        if streak.last().is_some_and(|(next, _)| later(*at, APART) < *next) {
+            break;
+        }
+        streak.push((*at, run));
+    }
+    streak.reverse();
+    let (newest, _) = *streak.last()?;
+    if streak.len() < PIPELINES_OPEN_AFTER || later(newest, APART) <= now {
+        return None;
+    }
+    let (opened, _) = streak[PIPELINES_OPEN_AFTER - 1];
+    let began = |run: &Run| run.turns.last().map(|turn| turn.at);
+    let tries = streak.iter().filter(|(_, run)| began(run).is_some_and(|at| at >= opened)).count();
+    let until = pause(newest, tries);
+    let under_way: Vec<&Run> = runs.iter().copied().filter(|run| is_under_way(run)).collect();
+    // Its turn began after the pause, and its builds have not told yet.
+    let is_trying = |run: &&&Run| {
+        began(run).is_some_and(|at| at >= until && run.built.as_ref().is_none_or(|built| built.at < at))
+    };
+    let trying = under_way.iter().find(is_trying).map(|run| run.id);
+    Some(Outage { what: Down::Pipelines, until, trying, order: order(&under_way) })
 }
 
 /// Whose fault the end of a turn was, where it was somebody's whom all runs need.

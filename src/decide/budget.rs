@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{Budget, Policy, Run, Stage, TurnEnd, TurnRecord, Usage};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A limit that is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,9 @@ pub struct FleetFacts {
     pub day_ends: Option<Timestamp>,
     /// What does not answer any run, if that is so.
     pub outage: Option<Outage>,
+    /// Whose pipelines are down, by the id of the repository.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pipelines: BTreeMap<String, Outage>,
 }
 
 impl FleetFacts {
@@ -125,6 +128,7 @@ impl FleetFacts {
         let mut facts = Self {
             day_ends: Some(later(begins, DAY)),
             outage: super::breaker::outage(runs, now),
+            pipelines: super::breaker::pipelines(runs, now),
             ..Self::default()
         };
         for turn in today {
@@ -215,7 +219,8 @@ pub fn halt(run: &Run, fleet: &FleetFacts, policy: &Policy, pays: bool, now: Tim
     if let Some(until) = fleet.day_is_spent(limits, now) {
         return Some(Halt::Wait(WaitReason::DaySpent { until }));
     }
-    let outage = fleet.outage.as_ref().filter(|outage| !outage.lets(run.id, now))?;
+    let mut outages = fleet.outage.iter().chain(fleet.pipelines.get(&run.repository.id));
+    let outage = outages.find(|outage| !outage.lets(run.id, now))?;
     Some(Halt::Wait(WaitReason::Outage { what: outage.what, until: outage.until }))
 }
 
@@ -320,6 +325,7 @@ impl Down {
         match self {
             Self::Provider => "the model provider",
             Self::Executor => "the executor",
+            Self::Pipelines => "the build infrastructure of this repository",
         }
     }
 }

@@ -5,13 +5,13 @@ use super::{
     deadline::Deadline,
     gaps::is_old,
     heard,
-    observation::{ItemSeen, Observation},
-    procedure::{REQUEUE_PREFIX, RETRY_PREFIX},
+    observation::{Checks, ItemSeen, Observation},
+    procedure::{Procedure, REQUEUE_PREFIX, RETRY_PREFIX},
     resume, tests_kept,
-    verdict::{Verdict, awaits_approval, verdict},
+    verdict::{Verdict, awaits_approval, queued, verdict},
 };
 use crate::domain::{
-    AgentFailure, AgentResult, Claimed, CommitId, FetchResult, Labels, Parked, Policy, PublishResult,
+    AgentFailure, AgentResult, Built, Claimed, CommitId, FetchResult, Labels, Parked, Policy, PublishResult,
     PullRequestStatus, Pushed, Resumed, Revision, Run, Stage, Started, Step, StepResult, Trigger, Turn,
     TurnEnd, TurnNumber, TurnRecord, Worker, WorkerState, policy::SETTLE,
 };
@@ -31,7 +31,7 @@ pub fn catch_up(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) 
     let settled = |since: Timestamp| super::deadline::later(since, SETTLE) <= now;
     run.doubts.unheard_since = run.doubts.unheard_since.filter(|since| !settled(*since));
     forgive_held_start(&mut run, seen, policy, now);
-    note_doubts(&mut run, seen, now);
+    note_doubts(&mut run, seen, policy, now);
     note_edit(&mut run, seen);
     note_heard(&mut run, seen, policy);
     run
@@ -311,7 +311,7 @@ fn adopt_pull_request(run: &mut Run, seen: &Observation, now: Timestamp) {
 }
 
 /// First looks at absences, gaps and red: remembered here, facts only with the second look.
-fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
+fn note_doubts(run: &mut Run, seen: &Observation, policy: &Policy, now: Timestamp) {
     let keep = |doubt: &mut Option<Timestamp>, holds: Option<bool>| match holds {
         Some(true) => *doubt = doubt.or(Some(now)),
         Some(false) => *doubt = None,
@@ -346,6 +346,7 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
         let verdict = verdict(checks, &head);
         tests_kept::note(run, seen, &head, &verdict);
         note_park(run, seen, &verdict, now);
+        note_built(run, checks, &head, &verdict, policy, now);
         let is_target = |signature: &String| {
             seen.target_failures.known().is_some_and(|failures| failures.contains(signature))
         };
@@ -370,6 +371,46 @@ fn note_doubts(run: &mut Run, seen: &Observation, now: Timestamp) {
             | Verdict::Pending
             | Verdict::NoChecks => {}
         }
+    }
+}
+
+/// Whether the pipelines judged the change, or failed themselves: many runs together tell from that whether they are down.
+fn note_built(
+    run: &mut Run,
+    checks: &Checks,
+    head: &CommitId,
+    verdict: &Verdict,
+    policy: &Policy,
+    now: Timestamp,
+) {
+    let is_broken = match verdict {
+        // What was not tried again yet may be bad luck.
+        Verdict::Failing(failing) if failing.is_infrastructure => {
+            let is_tried = |build| run.procedures.contains(&Procedure::RetryBuild { build }.key(head));
+            if !failing.builds.iter().copied().all(is_tried) {
+                return;
+            }
+            true
+        }
+        Verdict::Failing(_) => false,
+        Verdict::Broken { .. } => true,
+        Verdict::Passing { .. } | Verdict::Partial => false,
+        Verdict::Canceled { build, evaluation } => {
+            let retry = Procedure::after_cancel(*build, evaluation.as_ref());
+            if !run.procedures.contains(&retry.key(head)) {
+                return;
+            }
+            true
+        }
+        Verdict::Pending if queued(checks, head).is_some() && Deadline::Verdict.is_over(run, policy, now) => {
+            true
+        }
+        Verdict::Pending | Verdict::NoChecks => return,
+    };
+    let is_known =
+        run.built.as_ref().is_some_and(|built| built.head == *head && built.is_broken == is_broken);
+    if !is_known {
+        run.built = Some(Built { head: head.clone(), at: now, is_broken });
     }
 }
 

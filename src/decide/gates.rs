@@ -59,7 +59,8 @@ fn gate_of(reason: &RefuseReason) -> u8 {
         RefuseReason::Stopped => 4,
         RefuseReason::Paused => 5,
         RefuseReason::ItemOver => 6,
-        RefuseReason::NobodyLabelled => 7,
+        // What could not be read can be anything from here on.
+        RefuseReason::NobodyLabelled | RefuseReason::Unreadable { .. } => 7,
         RefuseReason::WithPeople => 8,
         RefuseReason::NotAPerson { .. } => 9,
         RefuseReason::NotTrusted { .. } => 10,

@@ -402,8 +402,7 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
         Verdict::Failing(failing) => return red(run, seen, policy, now, head, failing),
         Verdict::Broken { name } => return Escalate(EscalateReason::CheckBroken { name }),
         Verdict::Canceled { build, evaluation } => {
-            let retry = evaluation
-                .map_or(Procedure::RetryBuild { build }, |evaluation| Procedure::Requeue { evaluation });
+            let retry = Procedure::after_cancel(build, evaluation.as_ref());
             return if run.procedures.contains(&retry.key(head)) {
                 Escalate(EscalateReason::Canceled)
             } else {

@@ -201,6 +201,9 @@ pub struct Checks {
 pub struct TestsSeen {
     /// How many its builds published; none where they published nothing.
     pub totals: Option<TestTotals>,
+    /// Whether nobody may tell us how many: then they prove nothing, and what the push itself shows still counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_uncounted: bool,
     /// How many the builds of the head before published; asked only when the run does not remember.
     pub before: Option<TestTotals>,
     /// Files of tests that the newest push took away.

@@ -44,6 +44,12 @@ impl Procedure {
             Self::RetryBuild { build } => format!("{RETRY_PREFIX}{build}@{head}"),
         }
     }
+
+    /// What is done about a build that was stopped: its policy's evaluation is queued again, or the build is.
+    pub fn after_cancel(build: BuildId, evaluation: Option<&String>) -> Self {
+        evaluation
+            .map_or(Self::RetryBuild { build }, |evaluation| Self::Requeue { evaluation: evaluation.clone() })
+    }
 }
 
 /// What a run that waited for its target branch does once that is mended: its red builds are made anew, against the

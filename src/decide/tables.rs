@@ -491,6 +491,7 @@ fn every_reason_is_one_sentence() {
         },
         WaitReason::Outage { what: Down::Provider, until: at },
         WaitReason::Outage { what: Down::Executor, until: at },
+        WaitReason::Outage { what: Down::Pipelines, until: at },
         WaitReason::DaySpent { until: at },
         WaitReason::Cold,
     ];
@@ -558,6 +559,7 @@ fn every_reason_is_one_sentence() {
     wait: all checks are green; people still have to: two reviewers, linked item
     wait: the model provider does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
     wait: the executor does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
+    wait: the build infrastructure of this repository does not answer any run; one of them tries again at 1970-01-01T00:00:00Z
     wait: all runs together have used what they may in one day; it goes on at 1970-01-01T00:00:00Z
     wait: nothing moved; it is looked at closely every few ticks
     wait: the kill switch is on: nothing new starts until the operator takes it off

@@ -1,8 +1,9 @@
 //! `.roundsman.toml`: what a repository decides for itself, as its target branch says it.
 //!
 //! Pure: a text in, rules or what is wrong with them out. Rules only narrow what the operator set (promise *no-lift*):
-//! what would widen is an error of the file, told to people, and never half obeyed. Does not know who reads the file and
-//! where an older version of it is found.
+//! what would widen is told to people and cut to what the operator allows; what else the file says holds, because a file
+//! that protects must not stop to because of one number. Does not know who reads the file and where an older version of it
+//! is found.
 
 use super::{Choices, IdentityId, Policy};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ const MOST_DOCUMENTS: usize = 10;
 const MOST_PATTERNS: usize = 100;
 /// More reviewers than this are a mailing list.
 const MOST_REVIEWERS: usize = 10;
+/// Entries of a list that are looked at one by one; ten times the longest list that holds.
+const MOST_ENTRIES: usize = 1_000;
 /// Characters of a house rule: as much as a brief takes.
 const MOST_WORDS: usize = 8_000;
 /// Characters of what a parser says: it may repeat the line that it means.
@@ -218,6 +221,81 @@ impl Rules {
             RulesError::Unreadable(said.chars().take(COMPLAINT).collect())
         })?;
         rules.form().map_or(Ok(rules), Err)
+    }
+
+    /// As much of a file as can be read, key by key and entry by entry, for one that cannot be read as a whole: what it
+    /// protects is protected whatever else stands in it. None where it is no TOML, so that nobody knows what it says.
+    pub fn salvage(text: &str) -> Option<Self> {
+        let file: toml::Table = toml::from_str(text).ok()?;
+        let mut rules = Self::default();
+        let mut known = toml::Table::new();
+        let mut take = |section: &str, key: &str, value: toml::Value| -> bool {
+            let mut next = known.clone();
+            let place =
+                next.entry(section.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let toml::Value::Table(place) = place {
+                place.insert(key.to_owned(), value);
+            }
+            match next.clone().try_into::<Self>() {
+                Ok(read) if read.form().is_none() => {
+                    (rules, known) = (read, next);
+                    true
+                }
+                Ok(_) | Err(_) => false,
+            }
+        };
+        for (section, value) in file {
+            let toml::Value::Table(keys) = value else { continue };
+            for (key, value) in keys {
+                if take(&section, &key, value.clone()) {
+                    continue;
+                }
+                let toml::Value::Array(entries) = value else { continue };
+                let mut good = Vec::new();
+                for entry in entries.into_iter().take(MOST_ENTRIES) {
+                    good.push(entry);
+                    if !take(&section, &key, toml::Value::Array(good.clone())) {
+                        good.pop();
+                    }
+                }
+            }
+        }
+        Some(rules)
+    }
+
+    /// This without what the operator does not allow, and the first thing that was too much.
+    #[must_use]
+    pub fn cut(mut self, ceiling: &Ceiling) -> (Self, Option<RulesError>) {
+        let widens = self.widens(ceiling);
+        let most = |asked: &mut Option<u32>, allowed: u32| *asked = asked.map(|asked| asked.min(allowed));
+        let (budget, policy) = (&mut self.budget, &ceiling.policy);
+        most(&mut budget.fix_forward_attempts, policy.fix_forward_attempts);
+        most(&mut budget.respond_attempts, policy.respond_attempts);
+        most(&mut budget.conflict_attempts, policy.conflict_attempts);
+        most(&mut budget.redispatch_attempts, policy.redispatch_attempts);
+        most(&mut budget.steps, ceiling.steps);
+        most(&mut budget.files, ceiling.files);
+        budget.tokens = budget.tokens.map(|asked| asked.min(ceiling.tokens));
+        let fits = |asked: u32, allowed: u64| u64::from(asked) <= allowed;
+        // Whole minutes and dollars cannot say the operator's; without them it holds.
+        let turn = policy.turn_limit.as_secs().div_ceil(MINUTE);
+        budget.turn_minutes = budget.turn_minutes.filter(|asked| fits(*asked, turn));
+        let dollars = ceiling.cost_micro_usd.div_ceil(MICRO);
+        budget.dollars = budget.dollars.filter(|asked| fits(*asked, dollars));
+        let agent = &mut self.agent;
+        let offered = |asked: &Option<String>, offered: &[String]| {
+            asked.as_ref().is_none_or(|asked| offered.contains(asked))
+        };
+        if !offered(&agent.name, &ceiling.agents) {
+            // A model of one agent means nothing to another.
+            (agent.name, agent.model, agent.effort) = (None, None, None);
+        }
+        agent.model = agent.model.take().filter(|model| ceiling.models.contains(model));
+        agent.effort = agent.effort.take().filter(|effort| ceiling.efforts.contains(effort));
+        if policy.open_as_draft {
+            agent.draft = agent.draft.filter(|draft| *draft);
+        }
+        (self, widens)
     }
 
     /// What is wrong with the values, whoever the operator is.

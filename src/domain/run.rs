@@ -87,6 +87,9 @@ pub struct Run {
     /// The head whose tests were counted last, and how many there were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<Judged>,
+    /// What the pipelines came to on the newest head that they judged: tells an outage of theirs, across runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<Built>,
     /// Red because the target branch is: the run waits for it to be mended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<Parked>,
@@ -115,6 +118,17 @@ pub struct Parked {
     /// When the target was first seen without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Timestamp>,
+}
+
+/// What became of the builds of a head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// The head.
+    pub head: CommitId,
+    /// When that was first seen.
+    pub at: Timestamp,
+    /// Whether the pipelines themselves failed, so that nothing is known of the change.
+    pub is_broken: bool,
 }
 
 /// What a claim settles: what never changes in the life of a run.
@@ -286,6 +300,7 @@ impl Run {
             edited: None,
             heard: None,
             judged: None,
+            built: None,
             parked: None,
             continues: None,
             summed: None,

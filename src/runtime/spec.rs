@@ -46,7 +46,7 @@ pub struct WorkerSpec {
     /// The image in which the step runs instead of the worker image; only the agent step may have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The repository's rules that hold for this run; none = the step looks at its own base revision.
+    /// The repository's rules that hold for this run; none = the step looks at what our branch stands on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Rules>,
     /// A second agent that looks at the change before it is published; only the agent step may have one.
@@ -217,7 +217,7 @@ pub enum BriefWay {
     File,
 }
 
-/// How an agent is given the instruction files of the base revision.
+/// How an agent is given the instruction files that people landed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InstructionsWay {

@@ -8,8 +8,8 @@ use crate::{
     decide::{Effect, Observation, Procedure},
     domain::{
         AgentResult, BranchName, Doubt, Identity, Labels, Outcome, PublishResult, PullRequest,
-        PullRequestStatus, Repository, Run, Stage, StateCategory, Step, StepResult, Turn, TurnRecord,
-        WorkItem, WorkerState,
+        PullRequestStatus, RULES_FILE, Repository, Run, Stage, StateCategory, Step, StepResult, Turn,
+        TurnRecord, WorkItem, WorkerState,
     },
     runtime::{self, Left},
     words::{self, Escalation, Evidence},
@@ -48,6 +48,8 @@ pub(super) enum ApplyError {
     NoPullRequest,
     #[error("the rules of the operator in ROUNDSMAN_BRIEF_FILE cannot be used: {0}")]
     HouseRules(String),
+    #[error("no version of `{RULES_FILE}` on the target branch can be read: {0}")]
+    Unreadable(String),
 }
 
 impl ApplyError {
@@ -61,7 +63,7 @@ impl ApplyError {
                 ado::Fault::Ours => false,
             },
             Self::Runtime(_) | Self::Open(_) => true,
-            Self::NoAgent(_) | Self::NoPullRequest => false,
+            Self::NoAgent(_) | Self::NoPullRequest | Self::Unreadable(_) => false,
             // Mended for all runs at once.
             Self::HouseRules(_) => true,
         }
@@ -105,6 +107,9 @@ async fn start_step(app: &App, run: &Run, turn: &Turn, step: Step) -> Result<App
         && let unsettled @ Applied::Unknown(_) = rules::tell(app, run, complaint).await?
     {
         return Ok(unsettled);
+    }
+    if let Some(why) = rules.unreadable() {
+        return Err(ApplyError::Unreadable(why.to_owned()));
     }
     let mut current = run.clone();
     if let Some((repository, target)) = moved(app, run, step).await? {

@@ -37,8 +37,27 @@ pub(super) enum Found {
     Refused(RefuseReason),
 }
 
-/// Looks at one candidate, which was read with its links.
+/// Looks at one candidate, which was read with its links. What about it cannot be read, and will not be by the next poll
+/// either, is a refusal as any other: somebody has to hear of it, and an error that comes with every poll hides the next.
 pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<Looked, ado::Error> {
+    let mut labelled = None;
+    match read(app, item, load, &mut labelled).await {
+        Ok(found) => Ok(Looked { labelled, found }),
+        Err(why) if why.is_lasting() => {
+            let why = format!("{why}; {}", why.hint());
+            Ok(Looked { labelled, found: Found::Refused(RefuseReason::Unreadable { why }) })
+        }
+        Err(why) => Err(why),
+    }
+}
+
+/// What came of it; `who` is told who asks as soon as that is known.
+async fn read(
+    app: &App,
+    item: &WorkItem,
+    load: &Load,
+    who: &mut Option<LabelledBy>,
+) -> Result<Found, ado::Error> {
     let labels = &app.policy.labels;
     let states = app.states(&item.project, &item.kind).await?;
     let mut parts = Candidate {
@@ -51,12 +70,13 @@ pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<Look
         competing: Seen::NotAsked,
         record: Seen::NotAsked,
     };
-    let refused = |labelled, reason| Ok(Looked { labelled, found: Found::Refused(reason) });
+    let refused = |reason| Ok(Found::Refused(reason));
     match admit(&parts, load, &app.policy) {
         Admission::Refused(RefuseReason::NobodyLabelled) | Admission::Admitted(_) => {}
-        Admission::Refused(reason) => return refused(None, reason),
+        Admission::Refused(reason) => return refused(reason),
     }
     let labelled = app.ado.labelled_by(item.id, &labels.ready).await?;
+    who.clone_from(&labelled);
     let handed = if item.labels.has(&labels.human) {
         app.ado.labelled_by(item.id, &labels.human).await?
     } else {
@@ -69,17 +89,22 @@ pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<Look
     });
     let policy = app.policy_for(people.clone()).await;
     // Whose groups could not be read may be anybody: they are refused, and told nothing that may be wrong.
-    let told = if app.is_unsure_of(people).await { None } else { labelled.clone() };
+    let is_unsure = app.is_unsure_of(people).await;
     match admit(&parts, load, &policy) {
         Admission::Refused(RefuseReason::PredecessorsUnknown) | Admission::Admitted(_) => {}
-        Admission::Refused(reason) => return refused(told, reason),
+        Admission::Refused(reason) => {
+            if is_unsure {
+                *who = None;
+            }
+            return refused(reason);
+        }
     }
     parts.predecessors = predecessors(app, item).await;
     let repository = route::repository(app, item).await?;
     parts.repository = repository.as_ref().map_err(Clone::clone);
     match admit(&parts, load, &policy) {
         Admission::Refused(RefuseReason::CompetingUnknown) | Admission::Admitted(_) => {}
-        Admission::Refused(reason) => return refused(labelled, reason),
+        Admission::Refused(reason) => return refused(reason),
     }
     parts.competing = Seen::Known(match &repository {
         Ok(repository) => competing(app, item, repository).await?,
@@ -88,11 +113,9 @@ pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<Look
     parts.record = Seen::Known(record(app, item.id, &app.ado.comments(&item.project, item.id).await?).await?);
     let admission = admit(&parts, load, &policy);
     match (admission, repository) {
-        (Admission::Admitted(choices), Ok(repository)) => {
-            Ok(Looked { labelled, found: Found::Good { repository, choices } })
-        }
-        (Admission::Refused(reason), _) => refused(labelled, reason),
-        (Admission::Admitted(_), Err(_)) => refused(labelled, RefuseReason::NobodyLabelled),
+        (Admission::Admitted(choices), Ok(repository)) => Ok(Found::Good { repository, choices }),
+        (Admission::Refused(reason), _) => refused(reason),
+        (Admission::Admitted(_), Err(_)) => refused(RefuseReason::NobodyLabelled),
     }
 }
 

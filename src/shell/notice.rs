@@ -1,13 +1,13 @@
 //! Tells people once, on the item, what they have to mend before it can be taken.
 //!
-//! Key: the revision that gained the label, and the reason's word, in the footer. Probe: our own comments. Arbiter: the
+//! Key: the revision that gained the label (none where nobody can tell), and the reason's word, in the footer. Probe: our own comments. Arbiter: the
 //! item's revision, because the words travel in its history; so two pollers say it once, and no file is needed.
 
 use super::{App, candidate::Looked};
 use crate::{
     ado::{self, ItemChange, Written},
     decide::RefuseReason,
-    domain::WorkItem,
+    domain::{Revision, WorkItem},
     words::refusals::Notice,
 };
 
@@ -18,15 +18,18 @@ pub(super) async fn tell(
     looked: &Looked,
     reason: &RefuseReason,
 ) -> Result<(), ado::Error> {
-    let (Some(word), Some(labelled)) = (reason.notice(), &looked.labelled) else { return Ok(()) };
-    let notice = Notice { item: item.id, label: labelled.revision, word };
+    let Some(word) = reason.notice() else { return Ok(()) };
+    let labelled = looked.labelled.as_ref();
+    // Whoever labels it anew hears a reason anew; where its history cannot be read, once is all there is.
+    let label = labelled.map_or(Revision(0), |labelled| labelled.revision);
+    let notice = Notice { item: item.id, label, word };
     let me = &app.me().await?.id;
     let comments = app.ado.comments(&item.project, item.id).await?;
     if comments.iter().any(|comment| comment.author.id == *me && notice.is_in(&comment.text)) {
         return Ok(());
     }
     let labels = &app.policy.labels;
-    let person = Some(&labelled.by).filter(|_| labelled.is_person);
+    let person = labelled.filter(|labelled| labelled.is_person).map(|labelled| &labelled.by);
     let said = reason.to_string();
     let change = if reason.hands_over() {
         ItemChange {

@@ -178,11 +178,17 @@ pub(super) async fn nobody_watches(app: &App) -> Result<Option<String>, store::E
 
 pub(super) async fn load(app: &App) -> Result<Load, store::Error> {
     let runs = app.store.in_flight().await?;
+    let facts = app.facts_with(Some(&runs)).await;
     let mut load = Load {
         claims_today: app.store.opened_since(start_of_day(app.now)).await?,
-        held: app.facts_with(Some(&runs)).await.refusal(&app.policy, runs.iter().any(is_under_way), app.now),
+        held: facts.refusal(&app.policy, runs.iter().any(is_under_way), app.now),
         ..Load::default()
     };
+    for (repository, outage) in facts.pipelines {
+        let is_held = outage.until > app.now || outage.trying.is_some();
+        let reason = RefuseReason::Outage { what: outage.what, until: outage.until };
+        if is_held { &mut load.down } else { &mut load.tried }.insert(repository, reason);
+    }
     for run in runs {
         add(&mut load, &run);
     }
@@ -231,18 +237,14 @@ pub(super) async fn consider(app: &App, mode: Mode, item: &WorkItem, load: &mut 
         }
     };
     if mode == Mode::DryRun {
-        load.runs += 1;
-        load.claims_today += 1;
-        load.claims_now += 1;
-        *load.by_repository.entry(repository.id.clone()).or_default() += 1;
+        load.claim(&repository);
         return line("would-claim", format!("it would be claimed for {}", repository.path()));
     }
     let requested_by = looked.labelled.map(|labelled| labelled.by);
     match claim::claim(app, item, repository, requested_by, choices).await {
         Ok(claim::Claimed::Ours(run)) => {
-            load.claims_today += 1;
-            load.claims_now += 1;
-            add(load, &run);
+            load.items.insert(run.id.item);
+            load.claim(&run.repository);
             let started = tick::visit(app, None, *run).await;
             Line { what: "claimed", why: format!("claimed; {}", started.why), ..started }
         }

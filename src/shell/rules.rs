@@ -1,4 +1,5 @@
-//! Which version of a repository's own rules holds: the newest on the target branch that can be obeyed.
+//! Which version of a repository's own rules holds: the newest on the target branch that can be read, cut to what the
+//! operator allows. Where a file is, something holds: rules that protect do not end with a slip or a lowered limit.
 //!
 //! Reads and tells; what a rule means is `domain::rules`. Nothing is remembered: a version that cannot be obeyed is told on
 //! the work item once, because what was told is looked for first.
@@ -6,8 +7,11 @@
 use super::{App, apply::Applied};
 use crate::{
     ado::{self, Fault, Written},
-    domain::{Ceiling, CommitId, RULES_FILE, Rules, Run},
-    words::{self, notices::RulesComplaint},
+    domain::{Ceiling, RULES_FILE, Rules, Run},
+    words::{
+        self,
+        notices::{Holds, RulesComplaint},
+    },
 };
 use std::sync::Arc;
 
@@ -24,6 +28,11 @@ pub(super) struct InForce {
 }
 
 impl InForce {
+    /// Why no work may begin: there are rules, and nobody can read any of them.
+    pub(super) fn unreadable(&self) -> Option<&str> {
+        self.complaint.as_ref().filter(|told| told.holds == Holds::Nothing).map(|told| told.why.as_str())
+    }
+
     /// The rules, or none at all.
     pub(super) fn rules(&self) -> Rules {
         self.rules.clone().unwrap_or_default()
@@ -53,30 +62,41 @@ pub(super) async fn in_force(app: &App, run: &Run) -> Result<Arc<InForce>, ado::
 
 async fn look(app: &App, run: &Run) -> Result<InForce, ado::Error> {
     let ceiling = ceiling(app);
-    let newest = app.ado.file(&run.repository, RULES_FILE, &run.target).await?;
-    let why = match judge(newest.as_deref(), &ceiling) {
-        Ok(rules) => return Ok(InForce { rules: Some(rules), complaint: None }),
-        Err(why) => why,
+    let Some(newest) = app.ado.file(&run.repository, RULES_FILE, &run.target).await? else {
+        return Ok(InForce { rules: Some(Rules::default()), complaint: None });
     };
-    let versions = app.ado.commits_of(&run.repository, &run.target, RULES_FILE, VERSIONS).await?;
-    let told = |held: Option<&CommitId>| RulesComplaint {
-        version: versions.first().cloned(),
-        why: why.clone(),
-        held: held.cloned(),
-    };
-    for commit in versions.iter().skip(1) {
-        let text = app.ado.file_at(&run.repository, RULES_FILE, commit).await?;
-        if let Ok(rules) = judge(text.as_deref(), &ceiling) {
-            return Ok(InForce { rules: Some(rules), complaint: Some(told(Some(commit))) });
-        }
+    let read = Rules::parse(&newest);
+    if let Ok(rules) = &read
+        && rules.widens(&ceiling).is_none()
+    {
+        return Ok(InForce { rules: Some(rules.clone()), complaint: None });
     }
-    Ok(InForce { rules: Some(Rules::default()), complaint: Some(told(None)) })
-}
-
-/// A version that is no file means no rules; one that widens is as bad as one that cannot be read.
-fn judge(text: Option<&str>, ceiling: &Ceiling) -> Result<Rules, String> {
-    let rules = Rules::parse(text.unwrap_or_default()).map_err(|why| why.to_string())?;
-    rules.widens(ceiling).map_or(Ok(rules), |why| Err(why.to_string()))
+    let versions = app.ado.commits_of(&run.repository, &run.target, RULES_FILE, VERSIONS).await?;
+    let in_force = |rules: Rules, why: String, holds: Holds| {
+        let complaint = RulesComplaint { version: versions.first().cloned(), why, holds };
+        // What else would widen is cut without a word: one thing at a time is mended.
+        InForce { rules: Some(rules.cut(&ceiling).0), complaint: Some(complaint) }
+    };
+    let why = match read {
+        Ok(rules) => {
+            let why = rules.widens(&ceiling).map(|why| why.to_string()).unwrap_or_default();
+            return Ok(in_force(rules, why, Holds::Cut));
+        }
+        Err(why) => why.to_string(),
+    };
+    let mut parts = Rules::salvage(&newest);
+    for commit in versions.iter().skip(1) {
+        // One without the file is no older version of it: people wrote rules since.
+        let Some(text) = app.ado.file_at(&run.repository, RULES_FILE, commit).await? else { continue };
+        if let Ok(rules) = Rules::parse(&text) {
+            return Ok(in_force(rules, why, Holds::Older(commit.clone())));
+        }
+        parts = parts.or_else(|| Rules::salvage(&text));
+    }
+    Ok(match parts {
+        Some(parts) => in_force(parts, why, Holds::Parts),
+        None => in_force(Rules::default(), why, Holds::Nothing),
+    })
 }
 
 /// What the operator allows: its own agent, and what it offers to items.

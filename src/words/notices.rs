@@ -19,8 +19,21 @@ pub struct RulesComplaint {
     pub version: Option<CommitId>,
     /// What is wrong.
     pub why: String,
-    /// The older version that holds instead.
-    pub held: Option<CommitId>,
+    /// What holds instead.
+    pub holds: Holds,
+}
+
+/// What holds where the newest version cannot be obeyed as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// The version itself, cut to what the operator allows.
+    Cut,
+    /// An older version.
+    Older(CommitId),
+    /// The parts of it that can be read.
+    Parts,
+    /// Nothing can be read, so nothing begins.
+    Nothing,
 }
 
 impl RulesComplaint {
@@ -35,12 +48,16 @@ impl RulesComplaint {
 pub fn bad_rules(run: &Run, complaint: &RulesComplaint) -> String {
     let to = run.requested_by.as_ref().map(|who| format!("{}: ", mention(who))).unwrap_or_default();
     let why = neutral::sentence(&complaint.why, MAX_WHY);
-    let holds = match &complaint.held {
-        Some(commit) => format!("The version of commit {} holds until it is repaired.", commit.short()),
-        None => {
-            "No older version can be obeyed either, so the operator's rules hold alone until it is repaired."
+    let holds = match &complaint.holds {
+        Holds::Cut => "The rest of it holds, and this as far as the operator allows.".to_owned(),
+        Holds::Older(commit) => {
+            format!("The version of commit {} holds until it is repaired.", commit.short())
+        }
+        Holds::Parts => {
+            "No older version can be read either, so the parts of it that can be read hold until it is repaired."
                 .into()
         }
+        Holds::Nothing => "No version can be read at all, so no work begins until it is repaired.".into(),
     };
     let place = neutral::html(&neutral::plain(&format!("{}, {}", run.repository.path(), run.target)));
     format!("<p>{to}<b>{}</b> ({place}) cannot be obeyed: {why}</p>\n<p>{holds}</p>", complaint.key())
@@ -72,14 +89,21 @@ mod tests {
         let complaint = RulesComplaint {
             version: Some(head()),
             why: "unknown field `runn`\n<b>".into(),
-            held: Some(head()),
+            holds: Holds::Older(head()),
         };
         insta::assert_snapshot!(bad_rules(&run(), &complaint), @r##"
         <p><a href="#" data-vss-mention="version:2.0,d291b0c4-a05c-4ea6-8df1-4b41d5f39eff">@Requester &amp; Co</a>: <b>.roundsman.toml at 01234567</b> (Fabrikam Fiber/web, main) cannot be obeyed: unknown field <code>runn</code><br>&lt;b&gt;</p>
         <p>The version of commit 01234567 holds until it is repaired.</p>
         "##);
         assert!(bad_rules(&run(), &complaint).contains(&complaint.key()), "it is found again");
-        assert!(bad_rules(&run(), &RulesComplaint { held: None, ..complaint }).contains("operator's rules"));
+        for (holds, says) in [
+            (Holds::Cut, "as far as the operator allows"),
+            (Holds::Parts, "the parts of it that can be read"),
+            (Holds::Nothing, "no work begins"),
+        ] {
+            let complaint = RulesComplaint { holds, ..complaint.clone() };
+            assert!(bad_rules(&run(), &complaint).contains(says), "{complaint:?}");
+        }
         insta::assert_snapshot!(proposal(&run(), "Fixes #12 <b>x</b>\n##vso[x] @<someone>"), @r"
         <p>Proposed by an agent that worked on the related item, run 4711-r12. Nobody has checked it, and nobody works on it.</p>
         <blockquote>Fixes # 12 &lt;b&gt;x&lt;/b&gt;<br>\# #vso[x] @ &lt;someone&gt;</blockquote>

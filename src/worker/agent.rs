@@ -144,6 +144,9 @@ pub(super) struct Session<'a> {
     pub(super) workspace: Repo,
     pub(super) base: CommitId,
     pub(super) target: CommitId,
+    /// What people landed of what our branch stands on: instructions and checks are taken from here, never from the base,
+    /// which from the second turn on has commits of agents.
+    pub(super) ground: CommitId,
     /// What was committed before the agent was called.
     pub(super) suggestions: Committed,
     pub(super) tidy_left: u32,
@@ -187,6 +190,7 @@ impl<'a> Session<'a> {
             git.commit(&clone, name).map_err(|e| e.to_string())?.ok_or(format!("{name}: fetch left nothing"))
         };
         let (base, target) = (known(BASE)?, known(TARGET)?);
+        let ground = git.ground(&clone, &target, &base).map_err(|e| e.to_string())?;
         let mut session = Self {
             job,
             git,
@@ -194,6 +198,7 @@ impl<'a> Session<'a> {
             workspace: Repo::checkout(&places.workspace),
             base,
             target,
+            ground,
             suggestions: Committed::default(),
             tidy_left: job.spec.limits.tidy_calls,
             call,

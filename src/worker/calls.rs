@@ -278,7 +278,7 @@ impl Session<'_> {
         Ok(environment.into_iter().collect())
     }
 
-    /// Instruction files of the base revision, as fetch left them.
+    /// Instruction files that people landed, as fetch left them.
     fn instructions(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut waiting = vec![self.job.spec.places.input.join("instructions")];

@@ -1,4 +1,5 @@
-//! The repository's own checks, taken from the base revision so that an agent cannot weaken them, run in its workspace.
+//! The repository's own checks, taken from what people landed (`Session::ground`) so that no agent can weaken them, neither
+//! this turn's nor an earlier one's; run in its workspace.
 //!
 //! `.roundsman.toml` may name them; else they are the three scripts of `src/scripts`. They get no credential and none of
 //! the agent's variables, only those that the operator meant for them. What they leave behind is thrown away; only the
@@ -82,13 +83,11 @@ pub(super) fn before(session: &Session<'_>) -> Result<Vec<RedBefore>, AgentResul
     if limit == 0 {
         return Ok(Vec::new());
     }
-    let fork = [session.target.as_str(), session.base.as_str()];
-    let fork = session.git.local(&session.clone, &["merge-base", fork[0], fork[1]]).unwrap_or_default();
-    let fork = String::from_utf8_lossy(&fork).trim().to_owned();
-    if let Some(known) = memory::red_before(session.job, &fork) {
+    let ground = &session.ground;
+    if let Some(known) = memory::red_before(session.job, ground.as_str()) {
         return Ok(known.into_iter().map(|name| RedBefore { name, output: String::new() }).collect());
     }
-    if fork != session.base.as_str() {
+    if *ground != session.base {
         return Ok(Vec::new());
     }
     let bounds = session.bounds();
@@ -116,7 +115,11 @@ pub(super) fn before(session: &Session<'_>) -> Result<Vec<RedBefore>, AgentResul
     }
     _ = files::remove_tree(&outside(session));
     if is_whole {
-        memory::keep_red_before(session.job, &fork, red.iter().map(|red| red.name.clone()).collect());
+        memory::keep_red_before(
+            session.job,
+            ground.as_str(),
+            red.iter().map(|red| red.name.clone()).collect(),
+        );
     }
     Ok(red)
 }
@@ -155,20 +158,20 @@ fn checks(session: &Session<'_>) -> Result<Result<Checks, String>, AgentResult> 
     found.map(Ok).map_err(|e| session.broken(&e))
 }
 
-/// The rules that hold: those that we were told, else those of the base revision.
+/// The rules that hold: those that we were told, else those of what people landed.
 pub(super) fn rules(session: &Session<'_>) -> Result<Result<Rules, String>, GitError> {
     match &session.job.spec.rules {
         Some(rules) => Ok(Ok(rules.clone())),
-        None => of_base(&session.git, &session.clone, session.base.as_str()),
+        None => of_ground(&session.git, &session.clone, session.ground.as_str()),
     }
 }
 
 /// The rules of a commit, or why nobody can read them.
-pub(super) fn of_base(git: &Git, repo: &Repo, base: &str) -> Result<Result<Rules, String>, GitError> {
-    if git.local(repo, &["ls-tree", "--name-only", base, "--", RULES_FILE])?.is_empty() {
+pub(super) fn of_ground(git: &Git, repo: &Repo, ground: &str) -> Result<Result<Rules, String>, GitError> {
+    if git.local(repo, &["ls-tree", "--name-only", ground, "--", RULES_FILE])?.is_empty() {
         return Ok(Ok(Rules::default()));
     }
-    let text = git.local(repo, &["cat-file", "blob", &format!("{base}:{RULES_FILE}")])?;
+    let text = git.local(repo, &["cat-file", "blob", &format!("{ground}:{RULES_FILE}")])?;
     Ok(Rules::parse(&String::from_utf8_lossy(&text)).map_err(|error| error.to_string()))
 }
 
@@ -182,7 +185,7 @@ fn named_checks(session: &Session<'_>, outside: &Path, named: NamedChecks) -> Re
     Ok(Checks { format, run })
 }
 
-/// A program that is a file of the repository is taken from the base revision, with its directory.
+/// A program that is a file of the repository is taken from what people landed, with its directory.
 fn from_base(
     session: &Session<'_>,
     outside: &Path,
@@ -323,10 +326,10 @@ fn execute(
     Ok((ended.end, session.job.clean(&output, OUTPUT_TAIL)))
 }
 
-/// Copies a directory or a file of the base revision; the paths of what was copied.
+/// Copies a directory or a file of what people landed; the paths of what was copied.
 fn extract(session: &Session<'_>, outside: &Path, what: &str) -> Result<Vec<String>, GitError> {
     let listing =
-        session.git.local(&session.clone, &["ls-tree", "-r", "-z", session.base.as_str(), "--", what])?;
+        session.git.local(&session.clone, &["ls-tree", "-r", "-z", session.ground.as_str(), "--", what])?;
     let mut paths = Vec::new();
     for row in String::from_utf8_lossy(&listing).split('\0') {
         let Some((facts, path)) = row.split_once('\t') else { continue };

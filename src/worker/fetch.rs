@@ -14,9 +14,9 @@ use std::path::Path;
 const TEXT_LIMIT: usize = 256 << 10;
 /// Folders in which Azure DevOps looks for a pull request template, in its order.
 const TEMPLATE_FOLDERS: [&str; 4] = [".azuredevops/", ".vsts/", "docs/", ""];
-/// What people write for agents; handed over as texts of the base revision, never obeyed from the checkout.
+/// What people write for agents; handed over as texts of what people landed, never obeyed from the checkout.
 const INSTRUCTIONS: [&str; 3] = ["AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md"];
-/// Below `/in`: the documents that the repository wants read before a task, as the base revision has them.
+/// Below `/in`: the documents that the repository wants read before a task, as people landed them.
 const CONTEXT: &str = "context";
 /// Below `/in`: what to tell an agent that goes on with its conversation.
 pub(super) const GOES_ON: &str = "goes-on.json";
@@ -70,7 +70,8 @@ fn fetch(job: &Job) -> Result<FetchResult, String> {
     git.local(&repo, &["update-ref", BASE, base.as_str()]).map_err(|e| e.to_string())?;
 
     check_out(&git, job, &source.branch).map_err(|e| e.to_string())?;
-    hand_over(&git, &repo, job, &base, &target)?;
+    let ground = git.ground(&repo, &target, &base).map_err(|e| e.to_string())?;
+    hand_over(&git, &repo, job, &ground, &target)?;
     Ok(FetchResult::Ready { base, target })
 }
 
@@ -130,8 +131,9 @@ fn check_out(git: &Git, job: &Job, branch: &BranchName) -> Result<(), Box<dyn st
     Ok(())
 }
 
-/// Writes brief, template and instructions below `/in`.
-fn hand_over(git: &Git, repo: &Repo, job: &Job, base: &CommitId, target: &CommitId) -> Result<(), String> {
+/// Writes brief, template and instructions below `/in`. What instructs is taken from `ground`: what earlier turns made of
+/// it on our branch is work to be reviewed.
+fn hand_over(git: &Git, repo: &Repo, job: &Job, ground: &CommitId, target: &CommitId) -> Result<(), String> {
     let input = &job.spec.places.input;
     let failed = |e: std::io::Error| format!("{}: {e}", input.display());
     machine::empty(input).map_err(failed)?;
@@ -153,15 +155,15 @@ fn hand_over(git: &Git, repo: &Repo, job: &Job, base: &CommitId, target: &Commit
     {
         machine::write(input.join("pull_request_template.md"), &content).map_err(failed)?;
     }
-    let files = files_of(git, repo, base)?;
+    let files = files_of(git, repo, ground)?;
     for path in INSTRUCTIONS.into_iter().filter(|path| files.iter().any(|file| file == path)) {
-        if let Some(content) = content_of(git, repo, base, path)? {
+        if let Some(content) = content_of(git, repo, ground, path)? {
             machine::write(input.join("instructions").join(path), &content).map_err(failed)?;
         }
     }
     let documents = job.spec.rules.iter().flat_map(|rules| &rules.brief.context);
     for path in documents.filter(|path| files.contains(path)) {
-        if let Some(content) = content_of(git, repo, base, path)? {
+        if let Some(content) = content_of(git, repo, ground, path)? {
             machine::write(input.join(CONTEXT).join(path), &content).map_err(failed)?;
         }
     }

@@ -194,6 +194,24 @@ impl Git {
         }
     }
 
+    /// The newest commit of the target that our branch stands on: everything in it was landed by people, whatever agents
+    /// committed since. A branch that shares nothing with its target stands on the target as it is.
+    pub(super) fn ground(
+        &self,
+        repo: &Repo,
+        target: &CommitId,
+        own: &CommitId,
+    ) -> Result<CommitId, GitError> {
+        match self.local(repo, &["merge-base", target.as_str(), own.as_str()]) {
+            Ok(answer) => String::from_utf8_lossy(&answer)
+                .trim()
+                .parse()
+                .map_err(|_| self.refusal("merge-base", "it printed no commit")),
+            Err(GitError { code: Some(1), .. }) => Ok(target.clone()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Where a branch stands on the server.
     pub(super) fn remote_head(&self, repo: &Repo, full_name: &str) -> Result<Option<CommitId>, GitError> {
         let answer = self.remote(repo, &["ls-remote", "--refs", "--", self.url(), full_name])?;

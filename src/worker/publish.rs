@@ -70,7 +70,9 @@ fn publish(job: &Job) -> Result<PublishResult, Problem> {
     let own = match &job.spec.rules {
         Some(rules) => rules.clone(),
         // Nobody could read them before the step; rules that nobody can read protect nothing.
-        None => checks::of_base(&git, &repo, base.as_str())?.unwrap_or_default(),
+        None => {
+            checks::of_ground(&git, &repo, git.ground(&repo, &target, &base)?.as_str())?.unwrap_or_default()
+        }
     };
     let rules = judge(job, &git, &repo, &changes, &own)?;
     if !rules.is_empty() {

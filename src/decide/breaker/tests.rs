@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     decide::given::{self, Given},
-    domain::{Revision, TriggerKey, TurnKind, TurnNumber, WorkItemId},
+    domain::{Built, Policy, Revision, TriggerKey, TurnKind, TurnNumber, WorkItemId},
 };
 
 fn at(minutes: i64) -> Timestamp {
@@ -87,6 +87,52 @@ fn each_try_that_fails_doubles_the_pause_and_those_under_way_are_no_tries() {
         runs[0].turns.push(TurnRecord { number, ..tried });
     }
     assert_eq!(pauses, [10, 20, 40, 80, 120, 120]);
+}
+
+/// A run whose builds told at this minute whether they work.
+fn built(item: u32, minute: i64, is_broken: bool) -> Run {
+    let built = Built { head: given::head(), at: at(minute), is_broken };
+    let mut run = Run { built: Some(built), ..run(item, &[(minute - 5, None)]) };
+    run.stage = Stage::Escalated { reason: "x".into(), since: at(minute) };
+    run
+}
+
+#[test]
+fn pipelines_that_fail_two_runs_hold_their_repository_and_no_other() {
+    let repository = run(1, &[]).repository.id;
+    let two = [built(1, 0, true), built(2, 10, true)];
+    let found = pipelines(&two, at(11));
+    let down = &found[&repository];
+    assert_eq!((found.len(), down.what, down.until, down.trying), (1, Down::Pipelines, at(20), None));
+    assert!(pipelines(&two[..1], at(11)).is_empty(), "one may be bad luck");
+    let worked = [two[0].clone(), two[1].clone(), built(3, 12, false)];
+    assert!(pipelines(&worked, at(13)).is_empty(), "whatever works again closes it");
+    assert!(!pipelines(&[built(3, 5, false), two[1].clone(), built(1, 6, true)], at(11)).is_empty());
+    assert!(pipelines(&two, at(10 + 180)).is_empty(), "what was three hours ago says nothing");
+    assert!(pipelines(&[built(1, -200, true), two[1].clone()], at(11)).is_empty());
+    let mut elsewhere = two.clone();
+    elsewhere[1].repository.id = "another".into();
+    assert!(pipelines(&elsewhere, at(11)).is_empty(), "another repository's say nothing about these");
+}
+
+#[test]
+fn one_run_tries_the_pipelines_and_each_that_fails_doubles_the_pause() {
+    let repository = run(1, &[]).repository.id;
+    let mut runs = vec![built(1, 0, true), built(2, 10, true), run(3, &[(22, None)])];
+    runs[2].stage = Stage::InReview { since: at(22) };
+    let down = &pipelines(&runs, at(23))[&repository];
+    assert_eq!((down.until, down.trying), (at(20), Some(id(3))), "its builds have not told yet");
+    let fleet =
+        super::super::budget::FleetFacts { pipelines: pipelines(&runs, at(23)), ..Default::default() };
+    let halt = |run: &Run| super::super::budget::halt(run, &fleet, &Policy::default(), true, at(23));
+    let waits = Some(super::super::budget::Halt::Wait(crate::decide::WaitReason::Outage {
+        what: Down::Pipelines,
+        until: at(20),
+    }));
+    assert_eq!((halt(&run(4, &[])), halt(&runs[2])), (waits, None), "no other turn begins meanwhile");
+    runs[2] = built(3, 30, true);
+    let down = &pipelines(&runs, at(31))[&repository];
+    assert_eq!((down.until, down.trying), (at(50), None));
 }
 
 #[test]

@@ -96,6 +96,11 @@ pub enum RefuseReason {
     },
     /// Whether somebody else works on it could not be told.
     CompetingUnknown,
+    /// Something that it needs is closed to us, or of a form that nobody knows: the next poll would read the same.
+    Unreadable {
+        /// What, and what to do about it.
+        why: String,
+    },
     /// A newer roundsman has left a record on it.
     NewerRecord {
         /// The version of that record.
@@ -150,6 +155,7 @@ impl RefuseReason {
             Self::CompetingPullRequest { .. } => Some("competing-pull-request"),
             Self::CompetingBranch { .. } => Some("competing-branch"),
             Self::ClaimedTooOften { .. } => Some("claimed-too-often"),
+            Self::Unreadable { .. } => Some("unreadable"),
             Self::Brake(_)
             | Self::NotLabelled
             | Self::AlreadyRunning
@@ -234,6 +240,7 @@ impl fmt::Display for RefuseReason {
                 write!(f, "somebody works on it already: the branch {branch} is linked to it and has commits")
             }
             Self::CompetingUnknown => write!(f, "whether somebody works on it already could not be read"),
+            Self::Unreadable { why } => write!(f, "what is needed for it cannot be read: {why}"),
             Self::NewerRecord { schema } => {
                 write!(
                     f,

@@ -107,6 +107,39 @@ fn what_would_widen_is_told_by_its_key() {
 }
 
 #[test]
+fn what_would_widen_is_cut_and_what_protects_holds() {
+    let low = Ceiling {
+        policy: Policy { fix_forward_attempts: 1, ..Policy::default() },
+        cost_micro_usd: 2 * MICRO,
+        models: Vec::new(),
+        ..ceiling()
+    };
+    let whole = Rules::parse(WHOLE).unwrap();
+    let (cut, why) = whole.clone().cut(&low);
+    assert_eq!(why, whole.widens(&low));
+    assert!(why.is_some() && cut.widens(&low).is_none(), "{cut:?}");
+    assert_eq!((&cut.paths, &cut.checks, &cut.review), (&whole.paths, &whole.checks, &whole.review));
+    assert_eq!((cut.budget.fix_forward_attempts, cut.budget.turn_minutes), (Some(1), Some(20)));
+    assert_eq!((cut.budget.dollars, cut.agent.model.as_deref(), cut.agent.draft), (None, None, Some(true)));
+    assert_eq!(cut.narrow(&low).cost_micro_usd, 2 * MICRO);
+    let same = whole.clone().cut(&ceiling());
+    assert_eq!(same, (whole, None), "what is allowed is left as it is");
+}
+
+#[test]
+fn of_a_bad_file_the_good_parts_are_read() {
+    let bad = "[budgget]\nsteps = 1\n[budget]\nturn_minuts = 5\nsteps = 7\n[paths]\nprotected = [\"db/**\", \"\", 7, \"*.sql\"]\n\
+               [checks]\nrun = [[], [\"make\"]]\n[review]\nreviewers = [\"Boss\", \"d291b0c4-a05c-4ea6-8df1-4b41d5f39eff\"]\n";
+    assert!(Rules::parse(bad).is_err());
+    let read = Rules::salvage(bad).unwrap();
+    assert_eq!(read.paths.protected, ["db/**", "*.sql"]);
+    assert_eq!((read.budget.steps, read.reviewers().len()), (Some(7), 1));
+    assert_eq!(read.checks.unwrap().run, [["make"]]);
+    assert_eq!(Rules::salvage(WHOLE), Rules::parse(WHOLE).ok());
+    assert_eq!(Rules::salvage("[paths\nprotected = 1"), None);
+}
+
+#[test]
 fn patterns_mean_what_people_expect() {
     for (pattern, path, is) in [
         ("deploy/**", "deploy/a/b.yml", true),

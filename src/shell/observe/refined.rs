@@ -105,7 +105,7 @@ pub(super) async fn known_flakes(
     Ok(flakes)
 }
 
-/// What became of the tests on our head. None where it cannot be told for good: a token without the scope.
+/// What became of the tests on our head. A token without the scope for test results still sees which files went.
 pub(super) async fn tests(
     app: &App,
     run: &Run,
@@ -113,14 +113,13 @@ pub(super) async fn tests(
     checks: &Checks,
 ) -> Result<Option<TestsSeen>, ado::Error> {
     let Some(pushed) = &run.pushed else { return Ok(None) };
-    let Some(totals) = totals(app, run, &verdict::judging(checks, &pushed.head)).await? else {
-        return Ok(None);
-    };
-    let mut seen = TestsSeen { totals, ..TestsSeen::default() };
+    let counted = totals(app, run, &verdict::judging(checks, &pushed.head)).await?;
+    let is_uncounted = counted.is_none();
+    let mut seen = TestsSeen { totals: counted.flatten(), is_uncounted, ..TestsSeen::default() };
     if !tests_kept::is_fix(run) {
         return Ok(Some(seen));
     }
-    if run.judged.is_none() {
+    if run.judged.is_none() && !is_uncounted {
         seen.before = before(app, run, open, checks).await?;
     }
     let iterations = app.ado.iterations(&run.repository, open.id).await?;

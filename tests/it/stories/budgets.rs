@@ -124,6 +124,47 @@ async fn h15_an_outage_of_hours_costs_no_item_its_attempts() {
 }
 
 #[tokio::test]
+async fn pipelines_that_fail_run_after_run_hold_new_claims_until_one_run_shows_that_they_work() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_INTAKE_MAX_RUNS", "5");
+    world.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "5");
+    world.set("ROUNDSMAN_INTAKE_MAX_CLAIMS_PER_POLL", "5");
+    world.agent(&format!("echo \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/calls\"; {GOOD}"));
+    for _ in 0..4 {
+        world.universe.emulator.force_next_result(world.universe.pipeline, "lost-agent");
+    }
+    let broken = [world.ask().await, world.universe.file_item(&["ready-for-agent"]).unwrap()];
+    let is_with_people = |world: &World, item: i64| world.tags(item).contains(&"ready-for-human".to_owned());
+    world.go(|world| broken.iter().all(|item| is_with_people(world, *item))).await;
+    // Nobody else is paid to find it out.
+    let late = [(); 2].map(|()| world.universe.file_item(&["ready-for-agent"]).unwrap());
+    for _ in 0..2 {
+        let _ = world.tick().await;
+        let refused = world.poll().await;
+        for item in late {
+            assert!(
+                line(&refused, item).why.contains("the build infrastructure of this repository"),
+                "{refused:#?}"
+            );
+        }
+    }
+    assert_eq!(calls(&world), ["implement", "implement"]);
+    // One tries whether it is over, and only one.
+    world.passes(SignedDuration::from_mins(11));
+    let _ = world.tick().await;
+    let report = world.poll().await;
+    let claimed = late.map(|item| line(&report, item).what == "claimed");
+    assert_eq!(claimed.iter().filter(|is| **is).count(), 1, "{report:#?}");
+    let _ = world.tick().await;
+    let still = late[usize::from(claimed[0])];
+    let report = world.poll().await;
+    assert!(line(&report, still).why.contains("the build infrastructure of this repository"), "{report:#?}");
+    world.go(|world| world.universe.emulator.pull_requests().len() == 4).await;
+    assert_eq!(calls(&world).len(), 4, "what works again lets everybody go on");
+    assert!(late.iter().all(|item| !is_with_people(&world, *item)));
+}
+
+#[tokio::test]
 async fn h17_a_commit_without_a_change_is_not_pushed() {
     let mut world = World::new().await;
     world.agent(&format!(

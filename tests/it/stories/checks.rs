@@ -414,7 +414,7 @@ const COUNTS: &str = "status=0\n\
     done\n\
     exit $status";
 
-async fn after_a_fix_that(fix: &str) -> (World, i64) {
+pub(super) async fn after_a_fix_that(fix: &str) -> (World, i64) {
     let mut world = with_pipeline(COUNTS).await;
     world.agent(&format!(
         "if test \"$ROUNDSMAN_TURN_KIND\" = implement; then\n\

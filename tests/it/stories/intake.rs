@@ -268,7 +268,7 @@ async fn one_bad_repository_or_project_stops_no_other() {
     let bad = file(&world, &["ready-for-agent", "repo:broken"], &owner);
     let good = file(&world, &["ready-for-agent"], &owner);
     emulator.fault(
-        Fault::on_path("git/repositories/broken").times(9).answer(
+        Fault::on_path("git/repositories/broken").times(99).answer(
             403,
             &[("Content-Type", "application/json")],
             r#"{"message":"TF401027: You need the Git 'GenericRead' permission.","typeKey":"GitNeedsPermissionException"}"#,
@@ -276,7 +276,51 @@ async fn one_bad_repository_or_project_stops_no_other() {
     );
     world.set("ROUNDSMAN_INTAKE_PROJECTS", "Nowhere,Fabrikam");
     let report = rehearse(&world).await;
-    assert!(line(&report, bad).failed, "{report:#?}");
+    assert_eq!(line(&report, bad).what, "refused", "{report:#?}");
     assert_eq!(line(&report, good).what, "would-claim", "{report:#?}");
+    assert_ne!(report.exit().code(), 0, "a project that cannot be searched is the operator's to mend");
+}
+
+#[tokio::test]
+async fn what_about_an_item_stays_unreadable_is_told_once_and_ends_no_poll_with_an_error() {
+    let world = roomy().await;
+    let emulator = world.universe.emulator.clone();
+    let owner = world.universe.owner.clone();
+    let _ = world.tick().await;
+    emulator.create_repository("Fabrikam", "closed", &[SeedFile::new("a", "b")]).unwrap();
+    let closed = file(&world, &["ready-for-agent", "repo:closed"], &owner);
+    let nameless = file(&world, &["ready-for-agent"], &owner);
+    let json = [("Content-Type", "application/json")];
+    let fault = |place: &str, status, says: &str| {
+        emulator.fault(Fault::on_path(place).times(99).answer(status, &json, says));
+    };
+    fault(
+        "git/repositories/closed",
+        403,
+        r#"{"message":"TF401027: You need the Git 'GenericRead' permission.","typeKey":"GitNeedsPermissionException"}"#,
+    );
+    // An update that does not tell who made it, and it is the one that brought the label.
+    fault(
+        &format!("workItems/{nameless}/updates"),
+        200,
+        r#"{"count":1,"value":[{"id":1,"rev":1,"revisedDate":"9999-01-01T00:00:00Z","fields":{"System.Tags":{"newValue":"ready-for-agent"}}}]}"#,
+    );
+    for _ in 0..3 {
+        let report = world.poll().await;
+        assert_eq!(report.exit().code(), 0, "{report:#?}");
+        assert!(line(&report, closed).why.contains("GenericRead"), "{report:#?}");
+        assert!(line(&report, nameless).why.contains("who saved it"), "{report:#?}");
+    }
+    for item in [closed, nameless] {
+        let told = world.comments(item);
+        assert!(told.len() == 1 && told[0].contains("cannot be read"), "{told:#?}");
+    }
+    assert!(world.comments(closed)[0].contains("data-vss-mention"), "who labelled it is told");
+    // What may heal is none of it: that poll fails, and nobody is told.
+    let shaky = file(&world, &["ready-for-agent"], &owner);
+    fault(&format!("workItems/{shaky}/updates"), 503, "");
+    let report = world.poll().await;
+    assert!(line(&report, shaky).failed, "{report:#?}");
     assert_ne!(report.exit().code(), 0);
+    assert!(world.comments(shaky).is_empty());
 }

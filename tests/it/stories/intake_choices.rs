@@ -94,6 +94,65 @@ async fn another_agent_is_called_with_its_own_words() {
     panic!("the agent was never called: {:#?}", world.runs().await);
 }
 
+/// An opencode that keeps what it was called with, and works.
+const CALLED: &str = "test \"$1\" = --version && { echo 1.0; exit; }\n\
+    test \"$1\" = run || exit 0\n\
+    echo \"$*\" >> \"$WORLD/called\"; printf 'A line.\\n' >> README.md\n\
+    echo '{\"type\":\"step_start\",\"sessionID\":\"ses_1\",\"part\":{\"type\":\"step-start\"}}'\n\
+    echo '{\"type\":\"text\",\"sessionID\":\"ses_1\",\"part\":{\"type\":\"text\",\"text\":\"Done.\"}}'\n\
+    echo '{\"type\":\"step_finish\",\"sessionID\":\"ses_1\",\"part\":{\"type\":\"step-finish\",\"reason\":\"stop\",\"tokens\":{\"input\":1,\"output\":1,\"reasoning\":0,\"cache\":{\"read\":0,\"write\":0}},\"cost\":0}}'";
+
+#[tokio::test]
+async fn agent_model_and_effort_of_repository_and_labels_reach_the_call() {
+    let mut world = World::new().await;
+    world.opencode(CALLED);
+    // The usual agent is another one, and is not called.
+    world.agent("touch \"$WORLD/usual\"; exit 3");
+    world.set("ROUNDSMAN_INTAKE_AGENTS", "opencode");
+    world.set("ROUNDSMAN_INTAKE_MODELS", "small, large");
+    world.set("ROUNDSMAN_INTAKE_EFFORTS", "low, high");
+    let rules = "[agent]\nname = \"opencode\"\nmodel = \"small\"\neffort = \"low\"\n";
+    let universe = world.universe.clone();
+    universe
+        .emulator
+        .land(
+            &universe.repository,
+            "refs/heads/main",
+            &[SeedFile::new(".roundsman.toml", rules)],
+            "Rules",
+            &universe.owner,
+        )
+        .unwrap();
+    world.set("ROUNDSMAN_INTAKE_MAX_RUNS_PER_REPOSITORY", "3");
+    let _ = world.tick().await;
+    let rows: [(&[&str], &str); 3] = [
+        (&["ready-for-agent"], "--model small --variant low"),
+        (&["ready-for-agent", "effort:high"], "--model small --variant high"),
+        (&["ready-for-agent", "model:large", "effort:high"], "--model large --variant high"),
+    ];
+    for (number, (tags, wanted)) in rows.into_iter().enumerate() {
+        file(&world, tags);
+        world.go(|world| world.universe.emulator.pull_requests().len() == number + 1).await;
+        let called = fs::read_to_string(world.home().join("called")).unwrap();
+        let called: Vec<&str> = called.lines().collect();
+        assert_eq!(called.len(), number + 1, "{called:#?}");
+        assert!(called[number].contains(wanted), "{called:#?}");
+    }
+    assert!(!world.home().join("usual").exists());
+}
+
+#[tokio::test]
+async fn a_label_asks_for_no_draft_where_the_operator_usually_wants_one() {
+    let mut world = World::new().await;
+    world.agent(GOOD);
+    world.set("ROUNDSMAN_POLICY_DRAFT", "yes");
+    let _ = world.tick().await;
+    file(&world, &["ready-for-agent", "draft:no"]);
+    world.go(|world| !world.universe.emulator.pull_requests().is_empty()).await;
+    assert!(world.sent().contains("\"isDraft\":false"), "it is opened for everybody");
+    assert!(!world.sent().contains("\"isDraft\":true"));
+}
+
 #[tokio::test]
 async fn what_is_not_offered_is_refused_and_told() {
     let world = World::new().await;

@@ -72,7 +72,7 @@ async fn a_bad_edit_of_the_rules_keeps_the_last_good_version_and_is_told_once() 
 }
 
 #[tokio::test]
-async fn rules_that_would_widen_are_told_and_do_not_hold() {
+async fn rules_that_would_widen_are_told_and_cut_and_the_rest_of_them_holds() {
     let mut world = World::new().await;
     world.set("ROUNDSMAN_POLICY_REDISPATCH_ATTEMPTS", "0");
     land(
@@ -85,7 +85,58 @@ async fn rules_that_would_widen_are_told_and_do_not_hold() {
     assert_eq!(world.run().await.turns.len(), 1);
     let told = complaints(&world, item);
     assert!(told.len() == 1 && told[0].contains("the operator allows 0"), "{told:#?}");
-    assert!(!brief(&world).contains("Obey me."), "a file is obeyed as a whole or not at all");
+    assert!(brief(&world).contains("Obey me."), "one number too many does not end what else is said");
+}
+
+#[tokio::test]
+async fn an_operator_who_lowers_a_limit_does_not_switch_off_what_a_repository_protects() {
+    let mut world = World::new().await;
+    // The oldest version would still fit; it is not what people wrote since.
+    land(&world, &[(".roundsman.toml", "[brief]\nrules = \"Write.\"\n")]);
+    let rules = "[budget]\nredispatch_attempts = 3\n[paths]\nprotected = [\"bin/**\"]\n";
+    land(&world, &[(".roundsman.toml", rules)]);
+    world.set("ROUNDSMAN_POLICY_REDISPATCH_ATTEMPTS", "1");
+    world.agent(&format!("printf '# more\\n' >> bin/greet; {GOOD}"));
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("<code>bin/greet</code> is protected by the repository&#39;s own rules"), "{told}");
+    assert!(world.agent_branches().is_empty());
+    let told = complaints(&world, item);
+    assert!(told.len() == 1 && told[0].contains("the operator allows 1"), "{told:#?}");
+}
+
+#[tokio::test]
+async fn rules_that_were_never_readable_as_a_whole_protect_as_far_as_they_can_be_read() {
+    let mut world = World::new().await;
+    land(&world, &[(".roundsman.toml", "[budgget]\n[paths]\nprotected = [\"bin/**\"]\n")]);
+    land(&world, &[(".roundsman.toml", "[budgget]\n[paths]\nprotected = [\"bin/**\", \"db/**\"]\n")]);
+    world.agent(&format!("printf '# more\\n' >> bin/greet; {GOOD}"));
+    let item = world.ask().await;
+    let told = world.until_handed(item).await;
+    assert!(told.contains("<code>bin/greet</code> is protected by the repository&#39;s own rules"), "{told}");
+    assert!(world.agent_branches().is_empty());
+    assert_eq!(complaints(&world, item).len(), 1);
+}
+
+#[tokio::test]
+async fn where_nobody_can_read_what_a_repository_protects_no_work_begins() {
+    let mut world = World::new().await;
+    land(&world, &[(".roundsman.toml", "[paths\nprotected = [\"bin/**\"]\n")]);
+    world.agent(&format!("touch \"$WORLD/called\"; {GOOD}"));
+    let item = world.ask().await;
+    world.go(|world| !complaints(world, item).is_empty()).await;
+    let _ = world.tick().await;
+    world.passes(jiff::SignedDuration::from_mins(16));
+    let told = world.until_handed(item).await;
+    assert!(told.contains("can be read"), "{told}");
+    assert!(!world.home().join("called").exists(), "nobody is paid for what may not be published");
+    assert_eq!(complaints(&world, item).len(), 1);
+    // Mended on the target, a person lets it go on.
+    land(&world, &[(".roundsman.toml", "[paths]\nprotected = [\"db/**\"]\n")]);
+    let owner = world.universe.owner.clone();
+    world.universe.emulator.untag(item, "ready-for-human", &owner).unwrap();
+    world.universe.emulator.tag(item, "ready-for-agent", &owner).unwrap();
+    world.until_green().await;
 }
 
 #[tokio::test]
@@ -179,21 +230,55 @@ async fn the_operators_own_rules_are_rendered_strictly() {
     );
 }
 
+/// A check that fails where somebody left a file.
+const CHECK: &str = "if test -e forbidden; then echo 'a forbidden file'; exit 1; fi\n";
+
 #[tokio::test]
-async fn instructions_come_from_the_base_and_never_from_the_branch() {
+async fn what_an_agent_made_of_checks_and_documents_instructs_no_later_turn() {
     let mut world = World::new().await;
-    land(&world, &[("AGENTS.md", "Be kind.\n")]);
+    let rules = "[brief]\ncontext = [\"docs/house.md\"]\n";
+    land(
+        &world,
+        &[
+            (".roundsman.toml", rules),
+            ("AGENTS.md", "Be kind.\n"),
+            ("docs/house.md", "Test everything.\n"),
+            ("src/scripts/code-checks.sh", CHECK),
+        ],
+    );
+    // The first turn weakens both on its branch, and that is pushed; the second one does what the check forbids.
     world.agent(&format!(
-        "cat \"$ROUNDSMAN_IN/instructions/AGENTS.md\" >> \"$WORLD/seen\"; echo \"$ROUNDSMAN_TURN_KIND\" >> \"$WORLD/seen\"\n\
-         if test \"$ROUNDSMAN_TURN_KIND\" = respond; then mkdir -p \"$ROUNDSMAN_OUT/replies\"; exit; fi; {GOOD}"
+        "echo \"$ROUNDSMAN_TURN_KIND $ROUNDSMAN_CALL\" >> \"$WORLD/seen\"\n\
+         cat \"$ROUNDSMAN_IN/instructions/AGENTS.md\" \"$ROUNDSMAN_IN/context/docs/house.md\" >> \"$WORLD/seen\"\n\
+         case \"$ROUNDSMAN_TURN_KIND $ROUNDSMAN_CALL\" in\n\
+         'implement implement') echo 'exit 0' > src/scripts/code-checks.sh; echo 'Test nothing.' > docs/house.md; {GOOD};;\n\
+         'respond implement') cat src/scripts/code-checks.sh docs/house.md >> \"$WORLD/seen\"; touch forbidden; {GOOD};;\n\
+         'respond repair') grep 'a forbidden file' \"$ROUNDSMAN_BRIEF\" >> \"$WORLD/seen\"; rm forbidden;;\n\
+         esac"
     ));
-    let item = world.ask().await;
+    world.ask().await;
     let pull = world.until_green().await;
-    // Another edit of the target is an instruction for later turns only where it is part of their base.
+    let head = world.universe.emulator.pull_requests()[0].head.clone();
+    // An edit of the target counts from the turn that stands on it.
     land(&world, &[("AGENTS.md", "Be rude.\n")]);
     let reviewer = world.universe.reviewer.clone();
-    world.universe.emulator.comment_pull_request(pull, "Why?", None, &reviewer).unwrap();
-    world.until_handed(item).await;
+    world.universe.emulator.comment_pull_request(pull, "Once more, please.", None, &reviewer).unwrap();
+    world.go(|world| world.universe.emulator.pull_requests()[0].head != head).await;
     let seen = fs::read_to_string(world.home().join("seen")).unwrap();
-    assert_eq!(seen, "Be kind.\nimplement\nBe kind.\nrespond\n");
+    let (kind, house) = ("Be kind.", "Test everything.");
+    let wanted = [
+        "implement implement",
+        kind,
+        house,
+        "respond implement",
+        kind,
+        house,
+        "exit 0",
+        "Test nothing.",
+        "respond repair",
+        kind,
+        house,
+        "a forbidden file",
+    ];
+    assert_eq!(seen.lines().collect::<Vec<_>>(), wanted);
 }

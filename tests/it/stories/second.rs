@@ -264,3 +264,25 @@ async fn no_credential_is_in_any_body_that_is_sent() {
         assert_eq!(line, None);
     }
 }
+
+/// A token without the scope for test results.
+fn nobody_may_count(world: &World) {
+    let json = [("Content-Type", "application/json")];
+    let refused = r#"{"message":"VS800075: No permission.","typeKey":"UnauthorizedRequestException"}"#;
+    world.universe.emulator.fault(Fault::on_path("_apis/test").times(9_999).answer(403, &json, refused));
+}
+
+#[tokio::test]
+async fn h08_files_of_tests_that_go_are_seen_where_nobody_may_count_tests() {
+    let (mut world, item) = super::checks::after_a_fix_that("rm tests/c.case").await;
+    nobody_may_count(&world);
+    let told = world.until_handed(item).await;
+    assert!(told.contains("files of tests are gone: tests/c.case"), "{told}");
+    let (mut world, _) = super::checks::after_a_fix_that("echo good > tests/c.case").await;
+    nobody_may_count(&world);
+    world.until_green().await;
+    assert!(
+        matches!(world.stage().await, roundsman::domain::Stage::InReview { .. }),
+        "no count is no suspicion"
+    );
+}
