@@ -168,6 +168,12 @@ impl App {
         Ok(identity)
     }
 
+    /// That the operator's own file for briefs can be used, in every kind of turn. Asked before anything is done, like
+    /// every other setting.
+    pub(crate) fn check_brief(&self) -> Result<(), poll::Failure> {
+        house_rules_problem(&self.settings).map_or(Ok(()), |why| Err(poll::Failure::HouseRules(why)))
+    }
+
     /// What all runs together come to, as this invocation found it. Where the memory cannot be read, nothing holds a run
     /// back for that; nothing can be saved then either, so nothing starts.
     pub(crate) async fn facts(&self) -> FleetFacts {
