@@ -18,6 +18,7 @@ mod notice;
 mod observe;
 mod older;
 pub mod one;
+mod overheard;
 pub mod poll;
 mod progress;
 mod proposals;
@@ -133,7 +134,8 @@ impl App {
                 policy.labels.clone(),
             )),
         };
-        let runtime = executor::open(&settings, &worker, host.environment)?;
+        let inner = executor::open(&settings, &worker, host.environment)?;
+        let runtime = Box::new(overheard::Overheard { inner, redactor: ado.redactor().clone() });
         Ok(Self {
             settings,
             policy,
