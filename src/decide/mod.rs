@@ -39,6 +39,7 @@ mod catch_up;
 mod cause;
 pub mod checklist;
 pub mod choices;
+pub mod close_look;
 pub mod command;
 pub mod conversation;
 pub mod deadline;

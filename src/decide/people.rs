@@ -2,7 +2,7 @@
 //!
 //! What they do to the pull request stands in the ladder itself; what they say, in `heard`.
 
-use super::{Missing, Observation, Pause, gaps::is_old, heard, observation::ItemSeen, resume};
+use super::{Missing, Observation, Pause, gaps::is_old, heard, observation::ItemSeen, procedure, resume};
 use crate::domain::{Outcome, Policy, Run, Stage, WorkItem};
 use jiff::Timestamp;
 
@@ -56,10 +56,11 @@ pub(super) fn paused(run: &Run, seen: &Observation, policy: &Policy) -> Option<P
         Some(ItemSeen::Here { item, .. }) => Some(item),
         Some(ItemSeen::Gone) | None => None,
     };
+    let is_ours = run.drafts(policy.open_as_draft) && !procedure::was_published(run);
     let is_draft = seen.pull_request.known().and_then(Option::as_ref).is_some_and(|pr| pr.is_draft);
     if item.is_some_and(|item| item.labels.has(&policy.labels.paused)) {
         Some(Pause::Label)
-    } else if is_draft && !run.drafts(policy.open_as_draft) {
+    } else if is_draft && !is_ours {
         Some(Pause::Draft)
     } else if policy.pause_when_assigned
         && item.and_then(|item| item.assigned_to.as_ref()).is_some_and(|who| who.id != seen.me)

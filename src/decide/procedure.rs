@@ -54,6 +54,11 @@ pub(super) fn rebuild(run: &Run, failing: &Failing, head: &CommitId) -> Option<P
     again.chain(retries).find(|procedure| !run.procedures.contains(&procedure.key(head)))
 }
 
+/// Whether we published its draft: once in the life of a run. Whoever makes a draft of it again means it.
+pub(super) fn was_published(run: &Run) -> bool {
+    run.procedures.iter().any(|key| key.starts_with(PUBLISH_PREFIX))
+}
+
 /// The first procedure that is due and was not tried on this head yet.
 pub fn procedure(
     run: &Run,
@@ -63,9 +68,7 @@ pub fn procedure(
     rule: Rule,
 ) -> Option<Procedure> {
     let mut due = Vec::new();
-    // Once in the life of a run: whoever makes a draft of it again means it.
-    let was_published = run.procedures.iter().any(|key| key.starts_with(PUBLISH_PREFIX));
-    if pull_request.is_draft && rule.publish_drafts && !was_published {
+    if pull_request.is_draft && rule.publish_drafts && !was_published(run) {
         due.push(Procedure::Publish);
     }
     // Requeueing cancels a build that runs: never while one does, whatever the evaluation says of it.

@@ -39,7 +39,10 @@ pub use brief::house_rules_problem;
 
 use crate::{
     ado,
-    decide::FleetFacts,
+    decide::{
+        FleetFacts,
+        close_look::{SHIPPED_SCHEDULE, is_its_turn},
+    },
     domain::{Identity, IdentityId, Policy, Repository, Run, RunId, StateCategory},
     exit::Exit,
     runtime::{self, Credential, Runtime, Scheme},
@@ -71,6 +74,8 @@ pub struct App {
     worker: Vec<String>,
     me: Arc<OnceCell<ado::Connection>>,
     facts: OnceCell<FleetFacts>,
+    /// When the visit before this one was made, once it was asked for.
+    last_visit: OnceCell<Timestamp>,
     lookups: Lookups,
 }
 
@@ -146,6 +151,7 @@ impl App {
             worker,
             me,
             facts: OnceCell::new(),
+            last_visit: OnceCell::new(),
             lookups: Lookups::default(),
         })
     }
@@ -194,6 +200,12 @@ impl App {
             }
         });
         facts.await.clone()
+    }
+
+    /// Whether a run that nothing moved is looked at closely in this visit.
+    pub(crate) fn is_its_turn(&self, run: &Run) -> bool {
+        let assumed = || self.now.checked_sub(SHIPPED_SCHEDULE).unwrap_or(self.now);
+        is_its_turn(run.id.item, self.last_visit.get().copied().unwrap_or_else(assumed), self.now)
     }
 
     /// Runs in flight and lately closed ones, each once.

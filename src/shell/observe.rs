@@ -1,8 +1,8 @@
 //! Reads the world: once for the whole fleet in batches, then for single runs what only they need. Cannot fail: what
 //! could not be read is a gap.
 //!
-//! Hot runs get reads of their own (threads, policy evaluations); cold ones are looked at every few ticks, spread by
-//! run id, so that a thousand runs in review cost a handful of calls.
+//! Hot runs get reads of their own (threads, policy evaluations); cold ones take turns, spread by the item's id, so that
+//! a thousand runs in review cost a handful of calls.
 
 mod checks;
 mod listen;
@@ -33,6 +33,8 @@ pub(super) use survey::{Fleet, survey};
 
 /// Gathers everything about one run: from the survey where it is fresh, else by its own reads.
 pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &IdentityId) -> Observation {
+    // Alone it is looked at closely: after an act of ours, and when a person asks.
+    let is_its_turn = fleet.is_none() || app.is_its_turn(run);
     let item = item(app, fleet, run).await;
     let workers = match fleet {
         Some(fleet) => known(
@@ -55,7 +57,7 @@ pub(super) async fn observe(app: &App, fleet: Option<&Fleet>, run: &Run, me: &Id
         Some(_) | None => None,
     };
     let (checks, threads) = match open {
-        Some(open) if is_hot(app, run, open) => {
+        Some(open) if is_hot(app, run, open, is_its_turn) => {
             let checks = async { known(checks(app, run, open).await, Source::Checks) };
             let threads = async { known(app.ado.threads(&run.repository, open.id).await, Source::Threads) };
             tokio::join!(checks, threads)
@@ -197,10 +199,8 @@ fn newest(mut found: Vec<PullRequest>) -> Option<PullRequest> {
 
 /// How long after a push or a change of stage a run is looked at in every tick: builds and first reviews come now.
 const HOT_FOR: Duration = Duration::from_mins(30);
-/// A cold run is looked at closely once in this many minutes.
-const COLD_MINUTES: i64 = 10;
 
-fn is_hot(app: &App, run: &Run, open: &PullRequest) -> bool {
+fn is_hot(app: &App, run: &Run, open: &PullRequest, is_its_turn: bool) -> bool {
     let since = match &run.stage {
         Stage::InReview { since } | Stage::Pushed { since } => *since,
         // A step decides; its own reads are not needed.
@@ -210,11 +210,5 @@ fn is_hot(app: &App, run: &Run, open: &PullRequest) -> bool {
     };
     let moved = run.pushed.as_ref().is_none_or(|pushed| open.head.as_ref() != Some(&pushed.head));
     let is_recent = crate::decide::deadline::later(since, HOT_FOR) > app.now;
-    moved || is_recent || is_its_turn(app, run)
-}
-
-/// Cold runs take turns.
-pub(super) fn is_its_turn(app: &App, run: &Run) -> bool {
-    let minute = app.now.as_second() / 60;
-    (minute + i64::from(run.id.item.0)).rem_euclid(COLD_MINUTES) == 0
+    moved || is_recent || is_its_turn
 }

@@ -1,7 +1,7 @@
 //! Runs that were closed because a person gave their pull request up, and whose pull request a person has opened again: they
-//! go on in review, with what is left of their budgets. Known from memory alone; without a file nobody remembers them.
+//! go on in review, with what is left of their budgets. Known from memory, or from the records of runs that were closed lately.
 
-use super::{App, observe::is_its_turn, poll::Failure, report::Line};
+use super::{App, poll::Failure, report::Line};
 use crate::{
     ado::{ItemChange, Written},
     decide::deadline::later,
@@ -20,7 +20,7 @@ pub(super) async fn revive(app: &App, known: &[Run]) -> Result<(Vec<Run>, Vec<Li
         let Stage::Closed { outcome: Outcome::Declined, at } = run.stage else { continue };
         let is_over = later(at, app.policy.review_limit) <= app.now;
         let is_taken = known.iter().any(|other| other.id.item == run.id.item);
-        if is_over || is_taken || !is_its_turn(app, &run) {
+        if is_over || is_taken || !app.is_its_turn(&run) {
             continue;
         }
         match reopen(app, &run).await {

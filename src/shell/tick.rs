@@ -32,6 +32,9 @@ pub const NOT_DONE: &str = "not-done";
 /// Rounds that only move our own memory are cheap, but a loop without end is a bug.
 const MAX_ROUNDS: u32 = 16;
 
+/// Under this name the memory notes the last visit that came to every run, so that the next one knows whose turn came since.
+const VISITED: &str = "visit";
+
 /// Visits every run in flight once.
 pub async fn tick(app: &App, mode: Mode) -> Report {
     let mut report = Report::new(WATCHER);
@@ -49,6 +52,9 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     app.check_brief()?;
     if mode == Mode::Real {
         app.store.beat(WATCHER, app.now).await?;
+    }
+    if let Some(last) = app.store.last_beat(VISITED).await? {
+        _ = app.last_visit.set(last);
     }
     let mut runs = app.store.in_flight().await?;
     if app.settings.intake.projects.is_empty() && runs.is_empty() {
@@ -84,6 +90,7 @@ async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Fail
     let lines: Vec<Line> = visits.buffer_unordered(parallel).collect().await;
     report.lines.extend(lines);
     if mode == Mode::Real {
+        app.store.beat(VISITED, app.now).await?;
         executor::sweep(app).await;
         report.rings = ring::deliver(app).await;
     }

@@ -1,7 +1,7 @@
 //! What people say to us: the discussion of the work item, and commands in threads of the pull request. Read only where
 //! something can be new: a comment makes a new revision of the item, so an item that did not change costs nothing.
 
-use super::{is_its_turn, known};
+use super::known;
 use crate::{
     ado,
     decide::{
@@ -38,7 +38,7 @@ pub(super) async fn listen(
     // answer there.
     let (only_commands, may_answer) = match &run.stage {
         Stage::Working { .. } => (true, false),
-        Stage::Escalated { .. } => (false, is_its_turn(app, run)),
+        Stage::Escalated { .. } => (false, app.is_its_turn(run)),
         Stage::Claimed | Stage::Pushed { .. } | Stage::InReview { .. } | Stage::Closed { .. } => {
             (false, false)
         }

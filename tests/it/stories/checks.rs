@@ -6,7 +6,7 @@
 use crate::world::{Memory, World, line};
 use jiff::SignedDuration;
 use roundsman::{
-    domain::{Outcome, Stage},
+    domain::{Outcome, Stage, TurnKind},
     emulator::{Fault, NewPipeline},
 };
 use std::{collections::BTreeSet, fs};
@@ -51,7 +51,7 @@ async fn until_built(world: &mut World) {
 
 /// Days after its push a run is looked at closely only now and then.
 async fn until_a_close_look(world: &mut World) {
-    for _ in 0..10 {
+    for _ in 0..12 {
         world.passes(SignedDuration::from_mins(1));
         let _ = world.tick().await;
     }
@@ -114,6 +114,30 @@ async fn ci02_a_repository_without_a_pipeline_is_never_called_green() {
     assert!(says(&world, item, "nothing checks pull requests here"), "{:#?}", world.comments(item));
     assert!(!says(&world, item, "checks (passed)"));
     world.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn where_no_policy_asks_builds_of_the_branch_and_of_the_trial_merge_count() {
+    for is_of_merge in [false, true] {
+        let mut world = with_pipeline("true").await;
+        let (emulator, pipeline) = (world.universe.emulator.clone(), world.universe.pipeline);
+        emulator.drop_policy(emulator.policies()[0]);
+        let item = world.ask().await;
+        world.go(|_| !emulator.pull_requests().is_empty()).await;
+        let pull = emulator.pull_requests()[0].id;
+        let of =
+            if is_of_merge { format!("refs/pull/{pull}/merge") } else { world.run().await.branch().full() };
+        let owner = world.universe.owner.clone();
+        emulator.force_next_result(pipeline, "failed");
+        assert!(emulator.run_pipeline(pipeline, &of, &owner).is_some(), "{of}");
+        world.go(|world| world.universe.emulator.pull_request(pull).unwrap().iterations > 1).await;
+        let kinds = world.run().await.turns.into_iter().map(|turn| turn.kind).collect::<Vec<_>>();
+        assert_eq!(kinds, [TurnKind::Implement, TurnKind::FixForward], "{of}");
+        assert!(emulator.run_pipeline(pipeline, &of, &owner).is_some(), "{of}");
+        until_built(&mut world).await;
+        world.go(|world| says(world, item, "checks (passed)")).await;
+        world.assert_quiet().await;
+    }
 }
 
 #[tokio::test]

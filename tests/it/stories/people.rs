@@ -6,7 +6,7 @@
 use crate::world::{Memory, World, line};
 use roundsman::{
     decide::EscalateReason,
-    domain::{Outcome, Stage, WorkerState},
+    domain::{Outcome, Stage, TurnKind, WorkerState},
     emulator::SeedFile,
 };
 use std::fs;
@@ -149,6 +149,25 @@ async fn e14_a_draft_waits_until_it_is_published() {
 
     world.universe.emulator.set_draft(pull, false, &reviewer).unwrap();
     world.go(|world| world.universe.emulator.pull_request(pull).unwrap().iterations > 1).await;
+}
+
+#[tokio::test]
+async fn e14_a_draft_that_we_published_and_a_person_made_a_draft_again_waits() {
+    let mut world = World::new().await;
+    world.set("ROUNDSMAN_POLICY_DRAFT", "yes");
+    let (item, pull) = world.brings_to_review(GOOD).await;
+    let emulator = world.universe.emulator.clone();
+    world.go(|_| emulator.pull_request(pull).is_some_and(|pull| !pull.draft)).await;
+    let reviewer = world.universe.reviewer.clone();
+    emulator.set_draft(pull, true, &reviewer).unwrap();
+    emulator.comment_pull_request(pull, "Please say why.", None, &reviewer).unwrap();
+    let report = world.tick().await;
+    assert!(line(&report, item).why.contains("turned the pull request into a draft"), "{report:#?}");
+    world.assert_quiet().await;
+    assert_eq!(world.run().await.turns.len(), 1, "nothing is answered while it is a draft");
+    assert!(emulator.pull_request(pull).unwrap().draft, "nor is it published against their will");
+    emulator.set_draft(pull, false, &reviewer).unwrap();
+    world.go(|_| emulator.pull_request(pull).unwrap().iterations > 1).await;
 }
 
 #[tokio::test]
@@ -402,12 +421,8 @@ async fn e11_a_pull_request_that_is_reactivated_is_in_review_again() {
     world.universe.emulator.abandon(pull, &reviewer).unwrap();
     let _ = world.tick().await;
     assert_closed(&world, Outcome::Declined).await;
-    if crate::world::Memory::chosen() != crate::world::Memory::Sqlite {
-        // Without a file nobody remembers a run that is over.
-        return;
-    }
     world.universe.emulator.reactivate(pull, &reviewer).unwrap();
-    for _ in 0..10 {
+    for _ in 0..12 {
         world.passes(jiff::SignedDuration::from_mins(1));
         let _ = world.tick().await;
     }
@@ -441,17 +456,22 @@ async fn e12_a_merge_ends_a_turn_and_nothing_is_pushed_after_it() {
 }
 
 #[tokio::test]
-async fn e13_a_pull_request_that_is_pointed_elsewhere_stays_there() {
-    let (world, item, pull) = in_review().await;
+async fn e13_a_pull_request_that_is_pointed_elsewhere_stays_there_and_is_checked_there() {
+    let (mut world, item, pull) = in_review().await;
     let (owner, emulator) = (world.universe.owner.clone(), world.universe.emulator.clone());
     let files = [SeedFile::new("NEWS.md", "# News\n")];
     emulator.push_as(&world.universe.repository, "refs/heads/next", &files, "News", &owner).unwrap();
+    emulator.require_build(&world.universe.repository, "refs/heads/next", world.universe.pipeline, true);
+    emulator.force_next_result(world.universe.pipeline, "failed");
     emulator.retarget(pull, "refs/heads/next", &owner).unwrap();
     let _ = world.tick().await;
     assert_eq!(world.run().await.target.full(), "refs/heads/next");
-    for _ in 0..3 {
-        let _ = world.tick().await;
-    }
+    // Green there says nothing of here: what the new target's check says is repaired.
+    let head = emulator.pull_request(pull).unwrap().head;
+    world.go(|_| emulator.pull_request(pull).unwrap().head != head).await;
+    let kinds: Vec<_> = world.run().await.turns.into_iter().map(|turn| turn.kind).collect();
+    assert_eq!(kinds, [TurnKind::Implement, TurnKind::FixForward]);
+    world.go(|world| world.comments(item).iter().any(|text| text.contains("checks (passed)"))).await;
     assert_eq!(emulator.pull_request(pull).unwrap().target, "refs/heads/next", "never turned back");
     world.assert_once(item);
 }

@@ -403,3 +403,43 @@ async fn reviewers_are_reminded_once_whatever_becomes_of_answer_and_memory() {
         world.assert_once(item);
     }
 }
+
+/// Cron starts the watcher at even minutes, and half of all items have odd numbers.
+#[tokio::test]
+async fn a_review_of_a_cold_run_is_heard_whatever_minute_the_schedule_meets() {
+    let (mut world, _, pull) = answering().await;
+    let reviewer = world.universe.reviewer.clone();
+    for parity in [0, 1] {
+        world.passes(SignedDuration::from_hours(1) + SignedDuration::from_mins(parity));
+        let _ = world.tick().await;
+        let thread = asks(&world, pull, "Why this line?", &reviewer);
+        let before = world.run().await.turns.len();
+        for _ in 0..6 {
+            world.passes(SignedDuration::from_mins(2));
+            let _ = world.tick().await;
+        }
+        assert_eq!(world.run().await.turns.len(), before + 1, "nobody looked for twelve minutes ({parity})");
+        world.go(|world| !ours(world, pull, thread).is_empty()).await;
+        let _ = world.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn a_whole_review_is_answered_by_one_turn_once_it_is_quiet() {
+    let (mut world, _, pull) = answering().await;
+    world.set("ROUNDSMAN_POLICY_QUIET_PERIOD", "3m");
+    let reviewer = world.universe.reviewer.clone();
+    let mut threads = Vec::new();
+    for word in ["First.", "Second.", "Third."] {
+        threads.push(asks(&world, pull, word, &reviewer));
+        // They write on: each word begins the quiet anew.
+        world.passes(SignedDuration::from_mins(2));
+        let report = world.tick().await;
+        assert!(report.lines[0].why.contains("still writing"), "{report:#?}");
+        assert_eq!(kinds(&world).await, [TurnKind::Implement], "they have not finished");
+    }
+    world.passes(SignedDuration::from_mins(2));
+    world.go(|world| threads.iter().all(|thread| !ours(world, pull, *thread).is_empty())).await;
+    assert_eq!(kinds(&world).await, [TurnKind::Implement, TurnKind::Respond], "one turn for all of it");
+    world.assert_quiet().await;
+}
