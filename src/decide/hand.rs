@@ -149,11 +149,11 @@ mod tests {
                                 for holes in [0, 1, 2, 8] {
                                     let base = Given {
                                         at,
-                                        item,
+                                        work,
                                         pr,
+                                        item,
                                         brake,
                                         successor,
-                                        work,
                                         holes,
                                         ..Given::default()
                                     };
