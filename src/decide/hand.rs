@@ -18,7 +18,7 @@ pub fn by_hand(run: &Run, seen: &Observation, policy: &Policy, hand: Hand, now: 
         Hand::Stop | Hand::Release => match (ladder(&stop_asked(seen)), seen.item.gap()) {
             // Without the item nobody can hand it back.
             (Decision::Wait(WaitReason::AskedPeople), Some(gap)) => gap_in(gap),
-            (decision, _) => decision,
+            (decision, Some(_) | None) => decision,
         },
         Hand::Pause | Hand::Resume | Hand::Retry => {
             let decision = ladder(seen);
@@ -34,27 +34,25 @@ impl Hand {
     /// Whether a decision is what the hand was laid for. A run that is over otherwise needs no end any more; one that is
     /// another executor's goes on there.
     pub fn is_done_by(self, decision: &Decision) -> bool {
-        match (self, decision) {
-            (
-                Self::Stop | Self::Release,
-                Decision::Close(Outcome::HandedBack | Outcome::Merged | Outcome::Declined | Outcome::Green),
-            )
-            | (Self::Resume | Self::Retry, Decision::Resume(_)) => true,
-            (Self::Pause, Decision::Obey(obedience)) => obedience.pause == Some(true),
-            (Self::Resume | Self::Retry, Decision::Obey(obedience)) => obedience.pause == Some(false),
-            (
-                _,
-                Decision::Wait(_)
-                | Decision::StopWorkers(_)
-                | Decision::Proceed(_)
-                | Decision::Redispatch(_)
-                | Decision::FixForward(_)
-                | Decision::Respond(_)
-                | Decision::Obey(_)
-                | Decision::Resume(_)
-                | Decision::Escalate(_)
-                | Decision::Close(_),
-            ) => false,
+        let (ends, holds) = match self {
+            Self::Stop | Self::Release => (true, None),
+            Self::Pause => (false, Some(true)),
+            Self::Resume | Self::Retry => (false, Some(false)),
+        };
+        match decision {
+            Decision::Close(outcome) => match outcome {
+                Outcome::HandedBack | Outcome::Merged | Outcome::Declined | Outcome::Green => ends,
+                Outcome::Superseded => false,
+            },
+            Decision::Obey(obedience) => holds.is_some() && obedience.pause == holds,
+            Decision::Resume(_) => holds == Some(false),
+            Decision::Wait(_)
+            | Decision::StopWorkers(_)
+            | Decision::Proceed(_)
+            | Decision::Redispatch(_)
+            | Decision::FixForward(_)
+            | Decision::Respond(_)
+            | Decision::Escalate(_) => false,
         }
     }
 }
@@ -95,18 +93,22 @@ fn held_or_let_go(
 ) -> Decision {
     let pause = |on| Decision::Obey(Obedience { pause: Some(on), answer: None });
     let is_escalated = matches!(run.stage, Stage::Escalated { .. });
-    match hand {
-        Hand::Pause => pause(true),
-        // A person's word does the same, and says more.
-        _ if matches!(decision, Decision::Resume(_)) => decision,
-        _ if is_escalated => resume::by_operator(run, seen, policy),
-        Hand::Stop | Hand::Release | Hand::Resume | Hand::Retry => match paused(run, seen, policy) {
-            // Not our label: whoever holds it so lets it go.
-            Some(held @ (Pause::Draft | Pause::Assigned | Pause::AutoComplete)) => {
-                Decision::Wait(WaitReason::Paused(held))
-            }
-            Some(Pause::Label) | None => pause(false),
-        },
+    if hand == Hand::Pause {
+        return pause(true);
+    }
+    // A person's word does the same, and says more.
+    if matches!(decision, Decision::Resume(_)) {
+        return decision;
+    }
+    if is_escalated {
+        return resume::by_operator(run, seen, policy);
+    }
+    match paused(run, seen, policy) {
+        // Not our label: whoever holds it so lets it go.
+        Some(held @ (Pause::Draft | Pause::Assigned | Pause::AutoComplete)) => {
+            Decision::Wait(WaitReason::Paused(held))
+        }
+        Some(Pause::Label) | None => pause(false),
     }
 }
 
