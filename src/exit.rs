@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// All is well.
     Ok,
-    /// The tick is done, some runs failed.
+    /// The tick is done, some runs failed; or an operator's word was not done.
     SomeFailed,
     /// The command line is wrong.
     Usage,
@@ -72,7 +72,9 @@ impl Exit {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Ok => "done",
-            Self::SomeFailed => "done, but some runs failed; the log names them, the next tick tries again",
+            Self::SomeFailed => {
+                "done, but some runs failed: the log names them, the next tick tries again; or what was asked for was not done"
+            }
             Self::Usage => "the command line is wrong; see `--help`",
             Self::Unreachable => {
                 "Azure DevOps cannot be reached; the next tick tries again, look if it lasts"

@@ -23,7 +23,7 @@ mod item_changes;
 mod operation;
 mod policies;
 mod pull_requests;
-mod redact;
+pub(crate) mod redact;
 mod request;
 mod retry;
 mod setup;

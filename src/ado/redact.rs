@@ -50,7 +50,7 @@ impl Redactor {
 
 /// The value, its percent-encoding and its base64 at each of the three possible offsets (so also as `user:token`), each
 /// also without its ends.
-fn spellings(secret: &str) -> Vec<String> {
+pub(crate) fn spellings(secret: &str) -> Vec<String> {
     if secret.len() < SHORTEST {
         return Vec::new();
     }
@@ -83,7 +83,7 @@ fn is_token(c: char) -> bool {
 }
 
 /// Replaces each `needle` together with the token characters around it: what was cut off goes as well.
-fn without(text: &str, needle: &str) -> String {
+pub(crate) fn without(text: &str, needle: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(needle) {

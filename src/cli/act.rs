@@ -45,7 +45,10 @@ pub(super) async fn claim(app: &App, item: &str, json: bool) -> Exit {
     told(one::claim(app, id).await, json)
 }
 
-/// What came of it, as data. What was refused was not done: scripts hear it.
+/// Words of a line that say that the thing asked for was not done, or that nobody knows.
+const NOT_DONE: [&str; 5] = ["refused", "lost", "superseded", "unsettled", hands::NOT_DONE];
+
+/// What came of it, as data. What was not done is no success: scripts hear it.
 fn told(done: Result<Line, Failure>, json: bool) -> Exit {
     let line = match done {
         Ok(line) => line,
@@ -57,6 +60,5 @@ fn told(done: Result<Line, Failure>, json: bool) -> Exit {
         let run = line.run.map(|run| format!("{run}: ")).unwrap_or_default();
         say(&format!("{run}{}: {}", line.what, line.why));
     }
-    let refused = ["refused", "lost", "superseded"].contains(&line.what);
-    if line.failed || refused { Exit::SomeFailed } else { Exit::Ok }
+    if line.failed || NOT_DONE.contains(&line.what) { Exit::SomeFailed } else { Exit::Ok }
 }

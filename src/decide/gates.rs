@@ -41,9 +41,9 @@ pub fn gates(item: &WorkItem, load: &Load, policy: &Policy, refused: Option<&Ref
         let (is, fact) = match shut {
             Some(shut) if number > shut => (Match::NotReached, "not looked at".to_owned()),
             Some(shut) if number == shut => {
-                (Match::Decided, refused.map(ToString::to_string).unwrap_or_default())
+                (Match::Shut, refused.map(ToString::to_string).unwrap_or_default())
             }
-            Some(_) | None => (Match::Passed, open(number, item, load, policy)),
+            Some(_) | None => (Match::Open, open(number, item, load, policy)),
         };
         Rung { number, title, is, fact }
     };
@@ -85,17 +85,34 @@ fn gate_of(reason: &RefuseReason) -> u8 {
     }
 }
 
-/// What an open gate saw, where that is more than its title.
+/// Why an open gate was open: what was seen there.
 fn open(number: u8, item: &WorkItem, load: &Load, policy: &Policy) -> String {
+    let labels = &policy.labels;
     match number {
         1 => "off".to_owned(),
+        2 => "nothing of ours is in flight for it".to_owned(),
         3 => item.labels.iter().collect::<Vec<_>>().join(", "),
+        4 => format!("no {}", labels.stop),
+        5 => format!("no {}", labels.paused),
         6 => item.state.clone(),
+        7 => "its history tells".to_owned(),
+        8 if item.labels.has(&labels.human) => format!("{} is older than the label", labels.human),
+        8 => format!("no {}", labels.human),
+        9 => "no service".to_owned(),
+        10 => "on the list of trusted people".to_owned(),
+        11 => "nobody wrote in their name".to_owned(),
+        12 => "nobody else changed it since".to_owned(),
+        13 => "nothing before it is open".to_owned(),
+        14 => "it was found".to_owned(),
         15 => format!("{} are allowed", policy.repositories.len()),
+        16 => "it was found".to_owned(),
+        17 => "none, or all of them".to_owned(),
+        18 => "no pull request, no branch".to_owned(),
+        19 => "none of a newer version, not too many".to_owned(),
         20 => format!("at most {} runs each", policy.max_runs_per_repository),
         21 => format!("{} of {} runs in flight", load.runs, policy.max_runs),
         22 => format!("{} of {} claims today", load.claims_today, policy.max_claims_per_day),
-        0 | 2 | 4 | 5 | 7..=14 | 16..=19 | 23..=u8::MAX => "yes".to_owned(),
+        0 | 23..=u8::MAX => String::new(),
     }
 }
 
@@ -111,12 +128,28 @@ mod tests {
         gates(&item, &Load::default(), &world.policy, refused).into_iter().map(|gate| gate.is).collect()
     }
 
+    /// A title says what an open gate means; the word after it must not say the opposite.
+    #[test]
+    fn a_gate_reads_as_it_is() {
+        let world = Given { item: Item::Here, ..Given::default() }.world();
+        let Seen::Known(ItemSeen::Here { item, .. }) = world.seen.item else { panic!("an item") };
+        let all = gates(&item, &Load::default(), &world.policy, Some(&RefuseReason::Paused));
+        let told: Vec<String> = all.iter().map(ToString::to_string).collect();
+        assert!(told[3].starts_with("   4  not stopped by label       open no agent-stop"), "{}", told[3]);
+        assert!(told[4].starts_with("→  5  not paused by label        shut "), "{}", told[4]);
+        assert!(told[5].ends_with(" -"), "{}", told[5]);
+        let open = gates(&item, &Load::default(), &world.policy, None);
+        for gate in &open {
+            assert!(!gate.fact.is_empty() && gate.fact != "yes" && gate.fact != "no", "{gate}");
+        }
+    }
+
     #[test]
     fn gates_before_the_one_that_refused_were_open() {
-        assert!(told(None).iter().all(|gate| *gate == Match::Passed));
+        assert!(told(None).iter().all(|gate| *gate == Match::Open));
         let stranger = told(Some(&RefuseReason::NotTrusted { name: "Mallory".into() }));
-        assert_eq!(stranger.iter().position(|gate| *gate == Match::Decided), Some(9));
-        assert!(stranger[..9].iter().all(|gate| *gate == Match::Passed));
+        assert_eq!(stranger.iter().position(|gate| *gate == Match::Shut), Some(9));
+        assert!(stranger[..9].iter().all(|gate| *gate == Match::Open));
         assert!(stranger[10..].iter().all(|gate| *gate == Match::NotReached));
     }
 }

@@ -48,6 +48,7 @@ mod gates;
 #[cfg(test)]
 mod given;
 mod goes_on;
+mod hand;
 pub mod heard;
 mod listen;
 mod obey;
@@ -82,8 +83,9 @@ pub use checklist::checklist;
 pub use command::{Command, Hand};
 pub use gates::gates;
 pub use goes_on::goes_on;
+pub use hand::by_hand;
 pub use heard::{Asked, Note, Place, Remark, What};
-pub use obey::{Answer, Obedience, Reply, by_hand};
+pub use obey::{Answer, Obedience, Reply};
 pub use observation::{Checks, Gap, ItemSeen, Observation, Seen, Source, TestsSeen};
 pub use plan::{Effect, Plan, plan};
 pub use procedure::Procedure;

@@ -2,13 +2,12 @@
 
 use super::{
     Decision, NotResumed, Pause, WaitReason,
-    command::{Command, Hand},
+    command::Command,
     gaps::{is_stale, needed_gap},
     heard::{self, Asked},
     observation::Observation,
-    resume,
 };
-use crate::domain::{Brake, Outcome, Policy, Run, Stage};
+use crate::domain::{Brake, Policy, Run, Stage};
 
 /// A person's word, done and answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,20 +97,5 @@ fn answer(
         (Command::Resume | Command::Retry, _) => Some((None, Reply::NothingHeld)),
         // A rung of its own.
         (Command::Stop, _) => None,
-    }
-}
-
-/// What an operator's hand does to a run as it is seen.
-pub fn by_hand(run: &Run, seen: &Observation, hand: Hand) -> Decision {
-    let is_escalated = matches!(run.stage, Stage::Escalated { .. });
-    let pause = |on| Decision::Obey(Obedience { pause: Some(on), answer: None });
-    if run.is_closed() {
-        return Decision::Wait(WaitReason::Over);
-    }
-    match hand {
-        Hand::Stop | Hand::Release => Decision::Close(Outcome::HandedBack),
-        Hand::Pause => pause(true),
-        Hand::Resume | Hand::Retry if is_escalated => resume::by_operator(run, seen),
-        Hand::Resume | Hand::Retry => pause(false),
     }
 }

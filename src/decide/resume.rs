@@ -11,7 +11,7 @@ use super::{
     command::Command,
     gaps::{is_old, needed_gap},
     heard::{self, Asked},
-    observation::{ItemSeen, Observation},
+    observation::{ItemSeen, Observation, Seen},
     plan::reserve,
 };
 use crate::domain::{
@@ -131,13 +131,26 @@ fn only_the_operator(run: &Run, seen: &Observation, policy: &Policy, cause: &Res
     (needs_agent && !is_moved).then_some(limit)
 }
 
-/// The operator's hand.
-pub(super) fn by_operator(run: &Run, seen: &Observation) -> Decision {
-    match seen.item.known() {
-        Some(ItemSeen::Here { item, .. }) => {
-            go_on(run, seen, item, None, ResumeCause::Operator, item.revision)
+/// The operator's hand. It names a run and shows no text: what somebody untrusted wrote into the item since the approved
+/// text needs the word of a person who saw it.
+pub(super) fn by_operator(run: &Run, seen: &Observation, policy: &Policy) -> Decision {
+    let Some(ItemSeen::Here { item, .. }) = seen.item.known() else {
+        return Decision::Wait(WaitReason::AskedPeople);
+    };
+    let changes = match &seen.text_changes {
+        Seen::Known(changes) => changes,
+        Seen::Unknown(gap) => return Decision::Wait(WaitReason::Gap(gap.clone())),
+        Seen::NotAsked => return Decision::Wait(WaitReason::AskedPeople),
+    };
+    let stranger = changes
+        .iter()
+        .find(|change| change.revision > run.text_revision() && !policy.trusted.contains(&change.by.id));
+    match stranger {
+        Some(change) => {
+            let name = change.by.name.clone();
+            Decision::Wait(WaitReason::NotResumed(NotResumed::TextChanged { name }))
         }
-        Some(ItemSeen::Gone) | None => Decision::Wait(WaitReason::AskedPeople),
+        None => go_on(run, seen, item, None, ResumeCause::Operator, item.revision),
     }
 }
 

@@ -46,6 +46,10 @@ pub enum Match {
     Decided,
     /// One above it decided.
     NotReached,
+    /// A gate, and it was open.
+    Open,
+    /// A gate, and it was shut.
+    Shut,
 }
 
 impl fmt::Display for Rung {
@@ -55,6 +59,8 @@ impl fmt::Display for Rung {
             Match::Passed => write!(f, "  {number:>2}  {title:<26} no   {fact}"),
             Match::Decided => write!(f, "→ {number:>2}  {title:<26} yes  {fact}"),
             Match::NotReached => write!(f, "  {number:>2}  {title:<26} -"),
+            Match::Open => write!(f, "  {number:>2}  {title:<26} open {fact}"),
+            Match::Shut => write!(f, "→ {number:>2}  {title:<26} shut {fact}"),
         }
     }
 }
@@ -102,7 +108,8 @@ pub fn trace(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> 
             Match::Decided => {
                 format!("{}; it wants to {wanted}, but {decision}", fact(number, run, seen, policy))
             }
-            Match::NotReached => "not looked at".to_owned(),
+            // Only gates are open or shut.
+            Match::NotReached | Match::Open | Match::Shut => "not looked at".to_owned(),
         };
         Rung { number, title, is, fact: short(&fact) }
     };

@@ -3,7 +3,7 @@
 use super::{
     App,
     apply::ApplyError,
-    executor,
+    candidate, executor,
     rules::{self, InForce},
     trust,
 };
@@ -244,8 +244,13 @@ async fn around(
         })
         .collect();
     if !before.is_empty() {
-        let items = app.ado.work_items(&before).await?;
-        around.finished = items.into_iter().map(|item| format!("{}: {}", item.id, item.title)).collect();
+        // A link may be younger than the claim: what it names need not be finished.
+        for item in app.ado.work_items(&before).await? {
+            let states = app.states(&item.project, &item.kind).await?;
+            if candidate::category(&states, &item.state).is_over() {
+                around.finished.push(format!("{}: {}", item.id, item.title));
+            }
+        }
     }
     Ok(around)
 }

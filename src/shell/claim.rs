@@ -54,7 +54,8 @@ pub(super) async fn claim(app: &App, item: &WorkItem, wanted: Wanted) -> Result<
             repository,
             target,
             kind: item.kind.clone(),
-            title: item.title.clone(),
+            // It stands in titles and rings of ours; what is in the item is the person's own.
+            title: app.ado.redactor().redact(&item.title),
             requested_by,
             claimed_at: app.now,
         })

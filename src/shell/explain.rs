@@ -69,11 +69,18 @@ pub async fn item(app: &App, id: WorkItemId) -> Result<Explained, Failure> {
     {
         return nothing(line("elsewhere", whose));
     }
+    if let Some(why) = poll::not_searched(app, &found.project) {
+        return nothing(line("refused", why));
+    }
     let load = poll::load(app).await?;
     let looked = look(app, &found, &load).await?;
     Ok(match looked.found {
+        // All gates are open, and still a poll claims nothing that could not be finished.
         Found::Good { .. } => Explained {
-            line: line("would-claim", "it would be claimed by the next poll".into()),
+            line: match held(app).await? {
+                Some(why) => line("refused", why),
+                None => line("would-claim", "it would be claimed by the next poll".into()),
+            },
             way: gates(&found, &load, &app.policy, None),
             open: Vec::new(),
         },
@@ -83,6 +90,14 @@ pub async fn item(app: &App, id: WorkItemId) -> Result<Explained, Failure> {
             open: Vec::new(),
         },
     })
+}
+
+/// Why the next poll would claim nothing at all, whatever the item is.
+async fn held(app: &App) -> Result<Option<String>, Failure> {
+    if let Some(why) = poll::nobody_watches(app).await? {
+        return Ok(Some(why));
+    }
+    Ok(app.runtime.health().await.err().map(|why| format!("nothing is claimed: {why}")))
 }
 
 /// Whose the claim on an item is that we know no run of.

@@ -18,6 +18,7 @@ mod notice;
 mod observe;
 mod older;
 pub mod one;
+mod overheard;
 pub mod poll;
 mod progress;
 mod proposals;
@@ -132,7 +133,8 @@ impl App {
             }
             StoreKind::Labels => Box::new(in_comments(&settings, &policy, &ado, &me)),
         };
-        let runtime = executor::open(&settings, &worker, host.environment)?;
+        let inner = executor::open(&settings, &worker, host.environment)?;
+        let runtime = Box::new(overheard::Overheard { inner, redactor: ado.redactor().clone() });
         Ok(Self {
             settings,
             policy,
@@ -171,6 +173,12 @@ impl App {
             return Err(poll::Failure::WrongIdentity { name: identity.name.clone() });
         }
         Ok(identity)
+    }
+
+    /// That the operator's own file for briefs can be used, in every kind of turn. Asked before anything is done, like
+    /// every other setting.
+    pub(crate) fn check_brief(&self) -> Result<(), poll::Failure> {
+        house_rules_problem(&self.settings).map_or(Ok(()), |why| Err(poll::Failure::HouseRules(why)))
     }
 
     /// What all runs together come to, as this invocation found it. Where that cannot be read, it is unknown, and unknown

@@ -22,6 +22,7 @@ use crate::{
 };
 use checks::checks;
 pub(super) use checks::{posted_red, why};
+pub(super) use listen::vouch_for_hand;
 use listen::{Heard, listen, vouch};
 pub(super) use refined::TargetRed;
 use refined::{Refined, refine};

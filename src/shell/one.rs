@@ -12,6 +12,7 @@ use crate::domain::WorkItemId;
 pub async fn claim(app: &App, id: WorkItemId) -> Result<Line, Failure> {
     let refused =
         |why: String| Ok(Line { run: None, item: id.0, what: "refused", why, stage: None, failed: false });
+    app.check_brief()?;
     if let Some(held) = poll::held(&app.policy) {
         return refused(held);
     }
@@ -25,9 +26,8 @@ pub async fn claim(app: &App, id: WorkItemId) -> Result<Line, Failure> {
         return refused(format!("work item {id} does not exist or cannot be read"));
     };
     // An operator's word names the item, not whose text may be worked on: projects stay what they were.
-    let projects = &app.settings.intake.projects;
-    if !projects.iter().any(|project| project.eq_ignore_ascii_case(&item.project)) {
-        return refused(format!("{} is not among ROUNDSMAN_INTAKE_PROJECTS", item.project));
+    if let Some(why) = poll::not_searched(app, &item.project) {
+        return refused(why);
     }
     let mut load = poll::load(app).await?;
     Ok(poll::consider(app, Mode::Real, item, &mut load).await)

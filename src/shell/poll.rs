@@ -58,6 +58,7 @@ pub async fn poll(app: &App, mode: Mode) -> Report {
 }
 
 async fn try_poll(app: &App, mode: Mode, report: &mut Report) -> Result<(), Failure> {
+    app.check_brief()?;
     if let Some(held) = held(&app.policy) {
         report.held = Some(held);
         return Ok(());
@@ -162,6 +163,12 @@ fn line(item: WorkItemId, what: &'static str, why: String) -> Line {
 /// Why nothing may be claimed, before any network call.
 pub fn held(policy: &Policy) -> Option<String> {
     (!policy.brake.allows_claims()).then(|| RefuseReason::Brake(policy.brake).to_string())
+}
+
+/// Why no poll finds an item of this project.
+pub(super) fn not_searched(app: &App, project: &str) -> Option<String> {
+    let is_searched = app.settings.intake.projects.iter().any(|one| one.eq_ignore_ascii_case(project));
+    (!is_searched).then(|| format!("{project} is not among ROUNDSMAN_INTAKE_PROJECTS"))
 }
 
 /// Claims without a watcher would be started and then left alone.
@@ -283,6 +290,9 @@ pub enum Failure {
         /// Its id, or that it tells none.
         found: String,
     },
+    /// The operator's own file for briefs.
+    #[error("{0}; nothing was done")]
+    HouseRules(String),
 }
 
 impl From<store::Error> for Failure {
@@ -311,6 +321,7 @@ impl Failure {
             Self::Store(error) => error.into(),
             Self::Runtime(error) => error.into(),
             Self::WrongIdentity { .. } | Self::WrongOrganization { .. } => Exit::Refused,
+            Self::HouseRules(_) => Exit::Settings,
         }
     }
 }

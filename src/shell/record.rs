@@ -58,7 +58,7 @@ fn line(app: &App, stored: &Run, considered: &Considered) -> String {
 }
 
 /// Every text without credentials and of bounded length.
-fn clean(value: Value, redactor: &Redactor, most: usize) -> Value {
+pub(super) fn clean(value: Value, redactor: &Redactor, most: usize) -> Value {
     match value {
         Value::String(text) => {
             let text = redactor.redact(&text);

@@ -279,7 +279,8 @@ async fn rebuild(
         repository,
         target: marker.target.clone(),
         kind: item.kind.clone(),
-        title: item.title.clone(),
+        // It stands in titles and rings of ours; what is in the item is the person's own.
+        title: app.ado.redactor().redact(&item.title),
         requested_by,
         claimed_at: claimed_at(app, &item, &marker).await?,
     };

@@ -19,7 +19,7 @@ pub(super) fn transition(from: &Run, to: &Run) -> Option<RingKind> {
 
 /// One ring for each receiver that wants to hear of it: what one of them does not take holds up no other.
 pub(super) fn rings(app: &App, kind: RingKind, run: &Run, said: &str, cause: Option<Cause>) -> Vec<Ring> {
-    let link = progress::links(run).pull_request;
+    let link = look_at(app, run);
     // Found as it was left, after a loss of memory: all of them for that one reason.
     let asked_before =
         || (kind != RingKind::Done).then(|| Cause::Reason { reason: "asked-before".to_owned() });
@@ -28,8 +28,19 @@ pub(super) fn rings(app: &App, kind: RingKind, run: &Run, said: &str, cause: Opt
 
 /// The one notice for all runs that wait for the same red target branch: they share its key.
 pub(super) fn target_red(app: &App, run: &Run, signature: &str) -> Vec<Ring> {
-    let link = progress::links(run).pull_request;
+    let link = look_at(app, run);
     for_all(app, &words::doorbell::target_red(run, signature, link, app.now))
+}
+
+/// Where people look: the pull request, and before there is one the work item's page.
+fn look_at(app: &App, run: &Run) -> Option<String> {
+    progress::links(run).pull_request.or_else(|| {
+        let mut page = app.settings.ado.url.clone();
+        let item = run.id.item.to_string();
+        let way = [run.repository.project.as_str(), "_workitems", "edit", &item];
+        page.path_segments_mut().ok()?.pop_if_empty().extend(way);
+        Some(page.into())
+    })
 }
 
 fn for_all(app: &App, ring: &Ring) -> Vec<Ring> {

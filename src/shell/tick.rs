@@ -4,7 +4,7 @@ use super::{
     App,
     apply::{Applied, ApplyError, apply},
     executor,
-    observe::{Fleet, observe, survey},
+    observe::{self, Fleet, observe, survey},
     poll::{Failure, Mode, WATCHER},
     progress, record, recover,
     report::{Line, Report},
@@ -27,6 +27,8 @@ use std::borrow::Cow;
 /// How often one visit may act and look again: enough for fetch, agent start, publish and pull request to follow each
 /// other without another cron period, few enough that one run cannot hold up a tick.
 const MAX_ACTS: u32 = 6;
+/// What a line of a hand says when something else came before what it was laid for.
+pub const NOT_DONE: &str = "not-done";
 /// Rounds that only move our own memory are cheap, but a loop without end is a bug.
 const MAX_ROUNDS: u32 = 16;
 
@@ -47,6 +49,7 @@ pub async fn tick(app: &App, mode: Mode) -> Report {
 }
 
 async fn try_tick(app: &App, mode: Mode, report: &mut Report) -> Result<(), Failure> {
+    app.check_brief()?;
     if mode == Mode::Real {
         app.store.beat(WATCHER, app.now).await?;
     }
@@ -276,6 +279,7 @@ async fn rounds(app: &App, fleet: Option<&Fleet>, stored: Run) -> Line {
 /// An operator's hand: one decision that no world asked for, done as any other. What it came to stands in Azure DevOps
 /// when it returns, whatever becomes of the memory.
 pub(super) async fn lay_hand(app: &App, run: &Run, hand: Hand) -> Result<Line, Failure> {
+    app.check_who_we_are().await?;
     let Some(_pass) = turnstile::enter(app, run.id) else {
         return Ok(line(run, "superseded", "another process of ours is with this run; try again".into()));
     };
@@ -284,26 +288,63 @@ pub(super) async fn lay_hand(app: &App, run: &Run, hand: Hand) -> Result<Line, F
     Ok(settled(app, stored.id, laid).await)
 }
 
+/// What has to come before a hand does, at most: workers that are stopped, and the look after that.
+const HAND_ROUNDS: u32 = 3;
+
 async fn laid(app: &App, stored: &Run, hand: Hand) -> Result<Line, Failure> {
-    let Considered { run, seen, policy, decision: _ } = consider(app, None, stored).await?;
-    let decision = by_hand(&run, &seen, hand);
-    let said = decision.to_string();
-    let mut acted = match act(app, run, &seen, &decision, &policy).await {
-        Ok(acted) => acted,
-        Err(why) => return Ok(failed(stored, format!("{said}, but {why}"))),
-    };
-    if acted.unsettled.is_none() && !acted.next.is_closed() {
-        // What cannot be told now is told by the next visit.
-        if let Err(why) = tell(app, &mut acted.next, &seen, &decision, &policy, None).await {
-            tracing::warn!(run.id = %stored.id, "the progress comment could not be brought up to date: {why}");
+    let mut stored = stored.clone();
+    let mut told = line(&stored, NOT_DONE, String::new());
+    for _ in 0..HAND_ROUNDS {
+        let Considered { run, mut seen, policy, decision: _ } = consider(app, None, &stored).await?;
+        let policy = observe::vouch_for_hand(app, &run, hand, &mut seen, policy).await;
+        let decision = by_hand(&run, &seen, &policy, hand, app.now);
+        let said = decision.to_string();
+        let mut acted = match act(app, run, &seen, &decision, &policy).await {
+            Ok(acted) => acted,
+            Err(why) => return Ok(failed(&stored, format!("{said}, but {why}"))),
+        };
+        if acted.unsettled.is_none() && !acted.next.is_closed() {
+            // What cannot be told now is told by the next visit.
+            if let Err(why) = tell(app, &mut acted.next, &seen, &decision, &policy, None).await {
+                tracing::warn!(run.id = %stored.id, "the progress comment could not be brought up to date: {why}");
+            }
+        }
+        let is_done = hand.is_done_by(&decision);
+        let written = if is_done {
+            write(app, &stored, acted.next, &said, None).await
+        } else {
+            // What came before it is in the history as it is after any tick; a wait is no news.
+            remember(app, &stored, acted.next, &said, None).await
+        };
+        let saved = match written {
+            Err(why) => return Ok(failed(&stored, why)),
+            Ok(None) => {
+                let why = "another process of ours is ahead with this run".into();
+                return Ok(line(&stored, "superseded", why));
+            }
+            Ok(Some(saved)) => saved,
+        };
+        if let Some(why) = acted.unsettled {
+            return Ok(line(&saved, "unsettled", format!("{said}: {why}")));
+        }
+        stored = saved;
+        let what = if is_done { decision.word() } else { NOT_DONE };
+        told = line(&stored, what, said);
+        match decision {
+            // Comes before what was wanted; then it is wanted still.
+            Decision::StopWorkers(_) => {}
+            Decision::Wait(_)
+            | Decision::Proceed(_)
+            | Decision::Redispatch(_)
+            | Decision::FixForward(_)
+            | Decision::Respond(_)
+            | Decision::Obey(_)
+            | Decision::Resume(_)
+            | Decision::Escalate(_)
+            | Decision::Close(_) => break,
         }
     }
-    Ok(match (write(app, stored, acted.next, &said, None).await, acted.unsettled) {
-        (Err(why), _) => failed(stored, why),
-        (Ok(None), _) => line(stored, "superseded", "another process of ours is ahead with this run".into()),
-        (Ok(Some(saved)), Some(why)) => line(&saved, "unsettled", format!("{said}: {why}")),
-        (Ok(Some(saved)), None) => line(&saved, decision.word(), said),
-    })
+    Ok(told)
 }
 
 struct Acted {

@@ -3,7 +3,7 @@
 //! Knows which names there are. One that is not among them is an error when the template is looked at, not when somebody
 //! misses the sentence. What is filled in comes from settings and the service's own ids, never from what people type.
 
-use crate::domain::{Run, Turn};
+use crate::domain::{Run, Turn, TurnKind};
 use minijinja::{Environment, UndefinedBehavior, context};
 use std::collections::BTreeSet;
 
@@ -15,15 +15,28 @@ pub fn check(template: &str) -> Result<(), String> {
     let environment = strict();
     let compiled = environment.template_from_str(template).map_err(|error| said(&error))?;
     let known: BTreeSet<&str> = NAMES.into();
+    // Nested, so that an attribute of something that has none is unknown, too.
     let unknown: BTreeSet<String> = compiled
-        .undeclared_variables(false)
+        .undeclared_variables(true)
         .into_iter()
         .filter(|name| !known.contains(name.as_str()))
         .collect();
-    match unknown.first() {
-        None => Ok(()),
-        Some(name) => Err(format!("it names `{name}`; there is only {}", NAMES.join(", "))),
+    if let Some(name) = unknown.first() {
+        return Err(format!("it names `{name}`; there is only {}", NAMES.join(", ")));
     }
+    // What names cannot tell shows when it is tried: filters, tests, sums of words.
+    TurnKind::ALL.into_iter().try_for_each(|kind| {
+        let sample = context! {
+            item => "4711",
+            run => "4711-r12",
+            turn => "1",
+            kind => kind.word(),
+            project => "project",
+            repository => "repository",
+            target => "main",
+        };
+        compiled.render(sample).map(drop).map_err(|error| said(&error))
+    })
 }
 
 /// The rules for one turn.
@@ -74,5 +87,17 @@ mod tests {
             assert!(render(bad, &run, turn).is_err(), "{bad}");
         }
         assert!(check("{% if false %}{{ nobody }}{% endif %}").unwrap_err().contains("`nobody`"));
+        // Nothing that is refused when it is needed passes before.
+        for (bad, told) in [
+            ("{{ item.x }}", "`item.x`"),
+            ("{{ item['x'] }}", ""),
+            ("{% if kind == 'respond' %}{{ item.x }}{% endif %}", "`item.x`"),
+            ("{% set a = item %}{{ a.x }}", ""),
+            ("{% if kind == 'conflict' %}{{ target | nonsense }}{% endif %}", ""),
+            ("{% include 'x' %}", ""),
+        ] {
+            let why = check(bad).expect_err(bad);
+            assert!(why.contains(told) && !why.is_empty(), "{bad}: {why}");
+        }
     }
 }

@@ -2,16 +2,12 @@
 //!
 //! A seat belt, not a boundary: an agent is never given a secret because this exists.
 
-use base64::Engine as _;
+use crate::ado::redact;
 use regex::bytes::Regex;
 use std::sync::LazyLock;
 
 /// What stands where a secret was.
-const GONE: &str = "[redacted]";
-/// A published attack cut characters off a token before printing it; so much may be missing on either side.
-const CUT: usize = 8;
-/// Values shorter than this are words, and redacting words destroys sentences.
-const SHORTEST: usize = 8;
+const GONE: &str = redact::REDACTED;
 
 type Plausible = fn(&[u8]) -> bool;
 
@@ -78,48 +74,51 @@ pub(super) fn found_in(text: &[u8]) -> Vec<&'static str> {
 /// Cleans text for people: known values first, then patterns, then control characters.
 #[derive(Clone, Default)]
 pub(super) struct Redactor {
+    /// Values as they are: what stands beside one is no part of it.
+    whole: Vec<String>,
+    /// All spellings, with what is left when the ends were cut off.
     known: Vec<String>,
 }
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Redactor({} values)", self.known.len())
+        write!(f, "Redactor({} values)", self.whole.len())
     }
 }
 
 impl Redactor {
-    /// Learns a value and the spellings in which git, curl and people print it.
+    /// Learns a value and the spellings in which git, curl and people print it: the same as in what we say ourselves.
     pub(super) fn learn(&mut self, value: &str) {
-        if value.len() < SHORTEST {
+        let spellings = redact::spellings(value);
+        if spellings.is_empty() {
             return;
         }
-        let base64 = base64::engine::general_purpose::STANDARD;
-        let encoded = base64.encode(format!(":{value}"));
-        let percent =
-            percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC).to_string();
-        for spelling in [value.to_owned(), encoded, base64.encode(value), percent] {
-            if spelling.is_ascii() && spelling.len() > 2 * CUT + SHORTEST {
-                self.known.push(spelling[CUT..spelling.len() - CUT].to_owned());
-            }
-            self.known.push(spelling);
+        self.whole.push(value.to_owned());
+        self.known.extend(spellings);
+        for list in [&mut self.whole, &mut self.known] {
+            // The whole before its parts, or the ends would stay.
+            list.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+            list.dedup();
         }
-        // The whole before its parts, or the ends would stay.
-        self.known.sort_by_key(|known| std::cmp::Reverse(known.len()));
-        self.known.dedup();
     }
 
     /// Whether a value that we know is in `bytes`, in any of its spellings.
     pub(super) fn knows(&self, bytes: &[u8]) -> bool {
         let is_in = |known: &String| bytes.windows(known.len()).any(|window| window == known.as_bytes());
-        self.known.iter().filter(|known| known.len() >= SHORTEST).any(is_in)
+        self.known.iter().any(is_in)
     }
 
     /// `bytes` without secrets, otherwise as they are.
     pub(super) fn redact(&self, bytes: &[u8]) -> Vec<u8> {
         let mut text = String::from_utf8_lossy(bytes).into_owned();
-        for known in self.known.iter().filter(|known| !known.is_empty()) {
+        for whole in &self.whole {
+            if text.contains(whole.as_str()) {
+                text = text.replace(whole.as_str(), GONE);
+            }
+        }
+        for known in &self.known {
             if text.contains(known.as_str()) {
-                text = text.replace(known.as_str(), GONE);
+                text = redact::without(&text, known);
             }
         }
         let mut bytes = text.into_bytes();
@@ -150,6 +149,7 @@ impl Redactor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
 
     #[test]
     fn samples_of_each_kind_are_found_and_words_are_not() {
@@ -183,11 +183,50 @@ mod tests {
         let token = "canary-0123456789-token-0123456789";
         let mut redactor = Redactor::default();
         redactor.learn(token);
-        let basic = base64::engine::general_purpose::STANDARD.encode(format!(":{token}"));
+        let basic = STANDARD.encode(format!(":{token}"));
         let text = redactor
             .clean(&format!("{token} {basic} {} \u{1b}[31mred\u{7}", &token[4..token.len() - 4]), 500);
         assert!(!text.contains("0123456789-token"), "{text}");
         assert!(!text.contains(&basic[8..20]), "{text}");
         assert!(text.ends_with("red"), "{text}");
+    }
+
+    /// Whoever is before the colon decides at which of three offsets the value is encoded.
+    #[test]
+    fn a_known_token_is_gone_after_any_user() {
+        let token = "canary-0123456789-token-0123456789";
+        let mut redactor = Redactor::default();
+        redactor.learn(token);
+        for user in ["", "x", "ab", "user", "build"] {
+            let basic = STANDARD.encode(format!("{user}:{token}"));
+            assert_eq!(
+                redactor.clean(&format!("sent {basic} to it"), 500),
+                format!("sent {GONE} to it"),
+                "{user}"
+            );
+            assert!(redactor.knows(format!("k={basic}").as_bytes()), "{user}");
+        }
+        let percent = redactor.clean("canary%2D0123456789%2Dtoken%2D0123456789", 500);
+        assert_eq!(percent, GONE);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_secret_in_its_place_is_cleaned_and_may_be_pushed() {
+        for (text, gone) in [
+            ("AccountName=a;AccountKey=abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG+/==;x", "abcdefghij"),
+            ("https://s.blob.core/x?sv=1&sig=a%2Bb%3D&se=2", "a%2Bb"),
+            ("Authorization: Basic dXNlcjpwYXNz then", "dXNlcjpwYXNz"),
+            ("clone https://user:hunter2@host/x", "hunter2"),
+        ] {
+            let clean = Redactor::default().clean(text, 500);
+            assert!(clean.contains(GONE) && !clean.contains(gone), "{clean}");
+        }
+        assert_eq!(
+            found_in(b"AccountKey=abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG+/=="),
+            ["a storage key"]
+        );
+        for example in ["?sig=abc", "Authorization: Bearer abc", "https://user:password@host/"] {
+            assert!(found_in(example.as_bytes()).is_empty(), "documentation may say {example}");
+        }
     }
 }

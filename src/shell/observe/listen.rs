@@ -5,10 +5,10 @@ use super::known;
 use crate::{
     ado,
     decide::{
-        Asked, Command, ItemSeen, Observation, Remark, Seen, Source, What, heard::apart,
+        Asked, Command, Hand, ItemSeen, Observation, Remark, Seen, Source, What, heard::apart,
         resume::asked_to_go_on,
     },
-    domain::{IdentityId, PullRequest, Revision, Run, Stage, Thread, WorkItem},
+    domain::{IdentityId, Policy, PullRequest, Revision, Run, Stage, Thread, WorkItem},
     shell::{App, trust},
     words::{Marker, note},
 };
@@ -133,4 +133,27 @@ pub(super) async fn vouch(app: &App, run: &Run, seen: &mut Observation) {
     if asked_to_go_on(run, seen, &policy).is_some() {
         seen.text_changes = known(app.ado.text_changes(id).await, Source::Item);
     }
+}
+
+/// Adds what only an operator's hand asks: who edited the text that a run would go on with, and whether they are trusted.
+pub(in crate::shell) async fn vouch_for_hand(
+    app: &App,
+    run: &Run,
+    hand: Hand,
+    seen: &mut Observation,
+    policy: Policy,
+) -> Policy {
+    let goes_on = match hand {
+        Hand::Resume | Hand::Retry => matches!(run.stage, Stage::Escalated { .. }),
+        Hand::Stop | Hand::Release | Hand::Pause => false,
+    };
+    if !goes_on {
+        return policy;
+    }
+    if seen.text_changes == Seen::NotAsked {
+        seen.text_changes = known(app.ado.text_changes(run.id.item).await, Source::Item);
+    }
+    let editors = seen.text_changes.known().into_iter().flatten().map(|change| &change.by.id);
+    let trusted = app.policy_for(editors).await.trusted.clone();
+    Policy { trusted: policy.trusted.union(&trusted).cloned().collect(), ..policy }
 }

@@ -83,6 +83,27 @@ async fn another_identity_than_the_pinned_one_is_refused() {
 }
 
 #[tokio::test]
+async fn rules_that_could_not_be_rendered_are_refused_before_anything_is_done() {
+    let (mut world, item) = waiting().await;
+    let file = world.home().join("house.md");
+    world.set("ROUNDSMAN_BRIEF_FILE", &file.display().to_string());
+    for bad in [None, Some("{{ titel }}"), Some("Be kind to {{ item.x }}."), Some("{{ item | nonsense }}")] {
+        if let Some(text) = bad {
+            fs::write(&file, text).unwrap();
+        }
+        both(&world, item, 78, "ROUNDSMAN_BRIEF_FILE cannot be used").await;
+        let ended = world.program("roundsman", &["run", &item.to_string()]).await;
+        assert_eq!(ended.code, 78, "{bad:?}: {ended:#?}");
+        let ended = world.program("roundsman", &["config", "check"]).await;
+        assert_eq!(ended.code, 78, "{bad:?}: {ended:#?}");
+    }
+    fs::write(&file, "Be kind in {{ repository }}.").unwrap();
+    let ended = world.program("roundsman-poller", &["--dry-run"]).await;
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    assert!(ended.out.contains("would-claim"), "{ended:#?}");
+}
+
+#[tokio::test]
 async fn an_unreachable_host_is_told() {
     let (mut world, item) = waiting().await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

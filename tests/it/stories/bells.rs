@@ -38,6 +38,11 @@ async fn n01_a_receiver_that_is_down_costs_a_later_try_and_no_run() {
     // Who is up was told at once, and once.
     let told = ntfy.received_requests().await.unwrap();
     assert_eq!(told[0].headers["priority"].to_str().unwrap(), "high");
+    // There is no pull request yet: whoever is called finds the work item.
+    let page =
+        format!("{}/Fabrikam/_workitems/edit/{item}", world.vars["ROUNDSMAN_ADO_URL"].trim_end_matches('/'));
+    assert_eq!(heard(&webhook).await[0]["link"], page.as_str());
+    assert_eq!(told[0].headers["click"].to_str().unwrap(), page);
     if Memory::chosen() != Memory::Sqlite {
         // That it was told, and what is to be told later, has to be remembered: a lost memory may cost a repeated
         // ring, and the work item's mention is there all the same.
@@ -288,7 +293,19 @@ async fn explaining_shows_the_way_through_ladder_or_gates() {
     let refused = world.universe.file_item(&["ready-for-agent", "agent-paused"]).unwrap();
     let ended = world.program("roundsman", &["explain", &refused.to_string()]).await;
     assert!(ended.out.starts_with("refused: it is paused by label"), "{ended:#?}");
-    assert!(ended.out.contains("→  5  not paused by label"), "{ended:#?}");
+    // A title says what an open gate means, and the word after it whether it is: nobody reads the opposite.
+    assert!(ended.out.contains("   4  not stopped by label       open no agent-stop\n"), "{ended:#?}");
+    assert!(
+        ended.out.contains("→  5  not paused by label        shut it is paused by label\n"),
+        "{ended:#?}"
+    );
+    assert!(!ended.out.contains(" yes") && !ended.out.contains(" no  "), "{ended:#?}");
+    let ended = world.program("roundsman", &["explain", &refused.to_string(), "--json"]).await;
+    let way = ended.json()["way"].clone();
+    assert_eq!(
+        (&way[3]["is"], &way[4]["is"], &way[5]["is"]),
+        (&"open".into(), &"shut".into(), &"not-reached".into())
+    );
     let _ = world.ask().await;
     world.until_green().await;
     let run = world.run().await.id.to_string();
@@ -298,6 +315,34 @@ async fn explaining_shows_the_way_through_ladder_or_gates() {
     let ended = world.program("roundsman", &["explain", &run, "--json"]).await;
     let way = ended.json()["way"].as_array().unwrap().clone();
     assert_eq!(way.iter().filter(|rung| rung["is"] == "decided").count(), 1, "{way:#?}");
+}
+
+/// It promises a claim only where the next poll would make one.
+#[tokio::test]
+async fn explaining_an_item_asks_whatever_a_poll_asks() {
+    let mut world = World::new().await;
+    let item = world.universe.file_item(&["ready-for-agent"]).unwrap().to_string();
+    let explain = async |world: &World| world.program("roundsman", &["explain", &item]).await;
+    if Memory::chosen() != Memory::Labels {
+        let ended = explain(&world).await;
+        assert!(ended.out.starts_with("refused: nothing is claimed: no watcher has run yet"), "{ended:#?}");
+        assert!(
+            ended.out.contains("  10  they are trusted           open "),
+            "the item itself is fine: {ended:#?}"
+        );
+    }
+    let _ = world.tick().await;
+    let ended = explain(&world).await;
+    assert!(ended.out.starts_with("would-claim: "), "{ended:#?}");
+    let all = world.vars.clone();
+    world.set("ROUNDSMAN_INTAKE_PROJECTS", "Elsewhere");
+    let ended = explain(&world).await;
+    let told = "refused: Fabrikam is not among ROUNDSMAN_INTAKE_PROJECTS";
+    assert!(ended.out.starts_with(told), "{ended:#?}");
+    world.vars = all;
+    world.set("ROUNDSMAN_RUNTIME_WORKER", "/nowhere/roundsman-worker");
+    let ended = explain(&world).await;
+    assert!(ended.out.starts_with("refused: nothing is claimed: "), "{ended:#?}");
 }
 
 /// What was recorded once is decided the same way for ever, or somebody says here why not.

@@ -12,6 +12,7 @@ mod crashes;
 mod faults;
 mod git;
 mod handover;
+mod hands;
 mod intake;
 mod intake_choices;
 mod memory;

@@ -221,6 +221,63 @@ async fn a_command_in_a_thread_is_answered_there_and_is_no_review() {
     world.assert_once(item);
 }
 
+/// Our answers in the thread of a command of this kind, after a few visits.
+async fn hears_in_thread(world: &World, pull: i64, text: &str) -> Vec<String> {
+    let (emulator, reviewer) = (world.universe.emulator.clone(), world.universe.reviewer.clone());
+    let thread = emulator.comment_pull_request(pull, text, None, &reviewer).unwrap();
+    for _ in 0..4 {
+        let _ = world.tick().await;
+    }
+    let own = &world.universe.bot.id;
+    let said = emulator.threads(pull).into_iter().filter(|one| one.id == thread);
+    said.flat_map(|one| one.comments).filter(|one| one.author == *own).map(|one| one.text).collect()
+}
+
+/// A thread is as good a place as the item for every command but status, which has its story above.
+#[tokio::test]
+async fn every_command_is_heard_in_a_thread() {
+    let (world, item, pull) = in_review().await;
+    let paused = |world: &World| world.tags(item).contains(&"agent-paused".to_owned());
+    for (text, told, is_paused) in [
+        ("/agent explain", "kill switch", false),
+        ("/agent retry", "Nothing holds this run", false),
+        ("/agent pause", "The run is paused", true),
+        ("/agent resume", "The run goes on.", false),
+    ] {
+        let answers = hears_in_thread(&world, pull, text).await;
+        assert!(answers.len() == 1 && answers[0].contains(told), "{text}: {answers:#?}");
+        assert_eq!(paused(&world), is_paused, "{text}");
+        assert!(matches!(world.stage().await, Stage::InReview { .. }), "{text}");
+    }
+    assert_eq!(world.run().await.turns.len(), 1, "no command is a review");
+    world.assert_quiet().await;
+    hears_in_thread(&world, pull, "/agent stop").await;
+    assert_closed(&world, Outcome::HandedBack).await;
+    assert!(world.tags(item).is_empty(), "{:?}", world.tags(item));
+    world.assert_once(item);
+    world.assert_quiet().await;
+}
+
+/// Nobody reads the threads for a review while a turn works; a command there is heard all the same.
+#[tokio::test]
+async fn a_command_in_a_thread_is_heard_while_a_turn_works() {
+    let (mut world, item, pull) = in_review().await;
+    world.agent(&format!("touch \"$WORLD/begun\"; {}", super::people::BUSY));
+    let reviewer = world.universe.reviewer.clone();
+    world.universe.emulator.comment_pull_request(pull, "Another line, please.", None, &reviewer).unwrap();
+    world.passes(jiff::SignedDuration::from_mins(5));
+    world.until_there("begun").await;
+    assert!(works(&world).await);
+    let answers = hears_in_thread(&world, pull, "/agent status").await;
+    assert!(answers.len() == 1 && answers[0].contains("Turns so far: 2."), "{answers:#?}");
+    assert!(works(&world).await, "a question stops nobody");
+    hears_in_thread(&world, pull, "/agent stop").await;
+    assert_closed(&world, Outcome::HandedBack).await;
+    assert!(!works(&world).await);
+    assert!(world.tags(item).is_empty(), "{:?}", world.tags(item));
+    world.assert_quiet().await;
+}
+
 #[tokio::test]
 async fn stop_ends_the_run_and_its_closing_words_answer() {
     let (world, item) = busy().await;

@@ -6,7 +6,7 @@
 use crate::world::World;
 use roundsman::{
     domain::TurnKind,
-    emulator::{IdentityKind, SeedFile},
+    emulator::{IdentityKind, NewItem, SeedFile},
 };
 use std::fs;
 
@@ -232,6 +232,34 @@ async fn the_operators_own_rules_are_rendered_strictly() {
 
 /// A check that fails where somebody left a file.
 const CHECK: &str = "if test -e forbidden; then echo 'a forbidden file'; exit 1; fi\n";
+
+/// A link that somebody made after the claim names what need not be finished.
+#[tokio::test]
+async fn only_what_is_finished_is_told_to_be() {
+    let mut world = World::new().await;
+    world.agent(&format!("{KEEP}; {GOOD}"));
+    let _ = world.tick().await;
+    let (emulator, owner) = (world.universe.emulator.clone(), world.universe.owner.clone());
+    let file = |title: &str, tags: &[&str]| {
+        let new = NewItem::story(title).tagged(tags).described("<p>Greet in capitals.</p>");
+        emulator.file_item("Fabrikam", &new, &owner).unwrap()
+    };
+    let (done, open) = (file("Greet at all", &[]), file("Greet the world", &[]));
+    emulator.set_state(done, "Closed", &owner).unwrap();
+    let item = file("Greet loudly", &["ready-for-agent"]);
+    emulator.link_predecessor(item, done, &owner).unwrap();
+    let pull = world.until_green().await;
+    assert!(brief(&world).contains(&format!("{done}: Greet at all")), "{}", brief(&world));
+    fs::remove_file(world.home().join("brief")).unwrap();
+    emulator.link_predecessor(item, open, &owner).unwrap();
+    let reviewer = world.universe.reviewer.clone();
+    emulator.comment_pull_request(pull, "One more line, please.", None, &reviewer).unwrap();
+    world.passes(jiff::SignedDuration::from_mins(5));
+    world.go(|world| world.home().join("brief").exists()).await;
+    let told = brief(&world);
+    assert!(told.contains(&format!("{done}: Greet at all")), "{told}");
+    assert!(!told.contains("Greet the world"), "{told}");
+}
 
 #[tokio::test]
 async fn what_an_agent_made_of_checks_and_documents_instructs_no_later_turn() {

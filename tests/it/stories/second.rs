@@ -286,3 +286,89 @@ async fn h08_files_of_tests_that_go_are_seen_where_nobody_may_count_tests() {
         "no count is no suspicion"
     );
 }
+
+/// Everything below a folder that keeps what we remember: files whose name begins so.
+fn remembered(world: &World) -> String {
+    let store = world.settings().store.path;
+    let parts = ["", "-wal"].map(|end| fs::read(format!("{}{end}", store.display())).unwrap_or_default());
+    parts.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+}
+
+/// What has the shape of a secret goes no further, wherever it comes from: a title, a build's log, a failed test, an agent.
+#[tokio::test]
+async fn no_secret_of_a_known_shape_is_repeated() {
+    const GITHUB: &str = "ghp_canary0123456789abcdefghijklmnopqrstuv";
+    const SIGNED: &str = "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOiIxMjM0NTY3.Y2FuYXJ5Y2FuYXJ5";
+    const KEY: &str = "Y2FuYXJ5cGVtY2FuYXJ5cGVtY2FuYXJ5cGVt";
+    let mut world = World::new().await;
+    let token = world.universe.token.clone();
+    let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("ci:{token}"));
+    let pem = format!("-----BEGIN RSA PRIVATE KEY-----\n{KEY}\n-----END RSA PRIVATE KEY-----");
+    fs::write(
+        world.home().join("secrets"),
+        format!("{GITHUB}\n{SIGNED}\n{pem}\n{token}\nBasic {basic}\n{basic}\n"),
+    )
+    .unwrap();
+    let bell = wiremock::MockServer::start().await;
+    wiremock::Mock::given(wiremock::matchers::any())
+        .respond_with(wiremock::ResponseTemplate::new(200))
+        .mount(&bell)
+        .await;
+    world.set("ROUNDSMAN_DOORBELL_WEBHOOK", &bell.uri());
+    world.set("ROUNDSMAN_LOG_LEVEL", "debug");
+    let tests = format!(
+        "cat '{0}/secrets'; if ! test -e '{0}/mended'; then echo '##[error]1 test failed: {GITHUB} {token}'; \
+         echo '##[test]failed Shop.Basket: boom {SIGNED} {token}'; exit 1; fi; echo '##[test]passed Shop.Basket'",
+        world.home().display()
+    );
+    world.universe.emulator.set_pipeline_command(world.universe.pipeline, &["sh", "-c", &tests]);
+    world.agent(&format!(
+        "cp \"$ROUNDSMAN_BRIEF\" \"$WORLD/brief\"; cat \"$WORLD/secrets\"; S=$(cat \"$WORLD/secrets\")\n\
+         if test $ROUNDSMAN_TURN_KIND != implement; then echo \"Is it $S?\" > \"$ROUNDSMAN_OUT/question.md\"; exit; fi\n\
+         printf 'Found\\n%s\\n' \"$S\" > \"$ROUNDSMAN_OUT/pr.md\"; {GOOD}"
+    ));
+    let _ = world.tick().await;
+    let new = roundsman::emulator::NewItem::story(&format!("Greet {GITHUB}"))
+        .tagged(&["ready-for-agent"])
+        .described(&format!("<p>Greet with {token} or {basic}.</p>"));
+    let owner = world.universe.owner.clone();
+    let item = world.universe.emulator.file_item("Fabrikam", &new, &owner).unwrap();
+    let told = world.until_handed(item).await;
+    assert!(told.contains("[redacted]"), "{told}");
+    let ended = world.program("roundsman-watcher", &[]).await;
+
+    // The brief is the agent's own; what a log or a test said stands there without its secrets.
+    let brief = fs::read_to_string(world.home().join("brief")).unwrap();
+    assert!(brief.contains("Shop.Basket") && brief.contains("boom [redacted]"), "{brief}");
+    let said = |line: &str| -> String {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let from_us = line["url"].as_str().is_some_and(|url| url.contains("/_apis/"));
+        if from_us { format!("{} {}", line["url"], line["request_body"]) } else { String::new() }
+    };
+    let sent: Vec<String> = world.sent().lines().map(said).collect();
+    let rung: Vec<String> = bell
+        .received_requests()
+        .await
+        .unwrap()
+        .iter()
+        .map(|one| String::from_utf8_lossy(&one.body).into())
+        .collect();
+    assert!(sent.iter().any(|text| text.contains("this run needs a person")) && !rung.is_empty());
+    let middle = &basic[12..basic.len() - 12];
+    for secret in [GITHUB, SIGNED, KEY, &token, middle] {
+        for (place, texts) in [
+            ("sent", sent.clone()),
+            ("rung", rung.clone()),
+            ("logged", vec![ended.log.clone(), ended.out.clone()]),
+            ("remembered", vec![remembered(&world)]),
+        ] {
+            let found = texts.iter().find(|text| text.contains(secret));
+            let shown = found.map(|text| {
+                let at = text.find(secret).unwrap_or_default();
+                let from = text[..at].char_indices().rev().nth(200).map_or(0, |(at, _)| at);
+                text[from..].chars().take(300).collect::<String>()
+            });
+            assert_eq!(shown, None, "{place}");
+        }
+    }
+}

@@ -11,11 +11,11 @@ use roundsman::{
 };
 use std::fs;
 
-const SLOW: &str = "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done; \
+pub(super) const SLOW: &str = "touch \"$WORLD/begun\"; while test ! -e \"$WORLD/go\"; do echo working; sleep 0.1; done; \
                     echo done >> README.md; git commit -qam done";
 
 /// The same project, seen from another executor with a memory of its own.
-fn executor(world: &World, name: &str) -> World {
+pub(super) fn executor(world: &World, name: &str) -> World {
     let mut there = world.elsewhere();
     let state = world.home().join(name);
     fs::create_dir_all(&state).unwrap();
@@ -25,7 +25,7 @@ fn executor(world: &World, name: &str) -> World {
 }
 
 /// The owner has a run whose agent works, and is then switched off.
-async fn orphaned(script: &str) -> (World, i64) {
+pub(super) async fn orphaned(script: &str) -> (World, i64) {
     let mut owner = World::new().await;
     owner.agent(script);
     let item = owner.ask().await;
