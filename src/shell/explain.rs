@@ -74,22 +74,17 @@ pub async fn item(app: &App, id: WorkItemId) -> Result<Explained, Failure> {
     }
     let load = poll::load(app).await?;
     let looked = look(app, &found, &load).await?;
-    Ok(match looked.found {
-        // All gates are open, and still a poll claims nothing that could not be finished.
-        Found::Good { .. } => Explained {
-            line: match held(app).await? {
-                Some(why) => line("refused", why),
-                None => line("would-claim", "it would be claimed by the next poll".into()),
-            },
-            way: gates(&found, &load, &app.policy, None),
-            open: Vec::new(),
-        },
-        Found::Refused(reason) => Explained {
-            line: line("refused", reason.to_string()),
-            way: gates(&found, &load, &app.policy, Some(&reason)),
-            open: Vec::new(),
-        },
-    })
+    let reason = match looked.found {
+        Found::Good { .. } => None,
+        Found::Refused(reason) => Some(reason),
+    };
+    // Whatever the gates say: a poll claims nothing that could not be finished.
+    let why = held(app).await?.or_else(|| reason.as_ref().map(ToString::to_string));
+    let line = match why {
+        Some(why) => line("refused", why),
+        None => line("would-claim", "it would be claimed by the next poll".into()),
+    };
+    Ok(Explained { line, way: gates(&found, &load, &app.policy, reason.as_ref()), open: Vec::new() })
 }
 
 /// Why the next poll would claim nothing at all, whatever the item is.

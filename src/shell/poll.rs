@@ -188,9 +188,10 @@ pub(super) async fn nobody_watches(app: &App) -> Result<Option<String>, store::E
 
 pub(super) async fn load(app: &App) -> Result<Load, store::Error> {
     let runs = app.store.in_flight().await?;
+    let claims_today = app.store.opened_since(start_of_day(app.now)).await?;
     let facts = app.facts_with(Some(&runs)).await;
     let mut load = Load {
-        claims_today: app.store.opened_since(start_of_day(app.now)).await?,
+        claims_today,
         held: facts.refusal(&app.policy, runs.iter().any(is_under_way), app.now),
         ..Load::default()
     };

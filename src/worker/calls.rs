@@ -118,7 +118,10 @@ impl Session<'_> {
 
     /// Ends that were ours: limits, a stop, a program that is not there.
     fn halts(&self, why: Why, came: &Came) -> Option<AgentResult> {
-        let told = |what: &str| format!("{} call {what}: {}", why.word(), came.words);
+        let told = |what: &str| match came.words.trim() {
+            "" => format!("{} call {what}", why.word()),
+            words => format!("{} call {what}: {words}", why.word()),
+        };
         let (class, detail) = match &came.end {
             End::Exited(_) | End::Signalled(_) => return None,
             End::NotStarted(error) => {

@@ -166,6 +166,9 @@ fn pushes_begin_anew_when_a_person_lets_the_run_go_on() {
     assert!(told(&run, &policy).is_some(), "none is none");
 }
 
+/// A change of the limits, and the setting that is named then.
+type Row = (fn(&mut Budget), Option<&'static str>);
+
 #[test]
 fn the_operator_is_named_where_a_persons_word_is_not_enough() {
     let run = run(&[used(100, Some(5_000_000))]);
@@ -174,7 +177,6 @@ fn the_operator_is_named_where_a_persons_word_is_not_enough() {
         change(&mut policy.budget);
         item_is_spent(&run, &policy).and_then(|limit| limit.setting())
     };
-    type Row = (fn(&mut Budget), Option<&'static str>);
     let rows: [Row; 8] = [
         (|b| b.item_cost = Some(5_000_000), Some("ROUNDSMAN_BUDGET_ITEM_COST")),
         (|b| b.item_tokens = Some(100), Some("ROUNDSMAN_BUDGET_ITEM_TOKENS")),
