@@ -258,6 +258,15 @@ async fn every_command_is_heard_in_a_thread() {
     world.assert_quiet().await;
 }
 
+#[tokio::test]
+async fn a_command_in_a_thread_lets_an_escalated_run_go_on() {
+    let (mut world, item, pull, _) = asked_in_review().await;
+    let reviewer = world.universe.reviewer.clone();
+    world.universe.emulator.comment_pull_request(pull, "/agent retry", None, &reviewer).unwrap();
+    assert!(minutes(&mut world, |world| world.tags(item) == ["agent-in-progress"]).await);
+    world.assert_once(item);
+}
+
 /// Nobody reads the threads for a review while a turn works; a command there is heard all the same.
 #[tokio::test]
 async fn a_command_in_a_thread_is_heard_while_a_turn_works() {
