@@ -1,7 +1,8 @@
 //! Tells people once, on the item, what they have to mend before it can be taken.
 //!
-//! Key: the revision that gained the label (none where nobody can tell), and the reason's word, in the footer. Probe: our own comments. Arbiter: the
-//! item's revision, because the words travel in its history; so two pollers say it once, and no file is needed.
+//! Key: the revision that gained the label (none where nobody can tell), and the reason's word, in the footer. Probe: our
+//! own comments. Arbiter: the item's revision, because the words travel in its history; so two pollers say it once, and no
+//! file is needed.
 
 use super::{App, candidate::Looked};
 use crate::{
@@ -20,8 +21,13 @@ pub(super) async fn tell(
 ) -> Result<(), ado::Error> {
     let Some(word) = reason.notice() else { return Ok(()) };
     let labelled = looked.labelled.as_ref();
-    // Whoever labels it anew hears a reason anew; where its history cannot be read, once is all there is.
-    let label = labelled.map_or(Revision(0), |labelled| labelled.revision);
+    // Whoever labels it anew hears a reason anew; where its history cannot be read for good, once is all there is. One that
+    // only does not show the label yet, or people whose groups did not answer, are no reason for words that stay.
+    let label = match labelled {
+        Some(labelled) => labelled.revision,
+        None if matches!(reason, RefuseReason::Unreadable { .. }) => Revision(0),
+        None => return Ok(()),
+    };
     let notice = Notice { item: item.id, label, word };
     let me = &app.me().await?.id;
     let comments = app.ado.comments(&item.project, item.id).await?;
