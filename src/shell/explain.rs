@@ -9,7 +9,7 @@ use super::{
     tick,
 };
 use crate::{
-    decide::{Rung, checklist, gates, trace},
+    decide::{RefuseReason, Rung, checklist, gates, trace},
     domain::{Run, WorkItemId},
     words::{self, neutral},
 };
@@ -78,9 +78,12 @@ pub async fn item(app: &App, id: WorkItemId) -> Result<Explained, Failure> {
         Found::Good { .. } => None,
         Found::Refused(reason) => Some(reason),
     };
-    // Whatever the gates say: a poll claims nothing that could not be finished.
-    let why = held(app).await?.or_else(|| reason.as_ref().map(ToString::to_string));
-    let line = match why {
+    // All gates of its own are open, and still a poll claims nothing that could not be finished.
+    let why = match &reason {
+        None | Some(RefuseReason::SpendingUnknown { .. }) => held(app).await?,
+        Some(_) => None,
+    };
+    let line = match why.or_else(|| reason.as_ref().map(ToString::to_string)) {
         Some(why) => line("refused", why),
         None => line("would-claim", "it would be claimed by the next poll".into()),
     };
