@@ -158,6 +158,9 @@ async fn e14_a_draft_that_we_published_and_a_person_made_a_draft_again_waits() {
     let (item, pull) = world.brings_to_review(GOOD).await;
     let emulator = world.universe.emulator.clone();
     world.go(|_| emulator.pull_request(pull).is_some_and(|pull| !pull.draft)).await;
+    // Publishing begins a build; what it says is news.
+    world.go(|_| emulator.builds().iter().all(|build| build.status == "completed")).await;
+    let _ = world.tick().await;
     let reviewer = world.universe.reviewer.clone();
     emulator.set_draft(pull, true, &reviewer).unwrap();
     emulator.comment_pull_request(pull, "Please say why.", None, &reviewer).unwrap();
