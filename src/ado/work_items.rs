@@ -183,7 +183,7 @@ impl Client {
     ///
     /// REST: Work Item Tracking, Work Items, *Get Work Items Batch*; 200 per request.
     pub async fn work_items(&self, ids: &[WorkItemId]) -> Result<Vec<WorkItem>, Error> {
-        self.batches(ids, ("fields", json!(FIELDS))).await
+        self.batches(ids, ("fields", json!(FIELDS)), Item::work_item).await
     }
 
     /// As [`work_items`](Self::work_items), with links and more bytes.
@@ -191,10 +191,15 @@ impl Client {
     /// REST: Work Item Tracking, Work Items, *Get Work Items Batch*; 200 per request.
     pub async fn work_items_with_links(&self, ids: &[WorkItemId]) -> Result<Vec<WorkItem>, Error> {
         // Fields and expansion exclude each other.
-        self.batches(ids, ("$expand", json!("relations"))).await
+        self.batches(ids, ("$expand", json!("relations")), Item::whole_work_item).await
     }
 
-    async fn batches(&self, ids: &[WorkItemId], (key, value): (&str, Value)) -> Result<Vec<WorkItem>, Error> {
+    async fn batches(
+        &self,
+        ids: &[WorkItemId],
+        (key, value): (&str, Value),
+        read: fn(&Item) -> WorkItem,
+    ) -> Result<Vec<WorkItem>, Error> {
         let mut found = BTreeMap::new();
         for ids in ids.chunks(BATCH) {
             let body = json!({ "ids": ids, key: value, "errorPolicy": "omit" });
@@ -202,7 +207,7 @@ impl Client {
             let list: List<Item> = self.json(&call).await?;
             found.extend(
                 list.entries()
-                    .map(|item| (WorkItemId(item.id), item.work_item()))
+                    .map(|item| (WorkItemId(item.id), read(&item)))
                     .filter(|(id, _)| ids.contains(id)),
             );
         }

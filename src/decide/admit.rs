@@ -136,6 +136,10 @@ pub fn admit(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Admissi
 fn judge(candidate: &Candidate<'_>, load: &Load, policy: &Policy) -> Result<Choices, RefuseReason> {
     is_asked_for(candidate, load, policy)?;
     is_trusted(candidate, policy)?;
+    // An agent that nobody watches would guess, at the price of a turn.
+    if candidate.item.is_described == Some(false) {
+        return Err(RefuseReason::NotDescribed);
+    }
     match &candidate.predecessors {
         Seen::Known(open) if open.is_empty() => {}
         Seen::Known(open) => return Err(RefuseReason::Predecessors(open.clone())),
@@ -409,6 +413,7 @@ mod tests {
             priority,
             changed_at: Timestamp::UNIX_EPOCH,
             changed_by: None,
+            is_described: Some(true),
             links: Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{Policy, WorkItem};
 
-const TITLES: [&str; 22] = [
+const TITLES: [&str; 23] = [
     "the kill switch",
     "no run has it",
     "labelled",
@@ -21,6 +21,7 @@ const TITLES: [&str; 22] = [
     "they are trusted",
     "it was they themselves",
     "text as they saw it",
+    "says what is wanted",
     "waits for nothing",
     "has one repository",
     "repository is allowed",
@@ -66,22 +67,23 @@ fn gate_of(reason: &RefuseReason) -> u8 {
         RefuseReason::NotTrusted { .. } => 10,
         RefuseReason::Forged { .. } => 11,
         RefuseReason::TextChanged { .. } => 12,
-        RefuseReason::Predecessors(_) | RefuseReason::PredecessorsUnknown => 13,
-        RefuseReason::TwoRepositories { .. } | RefuseReason::NoRepository { .. } => 14,
-        RefuseReason::RepositoryNotAllowed { .. } => 15,
-        RefuseReason::NoTargetBranch { .. } => 16,
-        RefuseReason::NotOffered { .. } | RefuseReason::TwoChoices { .. } => 17,
+        RefuseReason::NotDescribed => 13,
+        RefuseReason::Predecessors(_) | RefuseReason::PredecessorsUnknown => 14,
+        RefuseReason::TwoRepositories { .. } | RefuseReason::NoRepository { .. } => 15,
+        RefuseReason::RepositoryNotAllowed { .. } => 16,
+        RefuseReason::NoTargetBranch { .. } => 17,
+        RefuseReason::NotOffered { .. } | RefuseReason::TwoChoices { .. } => 18,
         RefuseReason::CompetingPullRequest { .. }
         | RefuseReason::CompetingBranch { .. }
-        | RefuseReason::CompetingUnknown => 18,
-        RefuseReason::NewerRecord { .. } | RefuseReason::ClaimedTooOften { .. } => 19,
-        RefuseReason::RepositoryBusy { .. } => 20,
-        RefuseReason::CapacityFull => 21,
+        | RefuseReason::CompetingUnknown => 19,
+        RefuseReason::NewerRecord { .. } | RefuseReason::ClaimedTooOften { .. } => 20,
+        RefuseReason::RepositoryBusy { .. } => 21,
+        RefuseReason::CapacityFull => 22,
         RefuseReason::Outage { .. }
         | RefuseReason::DaySpent { .. }
         | RefuseReason::UnknownPrice
-        | RefuseReason::SpendingUnknown { .. } => 21,
-        RefuseReason::DayFull | RefuseReason::PollFull => 22,
+        | RefuseReason::SpendingUnknown { .. } => 22,
+        RefuseReason::DayFull | RefuseReason::PollFull => 23,
     }
 }
 
@@ -102,17 +104,18 @@ fn open(number: u8, item: &WorkItem, load: &Load, policy: &Policy) -> String {
         10 => "on the list of trusted people".to_owned(),
         11 => "nobody wrote in their name".to_owned(),
         12 => "nobody else changed it since".to_owned(),
-        13 => "nothing before it is open".to_owned(),
-        14 => "it was found".to_owned(),
-        15 => format!("{} are allowed", policy.repositories.len()),
-        16 => "it was found".to_owned(),
-        17 => "none, or all of them".to_owned(),
-        18 => "no pull request, no branch".to_owned(),
-        19 => "none of a newer version, not too many".to_owned(),
-        20 => format!("at most {} runs each", policy.max_runs_per_repository),
-        21 => format!("{} of {} runs in flight", load.runs, policy.max_runs),
-        22 => format!("{} of {} claims today", load.claims_today, policy.max_claims_per_day),
-        0 | 23..=u8::MAX => String::new(),
+        13 => "more than a title".to_owned(),
+        14 => "nothing before it is open".to_owned(),
+        15 => "it was found".to_owned(),
+        16 => format!("{} are allowed", policy.repositories.len()),
+        17 => "it was found".to_owned(),
+        18 => "none, or all of them".to_owned(),
+        19 => "no pull request, no branch".to_owned(),
+        20 => "none of a newer version, not too many".to_owned(),
+        21 => format!("at most {} runs each", policy.max_runs_per_repository),
+        22 => format!("{} of {} runs in flight", load.runs, policy.max_runs),
+        23 => format!("{} of {} claims today", load.claims_today, policy.max_claims_per_day),
+        0 | 24..=u8::MAX => String::new(),
     }
 }
 

@@ -481,6 +481,7 @@ impl Given {
             priority: None,
             changed_at: self.since(),
             changed_by: None,
+            is_described: Some(true),
             links: Vec::new(),
         };
         ItemSeen::Here {

@@ -32,6 +32,9 @@ pub struct WorkItem {
     /// Who saved it, if the service says who that is.
     #[serde(default)]
     pub changed_by: Option<IdentityId>,
+    /// Whether a text besides the title says anything; unknown where the read left texts out.
+    #[serde(default)]
+    pub is_described: Option<bool>,
     /// Links, if they were asked for.
     pub links: Vec<Link>,
 }

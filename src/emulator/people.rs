@@ -50,9 +50,10 @@ pub struct NewItem {
 }
 
 impl NewItem {
-    /// A user story with a title.
+    /// A user story with a title, and a description that says the same.
     pub fn story(title: &str) -> Self {
-        Self { kind: "User Story".to_owned(), title: title.to_owned(), ..Self::default() }
+        let description = format!("<p>{title}.</p>");
+        Self { kind: "User Story".to_owned(), title: title.to_owned(), description, ..Self::default() }
     }
 
     /// A bug with a title.

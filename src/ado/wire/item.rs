@@ -1,6 +1,7 @@
 //! Work items, their updates, comments and states as the service sends them.
 
 use super::{WireIdentity, date, is};
+use crate::ado::text::to_markdown;
 use crate::domain::{Labels, Link, PullRequestId, Revision, StateCategory, WorkItem, WorkItemId};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -90,8 +91,23 @@ impl Item {
                 .and_then(identity)
                 .and_then(|who| who.known())
                 .map(|who| who.id),
+            is_described: None,
             links: self.relations.iter().flatten().filter_map(Relation::link).collect(),
         }
+    }
+}
+
+/// Texts that can say what is wanted, besides the title.
+const WANTED: [&str; 3] =
+    ["System.Description", "Microsoft.VSTS.Common.AcceptanceCriteria", "Microsoft.VSTS.TCM.ReproSteps"];
+
+impl Item {
+    /// As [`work_item`](Self::work_item), of a read with all fields. The service leaves out what is empty.
+    pub(crate) fn whole_work_item(&self) -> WorkItem {
+        // A picture says something, too.
+        let says = |text: &str| text.contains("<img") || !to_markdown(text).trim().is_empty();
+        let is_described = WANTED.iter().any(|field| says(self.text(field)));
+        WorkItem { is_described: Some(is_described), ..self.work_item() }
     }
 }
 

@@ -46,6 +46,8 @@ pub enum RefuseReason {
         /// Their name.
         name: String,
     },
+    /// It has a title and nothing else.
+    NotDescribed,
     /// It waits for others.
     Predecessors(Vec<WorkItemId>),
     /// Whether it waits for others could not be told.
@@ -151,6 +153,7 @@ impl RefuseReason {
             Self::Forged { .. } => Some("other-account"),
             Self::NotTrusted { .. } => Some("not-trusted"),
             Self::TextChanged { .. } => Some("text-changed"),
+            Self::NotDescribed => Some("not-described"),
             Self::TwoRepositories { .. } => Some("two-repositories"),
             Self::NoRepository { .. } => Some("no-repository"),
             Self::RepositoryNotAllowed { .. } => Some("repository-not-allowed"),
@@ -218,6 +221,11 @@ impl fmt::Display for RefuseReason {
             Self::TextChanged { name } => {
                 write!(f, "{name} changed its text after it was labelled; a trusted person labels it again")
             }
+            Self::NotDescribed => write!(
+                f,
+                "it has a title and nothing else; say in its description, acceptance criteria or repro steps what is \
+                 wanted, and it is taken"
+            ),
             Self::Predecessors(items) => {
                 let list: Vec<String> = items.iter().map(std::string::ToString::to_string).collect();
                 write!(f, "it waits for work item {}", list.join(", "))

@@ -324,3 +324,24 @@ async fn what_about_an_item_stays_unreadable_is_told_once_and_ends_no_poll_with_
     assert_ne!(report.exit().code(), 0);
     assert!(world.comments(shaky).is_empty());
 }
+
+#[tokio::test]
+async fn an_item_that_is_only_a_title_is_told_what_is_missing_and_taken_once_it_is_there() {
+    let mut world = World::new().await;
+    world.agent(GOOD);
+    let _ = world.tick().await;
+    let (emulator, owner) = (world.universe.emulator.clone(), world.universe.owner.clone());
+    let new =
+        NewItem::story("Make it better").tagged(&["ready-for-agent"]).described("<div><br>&nbsp;</div>");
+    let item = emulator.file_item("Fabrikam", &new, &owner).unwrap();
+    for _ in 0..2 {
+        let report = world.poll().await;
+        assert!(line(&report, item).why.contains("a title and nothing else"), "{report:#?}");
+    }
+    let comments = world.comments(item);
+    assert_eq!(comments.len(), 1, "{comments:#?}");
+    assert!(comments[0].contains("acceptance criteria"), "{comments:#?}");
+    emulator.edit_description(item, "<p>Greet in capitals.</p>", &owner).unwrap();
+    let report = world.poll().await;
+    assert_eq!(line(&report, item).what, "claimed", "{report:#?}");
+}
