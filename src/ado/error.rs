@@ -171,6 +171,13 @@ impl Error {
         matches!(self.kind, ErrorKind::NotFound { .. })
     }
 
+    /// Whether a work item is absent, or not readable for us, or not shown yet: right after its creation a part of the
+    /// service may not know it.
+    pub fn is_missing_item(&self) -> bool {
+        matches!(&self.kind, ErrorKind::NotFound { type_key, message } if message.contains("TF401232")
+            || type_key.as_deref() == Some("WorkItemUnauthorizedAccessException"))
+    }
+
     /// Whether it is about what was named (a project, a repository, an item) and not about token, network or service:
     /// the next thing may go well.
     pub fn is_about_one_thing(&self) -> bool {

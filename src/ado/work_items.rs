@@ -222,15 +222,8 @@ impl Client {
         let call = Call::get(Operation::WorkItem, &segments, STABLE).with("$expand", "relations");
         match self.json::<Item>(&call).await {
             Ok(item) => Ok(Some(item.work_item())),
-            Err(error) => match &error.kind {
-                ErrorKind::NotFound { type_key, message }
-                    if message.contains("TF401232")
-                        || type_key.as_deref() == Some("WorkItemUnauthorizedAccessException") =>
-                {
-                    Ok(None)
-                }
-                _ => Err(error),
-            },
+            Err(error) if error.is_missing_item() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

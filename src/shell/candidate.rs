@@ -45,7 +45,8 @@ pub(super) async fn look(app: &App, item: &WorkItem, load: &Load) -> Result<Look
     let mut labelled = None;
     match read(app, item, load, &mut labelled).await {
         Ok(found) => Ok(Looked { labelled, found }),
-        Err(why) if why.is_lasting() => {
+        // The item itself was just read: whatever does not know it will.
+        Err(why) if why.is_lasting() && !why.is_missing_item() => {
             let why = format!("{why}; {}", why.hint());
             Ok(Looked { labelled, found: Found::Refused(RefuseReason::Unreadable { why }) })
         }
