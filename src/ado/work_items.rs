@@ -221,7 +221,7 @@ impl Client {
         let segments = ["_apis", "wit", "workitems", &id.to_string()];
         let call = Call::get(Operation::WorkItem, &segments, STABLE).with("$expand", "relations");
         match self.json::<Item>(&call).await {
-            Ok(item) => Ok(Some(item.work_item())),
+            Ok(item) => Ok(Some(item.whole_work_item())),
             Err(error) if error.is_missing_item() => Ok(None),
             Err(error) => Err(error),
         }

@@ -261,6 +261,7 @@ async fn every_command_is_heard_in_a_thread() {
 #[tokio::test]
 async fn a_command_in_a_thread_lets_an_escalated_run_go_on() {
     let (mut world, item, pull, _) = asked_in_review().await;
+    world.agent(GOOD);
     let reviewer = world.universe.reviewer.clone();
     world.universe.emulator.comment_pull_request(pull, "/agent retry", None, &reviewer).unwrap();
     assert!(minutes(&mut world, |world| world.tags(item) == ["agent-in-progress"]).await);
