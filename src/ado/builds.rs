@@ -139,6 +139,14 @@ impl Client {
         Ok(self.timeline(project, build).await?.is_some_and(|timeline| timeline.is_held()))
     }
 
+    /// Who stopped a build, by name alone, where its timeline says so and it was no service.
+    ///
+    /// REST: Build, Timeline, *Get*.
+    pub async fn canceled_by(&self, project: &str, build: BuildId) -> Result<Option<String>, Error> {
+        let timeline = self.timeline(project, build).await?;
+        Ok(timeline.and_then(|timeline| timeline.canceled_by()).map(|name| self.redactor().redact(&name)))
+    }
+
     async fn timeline(&self, project: &str, build: BuildId) -> Result<Option<Timeline>, Error> {
         let segments = [project, "_apis", "build", "builds", &build.to_string(), "timeline"];
         let call = Call::get(Operation::Timeline, &segments, STABLE);

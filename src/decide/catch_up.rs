@@ -395,7 +395,9 @@ fn note_built(
         Verdict::Failing(_) => false,
         Verdict::Broken { .. } => true,
         Verdict::Passing { .. } | Verdict::Partial => false,
-        Verdict::Canceled { build, evaluation } => {
+        // A person's decision says nothing about the pipelines.
+        Verdict::Canceled { by: Some(_), .. } => return,
+        Verdict::Canceled { build, evaluation, by: None } => {
             let retry = Procedure::after_cancel(*build, evaluation.as_ref());
             if !run.procedures.contains(&retry.key(head)) {
                 return;

@@ -117,7 +117,7 @@ pub fn checklist(run: &Run, seen: &Observation, policy: &Policy) -> Option<Vec<I
     let lacking = match verdict(checks, head) {
         Verdict::Failing(failing) => Some(Open::Failing { checks: failing.checks }),
         Verdict::Broken { name } => Some(Open::Broken { name }),
-        Verdict::Canceled { build: _, evaluation: _ } => Some(Open::Canceled),
+        Verdict::Canceled { build: _, evaluation: _, by: _ } => Some(Open::Canceled),
         Verdict::Partial => Some(Open::Partial),
         Verdict::Pending if awaits_approval(checks, head) => Some(Open::AwaitingApproval),
         Verdict::Pending => Some(Open::Running { checks: unfinished(checks, head) }),
@@ -136,6 +136,7 @@ pub fn says(reason: &WaitReason, item: &Item) -> bool {
         (reason, item),
         (WaitReason::NoChecks, Item::Checks(Open::None))
             | (WaitReason::AwaitingApproval, Item::Checks(Open::AwaitingApproval))
+            | (WaitReason::BuildStopped { .. }, Item::Checks(Open::Canceled))
     )
 }
 

@@ -633,6 +633,10 @@ impl Given {
             },
             Ck::Broken => with(vec![evaluation(PolicyStatus::Broken)]),
             Ck::Canceled => branch(BuildState::Canceled),
+            Ck::Stopped => {
+                let stopped = Build { canceled_by: Some(who("ana")), ..build(638, BuildState::Canceled) };
+                Checks { builds: vec![stopped], ..Checks::default() }
+            }
             Ck::Partial => branch(BuildState::PartiallySucceeded),
             Ck::Passing => with(vec![evaluation(PolicyStatus::Approved)]),
             Ck::PeopleOpen => with(vec![
@@ -748,6 +752,7 @@ pub(super) fn build(id: u32, state: BuildState) -> Build {
         source_ref: BranchName::of_run(ID).full(),
         source_commit: Some(head()),
         validation_errors: Vec::new(),
+        canceled_by: None,
         url: "https://example.org".into(),
     }
 }

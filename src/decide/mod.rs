@@ -410,13 +410,8 @@ fn ladder(run: &Run, seen: &Observation, policy: &Policy, now: Timestamp) -> Dec
     let people = match verdict {
         Verdict::Failing(failing) => return red(run, seen, policy, now, head, failing),
         Verdict::Broken { name } => return Escalate(EscalateReason::CheckBroken { name }),
-        Verdict::Canceled { build, evaluation } => {
-            let retry = Procedure::after_cancel(build, evaluation.as_ref());
-            return if run.procedures.contains(&retry.key(head)) {
-                Escalate(EscalateReason::Canceled)
-            } else {
-                Go(Proceed::Do(retry))
-            };
+        Verdict::Canceled { build, evaluation, by } => {
+            return canceled(run, policy, now, by, Procedure::after_cancel(build, evaluation.as_ref()));
         }
         // A person who lets the run go on after that has seen it.
         Verdict::Partial if run.resumed.as_ref().is_some_and(|resumed| resumed.at >= pushed.at) => {
@@ -484,6 +479,26 @@ fn implement(run: &Run) -> Decision {
 }
 
 /// Reminder and the end of patience; none while people have time.
+/// Once more when nobody stopped it on purpose, as far as can be told; a person's stop stands until people are asked.
+fn canceled(run: &Run, policy: &Policy, now: Timestamp, by: Option<String>, again: Procedure) -> Decision {
+    let Some(pushed) = &run.pushed else { return Decision::Escalate(EscalateReason::Canceled) };
+    // Whoever lets the run go on after that wants a verdict.
+    let is_let_on = run.resumed.as_ref().is_some_and(|resumed| resumed.at >= pushed.at);
+    match by {
+        Some(by) if !is_let_on => {
+            if Deadline::Review.is_over(run, policy, now) {
+                Decision::Escalate(EscalateReason::Canceled)
+            } else {
+                await_people(run, policy, now).unwrap_or(Decision::Wait(WaitReason::BuildStopped { by }))
+            }
+        }
+        Some(_) | None if run.procedures.contains(&again.key(&pushed.head)) => {
+            Decision::Escalate(EscalateReason::Canceled)
+        }
+        Some(_) | None => Decision::Proceed(Proceed::Do(again)),
+    }
+}
+
 fn await_people(run: &Run, policy: &Policy, now: Timestamp) -> Option<Decision> {
     if Deadline::Review.is_over(run, policy, now) {
         Some(Decision::Escalate(EscalateReason::NobodyReviews))

@@ -28,6 +28,7 @@ impl Decision {
                 | WaitReason::ChecksRunning
                 | WaitReason::TargetRed
                 | WaitReason::AwaitingApproval
+                | WaitReason::BuildStopped { .. }
                 | WaitReason::NoChecks
                 | WaitReason::AwaitingReview { .. }
                 | WaitReason::Cold => true,

@@ -34,7 +34,7 @@ macro_rules! names {
 names! {
     waits, WAITS: WaitReason {
 Brake, Over, Paused, Gap, StaleItem, LookAgain, StepRunning, BackingOff, AskedPeople, Unheard, NotResumed, QuietPeriod,
-        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, NoChecks, AwaitingReview, Outage, DaySpent, SpendingUnknown, Cold,
+        NotCurrentYet, ChecksRunning, TargetRed, AwaitingApproval, BuildStopped, NoChecks, AwaitingReview, Outage, DaySpent, SpendingUnknown, Cold,
     }
     escalates, ESCALATES: EscalateReason {
         Gap, TurnTooLong, InfrastructureBudget, AgentFailed, NothingChanged, Question, Refused, PersonPushed,
@@ -339,10 +339,10 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     }
     assert_eq!(all.missing(), Vec::<String>::new(), "not reached by any case");
     assert_snapshot!(all.table(), @r#"
-    close        Declined               31316
+    close        Declined               32216
     close        Green                    216
     close        HandedBack            188438
-    close        Merged                 96674
+    close        Merged                 97574
     close        Superseded             22302
     do           ArmAutoComplete          252
     do           LinkWorkItem            2304
@@ -351,33 +351,33 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     do           RetryBuild              3012
     escalate     AgentFailed             1392
     escalate     BudgetExceeded          3192
-    escalate     BudgetSpent             4168
+    escalate     BudgetSpent             4396
     escalate     BuildInfrastructure      120
-    escalate     Canceled                 120
-    escalate     CannotMerge             4436
+    escalate     Canceled                 273
+    escalate     CannotMerge             4796
     escalate     CheckBroken              120
-    escalate     Contradiction           2040
-    escalate     CutShort                9576
-    escalate     Gap                    17459
+    escalate     Contradiction           2160
+    escalate     CutShort               10116
+    escalate     Gap                    17573
     escalate     InfrastructureBudget    4800
     escalate     NoBuildAgent             390
     escalate     NoVerdict               1560
     escalate     NobodyReviews            704
     escalate     NothingChanged          2380
     escalate     PartlyGreen             1836
-    escalate     PersonPushed            3973
+    escalate     PersonPushed            4075
     escalate     ProviderDown              10
     escalate     Question                3288
     escalate     RedTooLong               653
     escalate     Refused                  934
     escalate     SameFailureAgain         142
-    escalate     SameInputAgain          1472
-    escalate     Stuck                   3965
+    escalate     SameInputAgain          1560
+    escalate     Stuck                   4050
     escalate     TestsWeakened            384
-    escalate     TooManyTurns            6747
-    escalate     TurnTooLong             1908
+    escalate     TooManyTurns            6903
+    escalate     TurnTooLong             1959
     escalate     VotedDownSilently       1066
-    fix-forward  conflict                3042
+    fix-forward  conflict                3294
     fix-forward  fix-forward              836
     obey         Explain                 5248
     obey         NothingHeld            12180
@@ -388,15 +388,15 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     obey         Unpaused                3060
     proceed      Implement                920
     proceed      Next                    1980
-    proceed      OpenPullRequest         6621
-    proceed      Remind                   625
+    proceed      OpenPullRequest         6999
+    proceed      Remind                   763
     proceed      Start                   5046
     proceed      TurnAnswered             200
     proceed      TurnPushed               934
-    proceed      Unsay                  14892
+    proceed      Unsay                  15768
     redispatch   Failed                  2544
     redispatch   Lost                   28667
-    respond      respond                14976
+    respond      respond                15852
     resume       Answer                   690
     resume       Command                 2706
     resume       Label                    376
@@ -407,28 +407,29 @@ fn every_decision_obeys_the_laws_and_every_reason_is_reached() {
     stay         TextChanged             1089
     stop-workers AskedPeople            29804
     stop-workers Brake                  74916
-    stop-workers TooLong                  859
+    stop-workers TooLong                  876
     wait         AskedPeople            58373
     wait         AwaitingApproval        1530
     wait         AwaitingReview          4020
     wait         BackingOff             19593
-    wait         Brake                 181238
+    wait         Brake                 181643
+    wait         BuildStopped            1530
     wait         ChecksRunning           4250
     wait         Cold                    2454
     wait         DaySpent                 555
-    wait         Gap                   139399
-    wait         LookAgain              43074
+    wait         Gap                   139837
+    wait         LookAgain              43232
     wait         NoChecks                 760
     wait         NotCurrentYet           1654
     wait         Outage                  1110
     wait         Over                   43816
-    wait         Paused                 83620
-    wait         QuietPeriod             8364
+    wait         Paused                 85012
+    wait         QuietPeriod             8856
     wait         SpendingUnknown          555
     wait         StaleItem              38556
-    wait         StepRunning            13688
+    wait         StepRunning            13722
     wait         TargetRed                 55
-    wait         Unheard                  289
-    1309928 cases
+    wait         Unheard                  306
+    1320728 cases
     "#);
 }

@@ -152,6 +152,8 @@ fn the_ladder_rung_by_rung() {
         ("14 all turns gone", Given { past: Past::TurnsGone, ..red }),
         ("14 broken", Given { checks: Ck::Broken, ..given() }),
         ("14 canceled", Given { checks: Ck::Canceled, ..given() }),
+        ("14 canceled by a person", Given { checks: Ck::Stopped, ..given() }),
+        ("14 canceled by a person for weeks", Given { checks: Ck::Stopped, age: Age::Weeks, ..given() }),
         ("14 canceled again", Given { checks: Ck::Canceled, past: Past::Spent, ..given() }),
         ("14 partial", Given { checks: Ck::Partial, ..given() }),
         ("15 pending", Given { checks: Ck::Pending, ..given() }),
@@ -301,6 +303,8 @@ fn the_ladder_rung_by_rung() {
     14 all turns gone: escalate: the run has used all its turns
     14 broken: proceed: queue an expired or missing build validation
     14 canceled: proceed: run the failed jobs of build 638 once more
+    14 canceled by a person: wait: ana cancelled a build, so there is no verdict; whoever wants one queues it again
+    14 canceled by a person for weeks: escalate: a build was cancelled
     14 canceled again: escalate: a build was cancelled
     14 partial: escalate: a build succeeded only partially
     15 pending: wait: checks are running
@@ -482,6 +486,7 @@ fn every_reason_is_one_sentence() {
         WaitReason::ChecksRunning,
         WaitReason::TargetRed,
         WaitReason::AwaitingApproval,
+        WaitReason::BuildStopped { by: "Ana".into() },
         WaitReason::NoChecks,
         WaitReason::AwaitingReview { open: Vec::new(), optional: Vec::new() },
         WaitReason::AwaitingReview { open: Vec::new(), optional: vec!["lint".into()] },
@@ -554,6 +559,7 @@ fn every_reason_is_one_sentence() {
     wait: checks are running
     wait: the target branch fails the same way; it has to be mended first
     wait: a pipeline waits for a person's approval
+    wait: Ana cancelled a build, so there is no verdict; whoever wants one queues it again
     wait: nothing checks pull requests here; a person has to look closely
     wait: all checks are green; a person decides
     wait: all required checks are green, optional ones are red (lint); a person decides

@@ -135,7 +135,9 @@ fn rung_of(decision: &Decision, run: &Run, seen: &Observation) -> u8 {
             WaitReason::BackingOff { .. } | WaitReason::LookAgain(Missing::Worker | Missing::OwnHead) => 9,
             WaitReason::QuietPeriod { .. } | WaitReason::LookAgain(Missing::Reply) => 11,
             WaitReason::Cold => 12,
-            WaitReason::TargetRed | WaitReason::LookAgain(Missing::Rebuild) => 14,
+            WaitReason::TargetRed
+            | WaitReason::BuildStopped { .. }
+            | WaitReason::LookAgain(Missing::Rebuild) => 14,
             WaitReason::ChecksRunning | WaitReason::AwaitingApproval => 15,
             WaitReason::NotCurrentYet => not_current(run, seen),
             WaitReason::NoChecks | WaitReason::AwaitingReview { .. } => 17,
@@ -419,6 +421,7 @@ fn verdict_fact(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Failing(failing) => format!("red: {} ({})", failing.checks.join(", "), failing.signature),
         Verdict::Broken { name } => format!("{name} cannot be evaluated"),
+        Verdict::Canceled { build, by: Some(by), .. } => format!("{by} cancelled build {build}"),
         Verdict::Canceled { build, .. } => format!("build {build} was cancelled"),
         Verdict::Partial => "a build is partly green".to_owned(),
         Verdict::Pending => "no verdict yet".to_owned(),

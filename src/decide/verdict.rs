@@ -24,6 +24,8 @@ pub enum Verdict {
         build: BuildId,
         /// The policy's evaluation that names it, if one does.
         evaluation: Option<String>,
+        /// The name of the person who stopped it, where that is known.
+        by: Option<String>,
     },
     /// A build is green with something red in it.
     Partial,
@@ -91,10 +93,14 @@ pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
         return Verdict::Pending;
     }
     if let Some((build, e)) = gates().filter(|e| is_canceled(e)).find_map(|e| Some((e.build?, e))) {
-        return Verdict::Canceled { build, evaluation: Some(e.id.clone()) };
+        return Verdict::Canceled {
+            build,
+            evaluation: Some(e.id.clone()),
+            by: named(checks, e).and_then(stopped_by),
+        };
     }
     if let Some(build) = newest.iter().find(|b| b.state == BuildState::Canceled) {
-        return Verdict::Canceled { build: build.id, evaluation: None };
+        return Verdict::Canceled { build: build.id, evaluation: None, by: stopped_by(build) };
     }
     let is_partial = |state: BuildState| state == BuildState::PartiallySucceeded;
     if newest.iter().any(|b| is_partial(b.state)) || gates().filter_map(state_of).any(is_partial) {
@@ -111,6 +117,10 @@ pub fn verdict(checks: &Checks, head: &CommitId) -> Verdict {
         (false, true) => Verdict::Pending,
         (false, false) => Verdict::NoChecks,
     }
+}
+
+fn stopped_by(build: &Build) -> Option<String> {
+    build.canceled_by.as_ref().map(|who| who.name.clone())
 }
 
 /// Whether an evaluation speaks of `head`, or of no head at all.
@@ -494,7 +504,7 @@ mod tests {
         branch build green: Passing { people: [], optional: [] }
         branch build red: failing ["CI"] [BuildId(5)]
         branch build of an older head: NoChecks
-        canceled: Canceled { build: BuildId(5), evaluation: None }
+        canceled: Canceled { build: BuildId(5), evaluation: None, by: None }
         partial: Partial
         waits for approval: Pending
         build word of tomorrow: Pending

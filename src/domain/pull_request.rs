@@ -245,6 +245,8 @@ pub struct Build {
     pub source_commit: Option<CommitId>,
     /// Messages of a pipeline that could not even start, for example YAML errors.
     pub validation_errors: Vec<String>,
+    /// Who stopped it, where it was stopped and the service tells that a person did.
+    pub canceled_by: Option<Identity>,
     /// For people.
     pub url: String,
 }

@@ -237,6 +237,11 @@ impl Emulator {
         }
     }
 
+    /// A person stops a build that is not over.
+    pub fn cancel_build(&self, build: i64, by: &Identity) {
+        self.inner.change(|world| world.cancel_build(build, &by.id));
+    }
+
     /// A person approves what a build waits for at its checkpoint: it runs.
     pub fn approve_build(&self, build: i64) {
         self.inner.change(|world| {
@@ -281,6 +286,17 @@ impl Emulator {
         self.inner.change(|world| {
             if let Some(pull) = world.pull_mut(pull) {
                 pull.evaluations.values_mut().for_each(|evaluation| evaluation.expired = true);
+            }
+        });
+    }
+
+    /// A person queues the validation of a pull request again; what still runs is cancelled by that.
+    pub fn requeue_validation(&self, pull: i64) {
+        self.inner.change(|world| {
+            let evaluations = world.pulls.get(&pull).map(|pull| pull.evaluations.clone()).unwrap_or_default();
+            for evaluation in evaluations.values() {
+                // Policies that are no validation refuse it.
+                let _ = world.requeue(&evaluation.id);
             }
         });
     }

@@ -1,6 +1,6 @@
 //! Policies, builds and timelines as the service sends them.
 
-use super::is;
+use super::{WireIdentity, is};
 use crate::domain::{self, BuildId, BuildState, FailedTask, PolicyKind, PolicyStatus};
 use serde::Deserialize;
 use serde_json::Value;
@@ -113,6 +113,7 @@ pub(crate) struct WireBuild {
     source_branch: Option<String>,
     source_version: Option<String>,
     validation_results: Option<Vec<Validation>>,
+    last_changed_by: Option<WireIdentity>,
     #[serde(rename = "_links")]
     links: Option<Value>,
 }
@@ -134,6 +135,7 @@ impl WireBuild {
     pub(crate) fn build(self, page: impl FnOnce(u32) -> String) -> domain::Build {
         let link = self.links.as_ref().and_then(|links| text(links.get("web"), "href"));
         let word = |word: &Option<String>| word.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let is_canceled = is(self.result.as_deref(), "canceled");
         domain::Build {
             id: BuildId(self.id),
             pipeline_id: self.definition.as_ref().and_then(|one| one.id).unwrap_or_default(),
@@ -156,6 +158,7 @@ impl WireBuild {
                 .filter(|one| is(one.result.as_deref(), "error"))
                 .filter_map(|one| one.message)
                 .collect(),
+            canceled_by: self.last_changed_by.filter(|_| is_canceled).and_then(|who| who.certain_person()),
             url: link.filter(|url| url.starts_with("http")).unwrap_or_else(|| page(self.id)),
         }
     }
@@ -196,6 +199,11 @@ pub(crate) struct Log {
     pub(crate) line_count: Option<u64>,
 }
 
+/// How the sentence about a stopped job begins.
+const CANCELED_BY: &str = "The build was canceled by ";
+/// What the names of the service's own accounts contain: itself, and those that builds run as.
+const SERVICES: [&str; 2] = ["Microsoft.VisualStudio.Services", "Build Service ("];
+
 /// Climbing further than a timeline is deep means that its parents form a ring.
 const MAX_CLIMB: usize = 8;
 
@@ -222,6 +230,18 @@ impl Timeline {
             is(record.r#type.as_deref(), "Checkpoint") && is(record.state.as_deref(), "inProgress")
         };
         self.newest().iter().any(|record| held(&record))
+    }
+
+    /// The name of whoever stopped it, from the sentence that the service leaves at its jobs; no service, as far as names
+    /// tell.
+    pub(crate) fn canceled_by(&self) -> Option<String> {
+        let records = self.newest();
+        let messages = records.iter().flat_map(|record| record.issues.iter().flatten());
+        messages
+            .filter_map(|issue| issue.message.as_deref()?.trim().strip_prefix(CANCELED_BY))
+            .map(|name| name.trim_end_matches('.').trim())
+            .find(|name| !name.is_empty() && !SERVICES.iter().any(|service| name.contains(service)))
+            .map(str::to_owned)
     }
 
     /// Without the records that a later attempt of the same part replaced.

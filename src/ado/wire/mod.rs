@@ -68,6 +68,14 @@ impl WireIdentity {
         }
     }
 
+    /// A person whose descriptor says so; where that is missing, nobody is certain.
+    pub(super) fn certain_person(&self) -> Option<Identity> {
+        match self {
+            Self::Object { descriptor: Some(_), .. } => self.known().filter(|_| self.is_person()),
+            Self::Object { descriptor: None, .. } | Self::Text(_) | Self::Other(_) => None,
+        }
+    }
+
     /// As [`known`](Self::known), but a service has an id that equals nobody's: whoever lists it, it is no person.
     pub(super) fn person_or_nobody(&self) -> Option<Identity> {
         let known = self.known()?;

@@ -101,7 +101,7 @@ axis! {
     Branch { Ours, Gone, Foreign }
     /// The checks.
     Ck {
-        NotAsked, Nothing, NothingYet, Pending, Failing, Infrastructure, Broken, Canceled, Partial, Passing,
+        NotAsked, Nothing, NothingYet, Pending, Failing, Infrastructure, Broken, Canceled, Stopped, Partial, Passing,
         PeopleOpen, Expired, LinkMissing, NeverStarted, Approval, NoAgent, OptionalRed,
     }
     /// The threads.

@@ -52,6 +52,11 @@ pub enum WaitReason {
     TargetRed,
     /// A pipeline waits for a person's approval.
     AwaitingApproval,
+    /// A person stopped a build of ours; they queue it again.
+    BuildStopped {
+        /// Their name.
+        by: String,
+    },
     /// Nothing checks this repository's pull requests; people must look.
     NoChecks,
     /// All is good; people must look.
@@ -162,6 +167,9 @@ impl fmt::Display for WaitReason {
             Self::ChecksRunning => write!(f, "checks are running"),
             Self::TargetRed => write!(f, "the target branch fails the same way; it has to be mended first"),
             Self::AwaitingApproval => write!(f, "a pipeline waits for a person's approval"),
+            Self::BuildStopped { by } => {
+                write!(f, "{by} cancelled a build, so there is no verdict; whoever wants one queues it again")
+            }
             Self::NoChecks => write!(f, "nothing checks pull requests here; a person has to look closely"),
             Self::AwaitingReview { open, optional } => {
                 if optional.is_empty() {

@@ -204,7 +204,7 @@ fn update(call: &mut Call<'_>) -> Answer {
         call.world.retry_build(known.id)?;
     } else {
         match call.text("status").map(str::to_ascii_lowercase).as_deref() {
-            Some("cancelling") => call.world.cancel_build(known.id),
+            Some("cancelling") => call.world.cancel_build(known.id, &call.me),
             None => {}
             Some(other) => {
                 return Err(Problem::new(
@@ -230,7 +230,7 @@ fn stage(call: &mut Call<'_>) -> Answer {
     }
     match call.text("state").map(str::to_ascii_lowercase).as_deref() {
         Some("retry") => call.world.retry_build(known.id)?,
-        Some("cancel") => call.world.cancel_build(known.id),
+        Some("cancel") => call.world.cancel_build(known.id, &call.me),
         _ => return Err(Problem::argument("The state of a stage can only become retry or cancel.")),
     }
     Ok(Reply::empty(204))

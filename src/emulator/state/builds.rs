@@ -12,6 +12,9 @@ use std::{
     time::Duration,
 };
 
+/// The id of the service's own account, which ends what ran.
+const SYSTEM: &str = "00000002-0000-8888-8000-000000000000";
+
 /// The lines of a log; growing while the build runs.
 pub(crate) type Lines = Arc<RwLock<Vec<String>>>;
 
@@ -62,6 +65,10 @@ pub(crate) struct Build {
     pub(crate) pull_head: String,
     pub(crate) pull_target: String,
     pub(crate) by: String,
+    /// Who changed it last: the service, once it has ended it.
+    pub(crate) changed_by: String,
+    /// Who stopped its jobs.
+    pub(crate) stopped_by: Option<String>,
     pub(crate) queued: Timestamp,
     pub(crate) started: Option<Timestamp>,
     pub(crate) finished: Option<Timestamp>,
@@ -191,6 +198,8 @@ impl World {
             pull_head: merge.source,
             pull_target: merge.target,
             by: by.to_owned(),
+            changed_by: by.to_owned(),
+            stopped_by: None,
             queued: now,
             started: None,
             finished: invalid.is_some().then_some(now),
@@ -300,6 +309,9 @@ impl World {
         build.result = Some(result);
         build.finished = Some(now);
         build.changed = now;
+        if build.started.is_some() {
+            SYSTEM.clone_into(&mut build.changed_by);
+        }
         let lines: Vec<String> = build
             .steps
             .iter()
@@ -318,10 +330,12 @@ impl World {
         }
     }
 
-    pub(crate) fn cancel_build(&mut self, id: i64) {
+    pub(crate) fn cancel_build(&mut self, id: i64, by: &str) {
         let now = self.now();
-        let Some(build) = self.build_mut(id) else { return };
+        let Some(build) = self.build_mut(id).filter(|build| build.status != "completed") else { return };
         build.changed = now;
+        by.clone_into(&mut build.changed_by);
+        build.stopped_by = Some(by.to_owned());
         match build.status {
             "notStarted" => self.finish_build(id, "canceled"),
             "inProgress" if build.checkpoint => self.finish_build(id, "canceled"),
@@ -344,7 +358,7 @@ impl World {
             .map(|build| build.id)
             .collect();
         for id in ids {
-            self.cancel_build(id);
+            self.cancel_build(id, SYSTEM);
         }
     }
 
@@ -367,9 +381,23 @@ impl World {
         build.started = None;
         build.attempt += 1;
         build.lost_agent = false;
+        build.stopped_by = None;
         build.changed = now;
         self.errands.push(Errand::Start(id));
         Ok(())
+    }
+
+    /// An account, or the service itself.
+    fn changer(&self, id: &str) -> Value {
+        if id != SYSTEM {
+            return self.identity(id);
+        }
+        let name = "Microsoft.VisualStudio.Services.TFS";
+        let descriptor = "s2s.MDAwMDAwMDItMDAwMC04ODg4LTgwMDAtMDAwMDAwMDAwMDAw";
+        json!({
+            "displayName": name, "id": SYSTEM, "uniqueName": format!("{SYSTEM}@2c895908-04e0-4952-89fd-54b0046d6288"),
+            "url": format!("{}/_apis/Identities/{SYSTEM}", self.base), "descriptor": descriptor,
+        })
     }
 
     pub(crate) fn build_url(&self, build: &Build) -> String {
@@ -405,7 +433,7 @@ impl World {
             "definition": self.pipelines.get(&build.pipeline).map(|pipeline| self.pipeline_json(pipeline)),
             "project": self.project_reference(&build.project),
             "requestedBy": self.identity(&build.by), "requestedFor": self.identity(&build.by),
-            "lastChangedBy": self.identity(&build.by), "lastChangedDate": stamp7(build.changed),
+            "lastChangedBy": self.changer(&build.changed_by), "lastChangedDate": stamp7(build.changed),
             "parameters": build.parameters, "keepForever": null, "retainedByRelease": false, "tags": [], "properties": {},
             "validationResults": problems,
             "logs": (build.problem.is_none()).then(|| json!({"id": 0, "type": "Container", "url": format!("{url}/logs")})),
@@ -452,6 +480,12 @@ impl World {
                     record["issues"] = json!([{"type": "error", "category": "General", "message": text}]);
                     record["errorCount"] = json!(1);
                 }
+                if let Some(by) = build.stopped_by.as_deref().filter(|_| build.status == "completed") {
+                    let name = self.changer(by)["displayName"].as_str().unwrap_or_default().to_owned();
+                    let text = format!("The build was canceled by {name}");
+                    record["issues"] = json!([{"type": "error", "category": "General", "message": text}]);
+                    record["errorCount"] = json!(1);
+                }
             }
             records.push(record);
         }
@@ -485,7 +519,7 @@ impl World {
             }));
         }
         Some(json!({
-            "id": plan, "changeId": 7, "records": records, "lastChangedBy": "00000002-0000-8888-8000-000000000000",
+            "id": plan, "changeId": 7, "records": records, "lastChangedBy": SYSTEM,
             "lastChangedOn": stamp7(build.changed), "url": format!("{url}/Timeline/{plan}"),
         }))
     }

@@ -6,8 +6,8 @@ use crate::{
     ado,
     decide::{Checks, Verdict, verdict},
     domain::{
-        Build, BuildId, BuildState, CommitId, FailedTask, FailedTest, PolicyEvaluation, PolicyStatus,
-        PostedStatus, PullRequest, Run, StatusState,
+        Build, BuildId, BuildState, CommitId, FailedTask, FailedTest, Identity, IdentityId, PolicyEvaluation,
+        PolicyStatus, PostedStatus, PullRequest, Run, StatusState,
     },
 };
 use std::collections::BTreeSet;
@@ -31,14 +31,39 @@ pub(super) async fn checks(app: &App, run: &Run, open: &PullRequest) -> Result<C
             build.state = BuildState::AwaitingApproval;
         }
     }
-    if let Some(head) = head
-        && let Verdict::Failing(failing) = verdict(&checks, head)
-    {
-        let failed = why(app, &repository.project, &failing.builds).await?;
-        (checks.failed_tasks, checks.failed_tests) = failed;
-        checks.failed_tasks.extend(posted_red(&checks.statuses, head));
+    match head.map(|head| (head, verdict(&checks, head))) {
+        Some((head, Verdict::Failing(failing))) => {
+            let failed = why(app, &repository.project, &failing.builds).await?;
+            (checks.failed_tasks, checks.failed_tests) = failed;
+            checks.failed_tasks.extend(posted_red(&checks.statuses, head));
+        }
+        Some((_, Verdict::Canceled { build, evaluation: _, by: _ })) => {
+            if let Some(build) = checks.builds.iter_mut().find(|known| known.id == build) {
+                build.canceled_by = stopped_by(app, &repository.project, build).await?;
+            }
+        }
+        Some((
+            _,
+            Verdict::Broken { .. }
+            | Verdict::Partial
+            | Verdict::Pending
+            | Verdict::Passing { .. }
+            | Verdict::NoChecks,
+        ))
+        | None => {}
     }
     Ok(checks)
+}
+
+/// The person who stopped a build. Who changed it last is told with it, and may be the service that ended it after the
+/// person; then its timeline still names them. We ourselves stop builds by queueing them again.
+async fn stopped_by(app: &App, project: &str, build: &Build) -> Result<Option<Identity>, ado::Error> {
+    let me = app.me().await?;
+    if let Some(who) = &build.canceled_by {
+        return Ok((who.id != me.id).then(|| who.clone()));
+    }
+    let name = app.ado.canceled_by(project, build.id).await?.filter(|name| *name != me.name);
+    Ok(name.map(|name| Identity { id: IdentityId::new("unknown"), name }))
 }
 
 /// What other services say is wrong with `head`, in the form of what builds say.

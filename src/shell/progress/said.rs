@@ -67,7 +67,7 @@ pub(in crate::shell) fn links_seen(run: &Run, seen: &Observation) -> Links {
     let failing = match (seen.checks.known(), &run.pushed) {
         (Some(checks), Some(pushed)) => match verdict(checks, &pushed.head) {
             Verdict::Failing(failing) => failing.builds.first().copied(),
-            Verdict::Canceled { build, evaluation: _ } => Some(build),
+            Verdict::Canceled { build, evaluation: _, by: _ } => Some(build),
             Verdict::Broken { .. }
             | Verdict::Partial
             | Verdict::Pending
@@ -85,9 +85,8 @@ pub(in crate::shell) fn links_seen(run: &Run, seen: &Observation) -> Links {
 fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation, open: &[Item]) -> ProgressNote {
     let checks = match (seen.checks.known(), &run.pushed) {
         (Some(checks), Some(pushed)) => match verdict(checks, &pushed.head) {
-            Verdict::Failing(_) | Verdict::Broken { .. } | Verdict::Canceled { .. } | Verdict::Partial => {
-                Checks::Failed
-            }
+            Verdict::Failing(_) | Verdict::Broken { .. } | Verdict::Partial => Checks::Failed,
+            Verdict::Canceled { .. } => Checks::Canceled,
             Verdict::Pending => Checks::Running,
             Verdict::Passing { .. } => Checks::Passed,
             Verdict::NoChecks => Checks::None,
@@ -148,6 +147,7 @@ fn said(decision: &Decision) -> (Option<String>, bool) {
         WaitReason::Paused(_)
         | WaitReason::TargetRed
         | WaitReason::AwaitingApproval
+        | WaitReason::BuildStopped { .. }
         | WaitReason::Outage { .. }
         | WaitReason::DaySpent { .. }
         | WaitReason::SpendingUnknown { .. } => (Some(reason.to_string()), false),

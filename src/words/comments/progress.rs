@@ -33,6 +33,8 @@ pub enum Checks {
     NotYet,
     /// No verdict yet.
     Running,
+    /// A build was stopped before it said anything.
+    Canceled,
     /// All passed.
     Passed,
     /// At least one failed.
@@ -211,6 +213,7 @@ fn steps(run: &Run, links: &Links, checks: Checks) -> Vec<ProgressStep> {
         Checks::Running => step(Mark::Now, "checks (running)".into()),
         Checks::Passed => step(Mark::Done, "checks (passed)".into()),
         Checks::Failed => linked(Mark::Now, "checks (failed)".into(), &links.build),
+        Checks::Canceled => linked(Mark::Now, "checks (cancelled)".into(), &links.build),
         Checks::None => step(Mark::Open, "checks (this repository has none)".into()),
     };
     let review = match &run.stage {
@@ -334,6 +337,7 @@ pub fn waiting(reason: &WaitReason, policy: &Policy) -> Option<Waiting> {
         WaitReason::NotCurrentYet | WaitReason::ChecksRunning => ("the checks".into(), None),
         WaitReason::TargetRed => ("whoever mends the target branch".into(), None),
         WaitReason::AwaitingApproval => ("a person, who approves the pipeline's stage".into(), None),
+        WaitReason::BuildStopped { by } => (format!("{by}, who cancelled a build"), None),
         WaitReason::NoChecks => ("a reviewer".into(), None),
         WaitReason::AwaitingReview { open, optional: _ } if open.is_empty() => ("a reviewer".into(), None),
         WaitReason::AwaitingReview { open, optional: _ } => (format!("people: {}", open.join(", ")), None),

@@ -288,6 +288,7 @@ fn whose_move_it_is() {
         WaitReason::Paused(Pause::Draft),
         WaitReason::TargetRed,
         WaitReason::AwaitingApproval,
+        WaitReason::BuildStopped { by: "Ana".into() },
         WaitReason::Outage { what: Down::Provider, until: at(600) },
         WaitReason::DaySpent { until: at(6_000) },
         WaitReason::SpendingUnknown { why: "the query was not answered".into() },
@@ -306,6 +307,7 @@ fn whose_move_it_is() {
     a person, who publishes the draft
     whoever mends the target branch
     a person, who approves the pipeline's stage
+    Ana, who cancelled a build
     the model provider to answer again until 2026-09-21 14:23 UTC
     the next day until 2026-09-21 15:53 UTC
     the operator, unless what all runs have used can be read again at the next visit

@@ -110,6 +110,41 @@ async fn builds_come_newest_first_with_their_errors() {
     }
 }
 
+/// Only a person whose descriptor says so stopped a build, and of a timeline no account of the service's own.
+#[tokio::test]
+async fn who_stopped_a_build_is_a_person_or_nobody() {
+    let person =
+        json!({ "id": "a98fb944-8639-4b73-ad90-b0ca0fe98871", "displayName": "Eva", "descriptor": "aad.x" });
+    let tells = async |result: &str, who: &Value| {
+        let build = json!({ "id": 1, "status": "completed", "result": result, "lastChangedBy": who });
+        let server = server(vec![answer(200, &json!({ "value": [build] }))]).await;
+        let builds = client(&server).builds_by_id("p", &[BuildId(1)]).await.expect("builds");
+        builds[0].canceled_by.as_ref().map(|who| who.name.clone())
+    };
+    assert_eq!(tells("canceled", &person).await.as_deref(), Some("Eva"));
+    assert_eq!(tells("failed", &person).await, None, "nobody stopped it");
+    for descriptor in [json!("s2s.x"), json!("svc.x"), Value::Null] {
+        let mut other = person.clone();
+        other["descriptor"] = descriptor;
+        assert_eq!(tells("canceled", &other).await, None, "{other}");
+    }
+
+    let timeline_tells = async |message: &str| {
+        let job = json!({ "id": "j", "type": "Job", "result": "canceled", "issues": [{ "type": "error", "message": message }] });
+        let server = server(vec![answer(200, &json!({ "records": [job] }))]).await;
+        client(&server).canceled_by("p", BuildId(1)).await.expect("a timeline")
+    };
+    assert_eq!(timeline_tells("The build was canceled by Eva.").await.as_deref(), Some("Eva"));
+    for other in [
+        "The build was canceled by Microsoft.VisualStudio.Services.TFS",
+        "The build was canceled by Fabrikam Build Service (acme)",
+        "The build was canceled by ",
+        "The job was canceled.",
+    ] {
+        assert_eq!(timeline_tells(other).await, None, "{other}");
+    }
+}
+
 #[tokio::test]
 async fn failed_tasks_are_named_in_order_without_replaced_attempts() {
     let server =

@@ -17,7 +17,7 @@ const GOOD: &str = "if test \"$ROUNDSMAN_TURN_KIND\" != implement; then cp \"$RO
     printf 'A line.\\n' >> README.md; echo changed";
 
 /// A world whose pipeline runs this script; it finds the world's directory in `$W`.
-async fn with_pipeline(script: &str) -> World {
+pub(super) async fn with_pipeline(script: &str) -> World {
     let mut world = World::new().await;
     world.agent(GOOD);
     let script = format!("W='{}'\n{script}\n", world.home().display());
@@ -30,16 +30,16 @@ fn touch(world: &World, file: &str) {
 }
 
 /// How many turns of an agent people see to have happened.
-async fn turns(world: &World) -> usize {
+pub(super) async fn turns(world: &World) -> usize {
     world.run().await.turns.len()
 }
 
-fn says(world: &World, item: i64, words: &str) -> bool {
+pub(super) fn says(world: &World, item: i64, words: &str) -> bool {
     world.comments(item).iter().any(|text| text.contains(words))
 }
 
 /// Builds of pull requests.
-fn validations(world: &World) -> Vec<roundsman::emulator::BuildSnapshot> {
+pub(super) fn validations(world: &World) -> Vec<roundsman::emulator::BuildSnapshot> {
     let builds = world.universe.emulator.builds();
     builds.into_iter().filter(|build| build.pull_request.is_some()).collect()
 }
@@ -50,14 +50,14 @@ async fn until_built(world: &mut World) {
 }
 
 /// Days after its push a run is looked at closely only now and then.
-async fn until_a_close_look(world: &mut World) {
+pub(super) async fn until_a_close_look(world: &mut World) {
     for _ in 0..12 {
         world.passes(SignedDuration::from_mins(1));
         let _ = world.tick().await;
     }
 }
 
-async fn assert_one_turn_in_review(world: &World) {
+pub(super) async fn assert_one_turn_in_review(world: &World) {
     assert!(matches!(world.stage().await, Stage::InReview { .. }), "{:#?}", world.run().await);
     assert_eq!(turns(world).await, 1, "no agent was called: {:#?}", world.run().await.turns);
 }
@@ -138,29 +138,6 @@ async fn where_no_policy_asks_builds_of_the_branch_and_of_the_trial_merge_count(
         world.go(|world| says(world, item, "checks (passed)")).await;
         world.assert_quiet().await;
     }
-}
-
-#[tokio::test]
-async fn ci03_a_cancelled_build_is_neither_red_nor_green_and_queued_once_more() {
-    let mut world = with_pipeline("true").await;
-    world.universe.emulator.force_next_result(world.universe.pipeline, "canceled");
-    world.ask().await;
-    world.until_green().await;
-    assert_one_turn_in_review(&world).await;
-    assert_eq!(validations(&world).len(), 2);
-    world.assert_quiet().await;
-}
-
-#[tokio::test]
-async fn a_build_that_is_cancelled_twice_goes_to_people() {
-    let mut world = with_pipeline("true").await;
-    for _ in 0..2 {
-        world.universe.emulator.force_next_result(world.universe.pipeline, "canceled");
-    }
-    let item = world.ask().await;
-    let told = world.until_handed(item).await;
-    assert!(told.contains("cancelled"), "{told}");
-    assert_eq!((turns(&world).await, validations(&world).len()), (1, 2));
 }
 
 #[tokio::test]

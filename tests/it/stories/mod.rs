@@ -4,6 +4,7 @@ mod agents;
 mod bad_input;
 mod bells;
 mod budgets;
+mod canceled;
 mod catalogue;
 mod checklist;
 mod checks;
