@@ -3,9 +3,9 @@
 use super::{
     Client, Error, ErrorKind, Operation,
     request::{Call, STABLE},
-    wire::{List, git},
+    wire::{List, WireIdentity, git},
 };
-use crate::domain::{BranchName, CommitId, IdentityId, Repository};
+use crate::domain::{BranchName, CommitId, Identity, IdentityId, Repository};
 use std::collections::BTreeMap;
 
 /// The most that a page of branches has.
@@ -89,6 +89,22 @@ impl Client {
         }
         branches.retain(|name, _| name.as_str().starts_with(prefix));
         Ok(branches)
+    }
+
+    /// The person who pushed to a branch last; absent if that was a service, or if nobody did.
+    ///
+    /// REST: Git, Pushes, *List* (`searchCriteria.refName`).
+    pub async fn last_pusher(
+        &self,
+        repository: &Repository,
+        branch: &BranchName,
+    ) -> Result<Option<Identity>, Error> {
+        let call = Call::get(Operation::Pushes, &in_repository(repository, &["pushes"]), STABLE)
+            .with("searchCriteria.refName", branch.full())
+            .with("$top", 1);
+        let list: List<git::Push> = self.json(&call).await?;
+        let newest = list.entries().next();
+        Ok(newest.and_then(|push| push.pushed_by).filter(WireIdentity::is_person).and_then(|who| who.known()))
     }
 
     /// How many commits `branch` has that `base` does not; absent if there is no such branch.

@@ -59,6 +59,8 @@ operations! {
     Repository = "repository", false;
     /// A page of branches.
     Refs = "refs", false;
+    /// The newest pushes to a branch.
+    Pushes = "pushes", false;
     /// How far a branch is ahead of another one.
     BranchStatistics = "branch-statistics", false;
     /// One file.

@@ -62,6 +62,8 @@ pub enum Effect {
         people: Vec<Identity>,
         /// Whether it is a question that people can answer in words.
         asks: bool,
+        /// Whether it is about whoever pushed to our branch.
+        pushed: bool,
     },
     /// Take the item back from people: labels and history in one write. Arbiter: the revision that was decided on.
     TakeBack(Resumption),
@@ -170,7 +172,9 @@ pub fn plan(run: &Run, decision: &Decision, now: Timestamp) -> Plan {
                 matches!(reason, EscalateReason::BudgetExceeded(limit) if limit.setting().is_some());
             let people = reason.people();
             let asks = matches!(reason, EscalateReason::Question { .. });
-            vec![Effect::StopWorkers, Effect::HandToPeople { reason: reason.to_string(), people, asks }]
+            let pushed = matches!(reason, EscalateReason::PersonPushed);
+            let reason = reason.to_string();
+            vec![Effect::StopWorkers, Effect::HandToPeople { reason, people, asks, pushed }]
         }
         Decision::Close(outcome) => {
             next.stage = Stage::Closed { outcome: *outcome, at: now };

@@ -91,7 +91,11 @@ pub(super) async fn apply(
         Effect::Do(procedure) => carry_out(app, run, procedure).await,
         Effect::Remind => talk::remind(app, run).await,
         Effect::Unsay { thread, comment } => talk::unsay(app, run, *thread, *comment).await,
-        Effect::HandToPeople { reason, people, asks } => {
+        Effect::HandToPeople { reason, people, asks, pushed } => {
+            let mut people = people.clone();
+            if *pushed {
+                people.extend(pusher(app, run).await);
+            }
             hand_to_people(app, run, reason, people, *asks, seen).await
         }
         Effect::TakeBack(how) => people::take_back(app, run, how).await,
@@ -317,7 +321,7 @@ async fn hand_to_people(
     app: &App,
     run: &Run,
     reason: &str,
-    people: &[Identity],
+    people: Vec<Identity>,
     asks: bool,
     seen: &Observation,
 ) -> Result<Applied, ApplyError> {
@@ -336,7 +340,7 @@ async fn hand_to_people(
             .unwrap_or_default(),
         used: words::comments::used(run, &app.policy),
         evidence: Evidence::default(),
-        people: people.to_vec(),
+        people,
         asks,
         first: item_is_spent(run, &app.policy).and_then(|limit| limit.setting()),
     };
@@ -357,6 +361,18 @@ async fn hand_to_people(
             change_item(app, run, |item| wanted(item, &Evidence::NotAttached, None)).await
         }
         applied => applied,
+    }
+}
+
+/// The person who pushed to the run's branch last. People are asked also where that cannot be read.
+async fn pusher(app: &App, run: &Run) -> Option<Identity> {
+    let me = app.me().await.ok()?;
+    match app.ado.last_pusher(&run.repository, &run.branch()).await {
+        Ok(pusher) => pusher.filter(|who| who.id != me.id),
+        Err(why) => {
+            tracing::warn!(run.id = %run.id, "who pushed to the agent's branch could not be read: {why}");
+            None
+        }
     }
 }
 

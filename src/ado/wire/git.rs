@@ -74,6 +74,12 @@ pub(crate) struct Ref {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Push {
+    pub(crate) pushed_by: Option<WireIdentity>,
+}
+
+#[derive(Deserialize)]
 pub(crate) struct File {
     pub(crate) content: Option<String>,
 }

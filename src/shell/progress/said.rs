@@ -103,8 +103,12 @@ fn note(app: &App, run: &Run, decision: &Decision, seen: &Observation, open: &[I
         matches!(reason, WaitReason::StepRunning { .. })
             && run.current_turn().is_none_or(|(_, step)| step != Step::Agent)
     };
+    let assigned = match seen.item.known() {
+        Some(ItemSeen::Here { item, .. }) => item.assigned_to.as_ref().map(|who| who.name.as_str()),
+        Some(ItemSeen::Gone) | None => None,
+    };
     let waits_for = decision.waits_for().filter(|reason| !is_short(reason));
-    let waiting = waits_for.and_then(|reason| words::comments::waiting(reason, &app.policy));
+    let waiting = waits_for.and_then(|reason| words::comments::waiting(reason, assigned, &app.policy));
     let changed = run.pushed.as_ref().and_then(|pushed| {
         let made =
             |turn: &&TurnRecord| matches!(&turn.end, Some(TurnEnd::Pushed { head }) if *head == pushed.head);

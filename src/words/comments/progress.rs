@@ -312,8 +312,8 @@ pub fn used(run: &Run, policy: &Policy) -> Option<String> {
     Some(parts.join(", "))
 }
 
-/// Whose move it is, where a person can see that nothing happens. Short looks again are nobody's to wait for.
-pub fn waiting(reason: &WaitReason, policy: &Policy) -> Option<Waiting> {
+/// Whose move it is, where a person can see that nothing happens; `assigned` has the item. Short looks again are nobody's to wait for.
+pub fn waiting(reason: &WaitReason, assigned: Option<&str>, policy: &Policy) -> Option<Waiting> {
     let LabelNames { paused, .. } = &policy.labels;
     let (whom, until): (String, Option<Timestamp>) = match reason {
         WaitReason::Over
@@ -330,7 +330,9 @@ pub fn waiting(reason: &WaitReason, policy: &Policy) -> Option<Waiting> {
         WaitReason::Paused(Pause::AutoComplete) => {
             ("a person, who takes auto-complete off or completes".into(), None)
         }
-        WaitReason::Paused(Pause::Assigned) => ("the person to whom the work item is assigned".into(), None),
+        WaitReason::Paused(Pause::Assigned) => {
+            (format!("{}, to whom the work item is assigned", assigned.unwrap_or("the person")), None)
+        }
         WaitReason::StepRunning { since } => ("the agent".into(), Some(later(*since, policy.turn_limit))),
         WaitReason::BackingOff { until } => ("the next try".into(), Some(*until)),
         WaitReason::QuietPeriod { .. } => ("the end of the review that is being written".into(), None),

@@ -286,6 +286,7 @@ fn whose_move_it_is() {
         WaitReason::AwaitingReview { open: Vec::new(), optional: Vec::new() },
         WaitReason::Paused(Pause::Label),
         WaitReason::Paused(Pause::Draft),
+        WaitReason::Paused(Pause::Assigned),
         WaitReason::TargetRed,
         WaitReason::AwaitingApproval,
         WaitReason::BuildStopped { by: "Ana".into() },
@@ -293,10 +294,11 @@ fn whose_move_it_is() {
         WaitReason::DaySpent { until: at(6_000) },
         WaitReason::SpendingUnknown { why: "the query was not answered".into() },
     ];
-    let rows = waits.iter().filter_map(|reason| waiting(reason, &Policy::default())).map(|waiting| {
-        let until = waiting.until.map(|until| format!(" until {until}")).unwrap_or_default();
-        format!("{}{until}", waiting.whom)
-    });
+    let rows =
+        waits.iter().filter_map(|reason| waiting(reason, Some("Ana"), &Policy::default())).map(|waiting| {
+            let until = waiting.until.map(|until| format!(" until {until}")).unwrap_or_default();
+            format!("{}{until}", waiting.whom)
+        });
     insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @r"
     the agent until 2026-09-21 14:58 UTC
     the next try until 2026-09-21 14:14 UTC
@@ -305,6 +307,7 @@ fn whose_move_it_is() {
     a reviewer
     a person, who takes the label agent-paused off
     a person, who publishes the draft
+    Ana, to whom the work item is assigned
     whoever mends the target branch
     a person, who approves the pipeline's stage
     Ana, who cancelled a build
@@ -312,7 +315,7 @@ fn whose_move_it_is() {
     the next day until 2026-09-21 15:53 UTC
     the operator, unless what all runs have used can be read again at the next visit
     ");
-    assert_eq!(waiting(&WaitReason::Cold, &Policy::default()), None);
+    assert_eq!(waiting(&WaitReason::Cold, None, &Policy::default()), None);
 }
 
 #[test]

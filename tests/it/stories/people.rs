@@ -7,7 +7,7 @@ use crate::world::{Memory, World, line};
 use roundsman::{
     decide::EscalateReason,
     domain::{Outcome, Stage, TurnKind, WorkerState},
-    emulator::SeedFile,
+    emulator::{Fault, SeedFile},
 };
 use std::fs;
 
@@ -176,18 +176,34 @@ async fn e14_a_draft_that_we_published_and_a_person_made_a_draft_again_waits() {
 #[tokio::test]
 async fn a_persons_push_makes_the_agent_stand_down() {
     let (mut world, item, pull) = in_review().await;
-    let owner = world.universe.owner.clone();
+    let reviewer = world.universe.reviewer.clone();
     let branch = world.run().await.branch().full();
     let files = [SeedFile::new("README.md", "# By hand\n")];
     let emulator = world.universe.emulator.clone();
-    let head = emulator.push_as(&world.universe.repository, &branch, &files, "By hand", &owner).unwrap();
+    let head = emulator.push_as(&world.universe.repository, &branch, &files, "By hand", &reviewer).unwrap();
     let told = world.until_handed(item).await;
     assert!(
         told.contains(&EscalateReason::PersonPushed.to_string().replace('\'', "&#39;"))
             || told.contains("pushed to the agent"),
         "{told}"
     );
+    assert!(told.contains(&reviewer.id), "whoever pushed is mentioned: {told}");
     assert_eq!(emulator.pull_request(pull).unwrap().head, head, "the person's commit stays");
+}
+
+/// Who it was is worth a read, not the hand-over.
+#[tokio::test]
+async fn a_persons_push_is_handed_over_also_where_nobody_tells_who_it_was() {
+    let (mut world, item, _) = in_review().await;
+    let (emulator, reviewer) = (world.universe.emulator.clone(), world.universe.reviewer.clone());
+    let branch = world.run().await.branch().full();
+    emulator.fault(Fault::on("push: list").answer(403, &[], "{}"));
+    let files = [SeedFile::new("README.md", "# By hand\n")];
+    emulator.push_as(&world.universe.repository, &branch, &files, "By hand", &reviewer).unwrap();
+    let told = world.until_handed(item).await;
+    assert!(told.contains("pushed to the agent") && !told.contains(&reviewer.id), "{told}");
+    assert_eq!(emulator.faults_waiting(), 0, "it was asked");
+    world.assert_once(item);
 }
 
 #[tokio::test]
@@ -401,6 +417,8 @@ async fn e06_an_item_that_a_person_takes_waits_if_the_operator_wants_so() {
     }
     world.assert_quiet().await;
     assert!(world.agent_branches().is_empty(), "nothing is pushed meanwhile");
+    let told = world.comments(item).concat();
+    assert!(told.contains("Waiting for Product owner, to whom the work item is assigned"), "{told}");
     world.universe.emulator.assign(item, None, &owner).unwrap();
     world.until_green().await;
 }
