@@ -1,8 +1,8 @@
 //! Rung 5: whether people let an escalated run go on, and what it is then.
 //!
-//! Three ways lead out: the label for agents put on again, a command, and an answer to the agent's question, in the
-//! discussion or on the pull request; and the operator's hand. Each by a trusted person; the text of the item counts as they saw it, and somebody untrusted who
-//! changed it since undoes their word, as at intake.
+//! Four ways lead out: the label for agents put on again, a command, an answer to the agent's question, in the discussion
+//! or on the pull request, and the operator's hand. People have to be trusted; the text of the item counts as they saw
+//! it, and somebody untrusted who changed it since undoes their word, as at intake.
 
 use super::{
     Decision, WaitReason,

@@ -330,18 +330,10 @@ async fn laid(app: &App, stored: &Run, hand: Hand) -> Result<Line, Failure> {
         stored = saved;
         let what = if is_done { decision.word() } else { NOT_DONE };
         told = line(&stored, what, said);
-        match decision {
-            // Comes before what was wanted; then it is wanted still.
-            Decision::StopWorkers(_) => {}
-            Decision::Wait(_)
-            | Decision::Proceed(_)
-            | Decision::Redispatch(_)
-            | Decision::FixForward(_)
-            | Decision::Respond(_)
-            | Decision::Obey(_)
-            | Decision::Resume(_)
-            | Decision::Escalate(_)
-            | Decision::Close(_) => break,
+        // Comes before what was wanted; then it is wanted still.
+        let gives_way = matches!(decision, Decision::StopWorkers(_));
+        if !gives_way {
+            break;
         }
     }
     Ok(told)

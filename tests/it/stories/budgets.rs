@@ -5,7 +5,11 @@
 
 use crate::{
     stories::rules::land,
-    world::{Memory, World, line},
+    world::{
+        Memory, World,
+        harsh::{Program, pause},
+        line,
+    },
 };
 use jiff::SignedDuration;
 use roundsman::{
@@ -14,7 +18,7 @@ use roundsman::{
     exit::Exit,
     runtime::spec::{Limits, WorkerSpec},
 };
-use std::fs;
+use std::{fs, time::Duration};
 
 /// A change that passes all checks.
 const GOOD: &str = "printf 'A line.\\n' >> README.md";
@@ -339,17 +343,24 @@ async fn a_spent_day_stays_spent_when_the_memory_is_lost() {
     world.go(|world| !world.tags(item).contains(&"agent-in-progress".to_owned())).await;
     world.lose_memory();
     let next = world.universe.file_item(&["ready-for-agent"]).unwrap();
-    // What cannot be read back is not taken for nothing.
-    world.universe.emulator.fault(Fault::on_path("wit/wiql*timePrecision=true").times(1).answer(
-        400,
-        &[],
-        "{}",
-    ));
+    let is_known = world.memory() == Memory::Labels;
+    let day = || Fault::on_path("wit/wiql*timePrecision=true");
+    // What a watcher had only begun to read back when it died is not taken for all there was.
+    if !is_known {
+        world.universe.emulator.fault(day().slow_answer(Duration::from_mins(1)));
+        let mut watcher = world.start(Program::Watcher);
+        while world.universe.emulator.faults_waiting() > 0 {
+            assert!(!watcher.is_over(), "it reads the day");
+            pause(5).await;
+        }
+        assert!(watcher.kill());
+    }
+    // Nor is what cannot be read back taken for nothing.
+    world.universe.emulator.fault(day().times(1).answer(400, &[], "{}"));
     let _ = world.tick().await;
     world.universe.emulator.clear_faults();
     let refused = world.poll().await;
     let why = line(&refused, next).why.clone();
-    let is_known = world.memory() == Memory::Labels;
     assert!(
         why.contains(if is_known { "what they may in one day" } else { "nothing more is paid for" }),
         "{why}"

@@ -6,7 +6,7 @@ use super::{
     people::{GOOD, assert_closed, busy, in_review, works},
     takeover::{SLOW, executor, orphaned},
 };
-use crate::world::{Memory, World};
+use crate::world::{Memory, World, harsh::pause};
 use jiff::SignedDuration;
 use roundsman::{
     decide::Hand,
@@ -14,7 +14,7 @@ use roundsman::{
     emulator::{Fault, IdentityKind},
     shell::hands::{NOT_DONE, lay_hand},
 };
-use std::fs;
+use std::{fs, time::Duration};
 
 const ALL: [Hand; 5] = [Hand::Stop, Hand::Pause, Hand::Resume, Hand::Retry, Hand::Release];
 
@@ -186,4 +186,42 @@ async fn a_hand_whose_answer_was_lost_does_not_end_well_and_can_be_laid_again() 
     world.until_green().await;
     assert_eq!(world.run().await.turns.len(), 2, "once");
     world.assert_once(item);
+}
+
+/// Killed right after its write: nobody heard that it was done, and doing it again changes nothing more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hand_that_died_right_after_its_write_can_be_laid_again() {
+    let killed = async |world: &World, verb: &str, item: i64, is_done: &dyn Fn(&World) -> bool| {
+        let slow = Fault::on("work item: update").slow_answer(Duration::from_mins(1));
+        world.universe.emulator.fault(slow);
+        let mut operator = world.start_operator(&[verb, &item.to_string()]);
+        while !is_done(world) {
+            assert!(!operator.is_over(), "{verb} ended before its write");
+            pause(5).await;
+        }
+        assert!(operator.kill(), "{verb} was still waiting for its answer");
+    };
+    let mut world = World::new().await;
+    world.agent("echo 'Euro or dollar?' > \"$ROUNDSMAN_OUT/question.md\"");
+    let item = world.ask().await;
+    let _ = world.until_handed(item).await;
+    world.agent(GOOD);
+    killed(&world, "retry", item, &|world| world.tags(item) == ["agent-in-progress"]).await;
+    let _ = world.program("roundsman", &["retry", &item.to_string()]).await;
+    world.until_green().await;
+    assert_eq!(world.run().await.turns.len(), 2, "once");
+    world.assert_once(item);
+
+    killed(&world, "pause", item, &|world| world.tags(item).len() == 2).await;
+    assert_eq!(world.program("roundsman", &["pause", &item.to_string()]).await.code, 0);
+    assert_eq!(world.tags(item), ["agent-in-progress", "agent-paused"]);
+    assert_eq!(world.program("roundsman", &["resume", &item.to_string()]).await.code, 0);
+
+    killed(&world, "release", item, &|world| world.tags(item).is_empty()).await;
+    for _ in 0..3 {
+        let _ = world.tick().await;
+    }
+    assert_closed(&world, Outcome::HandedBack).await;
+    world.assert_once(item);
+    world.assert_quiet().await;
 }

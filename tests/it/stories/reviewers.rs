@@ -117,6 +117,34 @@ async fn a_comment_that_is_edited_after_our_answer_is_answered_again() {
     world.assert_once(item);
 }
 
+/// The answer to a new wording is looked for like any other when nobody heard of it, and a second host's copy goes.
+#[tokio::test]
+async fn the_answer_to_an_edit_is_said_once_although_it_was_not_heard() {
+    let lost = Fault::on("thread comment: add").answer_lost();
+    let never_came = Fault::on("thread comment: add").lost();
+    for fault in [lost, never_came] {
+        let (mut world, item, pull) = answering().await;
+        let reviewer = world.universe.reviewer.clone();
+        let emulator = world.universe.emulator.clone();
+        let id = asks(&world, pull, "Call it X.", &reviewer);
+        world.go(|world| ours(world, pull, id).len() == 1).await;
+        world.until_green().await;
+        world.passes(SignedDuration::from_secs(2));
+        emulator.edit_comment(pull, id, 1, "Call it Y.", &reviewer).unwrap();
+        emulator.fault(fault);
+        world.go(|_| emulator.faults_waiting() == 0).await;
+        world.lose_memory();
+        looks(&mut world, 2).await;
+        world.passes(SETTLED);
+        world.go(|world| ours(world, pull, id).len() == 2).await;
+        world.until_green().await;
+        looks(&mut world, 3).await;
+        assert_eq!(ours(&world, pull, id).len(), 2, "one for each wording");
+        world.assert_once(item);
+        world.assert_quiet().await;
+    }
+}
+
 /// Also E15: the answer to the wording before is none to the new one.
 #[tokio::test]
 async fn e15_a_comment_that_is_edited_during_the_turn_is_answered_again() {

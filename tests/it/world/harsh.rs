@@ -116,14 +116,22 @@ impl World {
         self.start_with(program, &[])
     }
 
+    /// Starts the operator's program.
+    pub(crate) fn start_operator(&self, arguments: &[&str]) -> Invocation {
+        self.spawn(Command::new(env!("CARGO_BIN_EXE_roundsman")).args(arguments), &[])
+    }
+
     /// The same with some settings changed.
     pub(crate) fn start_with(&self, program: Program, changed: &[(&str, &str)]) -> Invocation {
         let path = match program {
             Program::Poller => env!("CARGO_BIN_EXE_roundsman-poller"),
             Program::Watcher => env!("CARGO_BIN_EXE_roundsman-watcher"),
         };
+        self.spawn(&mut Command::new(path), changed)
+    }
+
+    fn spawn(&self, command: &mut Command, changed: &[(&str, &str)]) -> Invocation {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.home().join("programs.log"));
-        let mut command = Command::new(path);
         command.env_clear().envs(&self.vars).envs(changed.iter().copied());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a log")).process_group(0);
