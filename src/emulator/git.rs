@@ -87,6 +87,10 @@ pub(crate) fn environment(home: &Path) -> Vec<(&'static str, OsString)> {
     ]
 }
 
+/// What a repository has to allow to be served like the service's own.
+const SERVED: &str =
+    "[http]\n\treceivepack = true\n[uploadpack]\n\tallowAnySHA1InWant = true\n\tallowFilter = true\n";
+
 /// A bare repository.
 #[derive(Clone, Debug)]
 pub(crate) struct Git {
@@ -99,12 +103,11 @@ impl Git {
     }
 
     pub(crate) fn init(&self) -> Result<(), GitError> {
-        std::fs::create_dir_all(&self.dir)
-            .map_err(|error| GitError { command: "init".into(), message: error.to_string() })?;
-        self.run(&["init", "--quiet", "--bare", "--initial-branch=main", "."])?;
-        self.run(&["config", "http.receivepack", "true"])?;
-        self.run(&["config", "uploadpack.allowAnySHA1InWant", "true"])?;
-        self.run(&["config", "uploadpack.allowFilter", "true"]).map(drop)
+        let failed = |error: std::io::Error| GitError { command: "init".into(), message: error.to_string() };
+        std::fs::create_dir_all(&self.dir).map_err(failed)?;
+        self.run(&["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "."])?;
+        let config = std::fs::OpenOptions::new().append(true).open(self.dir.join("config"));
+        config.and_then(|mut config| config.write_all(SERVED.as_bytes())).map_err(failed)
     }
 
     fn command(&self) -> Command {
