@@ -227,14 +227,7 @@ impl World {
 
     /// Command lines of processes that still work somewhere below this world.
     pub(crate) fn orphans(&self) -> Vec<String> {
-        let home = self.home().display().to_string();
-        let read = |process: &Path| -> io::Result<String> {
-            Ok(String::from_utf8_lossy(&fs::read(process.join("cmdline"))?).replace('\0', " "))
-        };
-        let lines = entries(Path::new("/proc")).into_iter().filter_map(|process| read(&process).ok());
-        // The pretend service has git processes of its own.
-        let service = format!("{home}/azure-devops");
-        lines.filter(|line| line.contains(&home) && !line.contains(&service)).collect()
+        at_work_below(self.home()).into_iter().map(|(_, line)| line).collect()
     }
 
     /// One closed run, merged; everything once; nothing of ours left behind.
@@ -254,6 +247,33 @@ impl World {
         let workers = self.app().await.runtime.workers().await.expect("workers");
         assert!(workers.is_empty(), "{workers:#?}");
         assert_eq!(self.orphans(), Vec::<String>::new());
+    }
+}
+
+/// Processes that work somewhere below a world's directory, with their command lines.
+fn at_work_below(home: &Path) -> Vec<(PathBuf, String)> {
+    let home = home.display().to_string();
+    let read = |process: PathBuf| -> io::Result<(PathBuf, String)> {
+        let line = fs::read(process.join("cmdline"))?;
+        Ok((process, String::from_utf8_lossy(&line).replace('\0', " ")))
+    };
+    let all = entries(Path::new("/proc")).into_iter().filter_map(|process| read(process).ok());
+    // The pretend service has git processes of its own.
+    let service = format!("{home}/azure-devops");
+    all.filter(|(_, line)| line.contains(&home) && !line.contains(&service)).collect()
+}
+
+/// The directory of a world. Whatever a story left at work ends with it: agents that wait for a word would go on for hours.
+pub(crate) struct Home(pub(crate) tempfile::TempDir);
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        for (process, _) in at_work_below(self.0.path()) {
+            let id = process.file_name().and_then(|name| name.to_str()?.parse().ok());
+            if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
+                _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+            }
+        }
     }
 }
 

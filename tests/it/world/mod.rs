@@ -16,10 +16,10 @@ use roundsman::{
     },
 };
 use std::{collections::BTreeMap, path::Path, time::Duration};
-use tempfile::TempDir;
 
 mod programs;
 
+use harsh::Home;
 pub(crate) use programs::{Ended, line, program};
 
 pub(crate) struct World {
@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub(crate) vars: BTreeMap<String, String>,
     /// How far the programs' clock is ahead of the real one.
     ahead: SignedDuration,
-    home: std::sync::Arc<TempDir>,
+    home: std::sync::Arc<Home>,
     memory: Memory,
     /// Where all exchanges with the pretend service are written down.
     traffic: std::path::PathBuf,
@@ -80,7 +80,7 @@ impl World {
             universe,
             vars,
             ahead: SignedDuration::ZERO,
-            home: std::sync::Arc::new(home),
+            home: std::sync::Arc::new(Home(home)),
             memory,
             traffic: record,
         }
@@ -109,7 +109,7 @@ impl World {
     }
 
     pub(crate) fn home(&self) -> &Path {
-        self.home.path()
+        self.home.0.path()
     }
 
     /// Lets time pass for our programs and for the pretend service.
